@@ -1,0 +1,147 @@
+# mqassay. `make help` lists what can be made.
+#
+# CC, CFLAGS, CPPFLAGS, LDFLAGS, PREFIX and DESTDIR belong to whoever builds; ours are lower case.
+# Variants live side by side: make SAN=address,undefined   make CC=clang FUZZ=1   make COV=1
+
+version := 0.1.0
+PREFIX  ?= /usr/local
+MAKEFLAGS += --no-builtin-rules
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+
+variant := $(subst $() ,-,$(strip $(if $(SAN),san) $(COV:%=cov) $(FUZZ:%=fuzz) $(filter-out gcc cc,$(notdir $(CC)))))
+B       := build/$(or $(variant),plain)
+comma   := ,
+
+cflags  := -std=c11 -D_GNU_SOURCE -iquote . -g -O2 -fno-strict-aliasing -pthread -DMQASSAY_VERSION='"$(version)"' \
+           -Wall -Wextra -Wshadow -Wvla -Wmissing-prototypes -Wpointer-arith -Wstrict-prototypes \
+           $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer) \
+           $(if $(COV),--coverage) $(if $(FUZZ),-fsanitize=fuzzer-no-link) $(if $(WERROR),-Werror)
+ldflags := -pthread $(if $(SAN),-fsanitize=$(SAN)) $(if $(COV),--coverage)
+
+codec   := $(wildcard codec/*.c)
+harness := $(filter-out harness/main.c,$(wildcard harness/*.c))
+broker  := $(wildcard reference-broker/*.c)
+tests   := $(wildcard codec/tests/test_*.c harness/tests/test_*.c reference-broker/tests/test_*.c)
+benches := $(wildcard codec/bench/*.c harness/bench/*.c reference-broker/bench/*.c)
+targets := $(wildcard fuzz/fuzz_*.c)
+data    := $(shell find scenarios -name '*.scn' -o -name '*.tsv' -o -name '*.csv' 2>/dev/null | LC_ALL=C sort)
+
+obj      = $(patsubst %.c,$B/%.o,$(1))
+lib     := $(call obj,$(codec) $(harness) $(broker))
+objs    := $(lib) $(call obj,harness/main.c $(tests) $(benches) $(targets) fuzz/replay.c)
+
+.PHONY: all help deps deps-build deps-check conform check test fuzz fuzz-check bench install uninstall clean FORCE
+.DELETE_ON_ERROR:
+
+all: build/mqassay $(if $(variant),$B/mqassay)	## build the program (build/mqassay)
+
+help:	## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# ---- building ----
+
+ifeq ($(variant),)
+build/mqassay: $B/mqassay
+	@ln -sfn plain/mqassay $@
+else
+build/mqassay: FORCE
+	@$(MAKE) --no-print-directory SAN= COV= FUZZ= CC=gcc $@
+endif
+
+$B/.flags: FORCE
+	@mkdir -p $(@D)
+	@echo '$(CC) $(cflags) $(CPPFLAGS) $(CFLAGS)' | cmp -s - $@ || echo '$(CC) $(cflags) $(CPPFLAGS) $(CFLAGS)' > $@
+
+$B/%.o: %.c $B/.flags
+	@mkdir -p $(@D)
+	$(CC) $(cflags) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+# Scenarios and clause tables, compiled in: one symbol pair a file, a table of them all.
+$B/embedded.c: $(data) $B/.data
+	@mkdir -p $(@D)
+	@printf '%s\n' $(data) | awk 'BEGIN { print "#include \"harness/embedded.h\"" } \
+	  { printf "__asm__(\".section .rodata\\nembedded_%d: .incbin \\\"%s\\\"\\nembedded_%d_end: .byte 0\\n.previous\");\n", NR, $$1, NR; \
+	    printf "extern const char embedded_%d[], embedded_%d_end[];\n", NR, NR; names[NR] = $$1 } \
+	  END { print "const struct embedded embedded[] = {"; \
+	    for (i = 1; i <= NR; i++) printf "\t{ \"%s\", embedded_%d, embedded_%d_end },\n", names[i], i, i; \
+	    print "\t{ 0, 0, 0 }\n};" }' > $@
+$B/.data: FORCE
+	@mkdir -p $(@D)
+	@echo '$(data)' | cmp -s - $@ || echo '$(data)' > $@
+$B/embedded.o: $B/embedded.c $B/.flags
+	$(CC) $(cflags) -Wno-overlength-strings $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+
+$B/libmqassay.a: $(lib) $B/embedded.o
+	@rm -f $@
+	ar rcs $@ $^
+
+$B/mqassay: $B/harness/main.o $B/libmqassay.a
+	$(CC) $(ldflags) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+$B/%: $B/%.o $B/libmqassay.a
+	$(CC) $(ldflags) $(LDFLAGS) -o $@ $^ $(if $(findstring /tests/,$@),-lcmocka) $(LDLIBS)
+
+# ---- what they need (Debian) ----
+
+build_needs := gcc libc6-dev pkg-config
+check_needs := $(build_needs) clang libcmocka-dev mosquitto mosquitto-clients libpaho-mqtt-dev python3-paho-mqtt
+
+define install_missing
+@missing=$$(for p in $(1); do dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
+if [ -n "$$missing" ]; then \
+	sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
+	echo "installing" $$missing; \
+	$$sudo apt-get update -qq && $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null \
+	|| { echo "make deps: could not install" $$missing "- install them by hand and run make again" >&2; exit 1; }; \
+fi
+endef
+
+deps: deps-check	## install what building and testing need (apt; sudo only when not root)
+deps-build:
+	$(call install_missing,$(build_needs))
+deps-check:
+	$(call install_missing,$(check_needs))
+	$(call install_missing,libclang-rt-$$(clang -dumpversion | cut -d. -f1)-dev)
+
+# ---- running ----
+
+conform: deps-build	## build, and play the suite against the built-in reference broker
+	@$(MAKE) --no-print-directory -j$$(nproc) all
+	build/mqassay conform
+
+check: deps-check	## build and run all tests
+	@harness/tests/check.sh
+
+test: $(patsubst %.c,$B/%,$(tests))	## the unit tests of this variant
+	@for t in $^; do echo "== $$t"; $$t || exit 1; done
+
+bench: all $(patsubst %.c,$B/%,$(benches))	## print what things cost
+	@for b in $(patsubst %.c,$B/%,$(benches)); do $$b || exit 1; done
+
+# ---- fuzzing ----
+
+fuzz:	## build the libFuzzer targets (clang) into build/fuzz/
+	@$(MAKE) --no-print-directory CC=clang FUZZ=1 SAN=address,undefined fuzz-targets
+fuzz-targets: $(patsubst fuzz/%.c,build/fuzz/%,$(targets))
+build/fuzz/%: $B/fuzz/%.o $B/libmqassay.a
+	@mkdir -p $(@D)
+	$(CC) -fsanitize=fuzzer,$(SAN) $(ldflags) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+fuzz-check: $(patsubst fuzz/fuzz_%.c,$B/fuzz/replay_%,$(targets))	## replay every corpus, without a fuzzer
+	@for t in $(patsubst fuzz/fuzz_%.c,%,$(targets)); do $B/fuzz/replay_$$t fuzz/corpus/$$t || exit 1; done
+$B/fuzz/replay_%: $B/fuzz/fuzz_%.o $B/fuzz/replay.o $B/libmqassay.a
+	$(CC) $(ldflags) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+# ---- installing ----
+
+install: all	## into $(DESTDIR)$(PREFIX)
+	install -d $(DESTDIR)$(PREFIX)/bin
+	install -m 755 build/plain/mqassay $(DESTDIR)$(PREFIX)/bin/mqassay
+uninstall:	## take it away again
+	rm -f $(DESTDIR)$(PREFIX)/bin/mqassay
+clean:	## remove build/
+	rm -rf build
+
+-include $(objs:.o=.d)
