@@ -1,0 +1,84 @@
+#ifndef HARNESS_TRANSPORT_H
+#define HARNESS_TRANSPORT_H
+
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "harness/loop.h"
+
+/*
+ * One end of a byte stream: a TCP or unix socket (tcp.c), an in-memory pipe (mem.c), or a
+ * layer over another transport (TLS and WebSocket take this same shape). Short reads and
+ * writes are normal. Nothing here blocks.
+ */
+struct transport;
+
+enum transport_event {			/* bits */
+	TRANSPORT_OPEN = 1,		/* connected: may be sent to; once */
+	TRANSPORT_READABLE = 2,		/* bytes, end of stream or an error wait to be read */
+	TRANSPORT_WRITABLE = 4,		/* after a short or refused send: room again */
+	TRANSPORT_FAILED = 8,		/* could not connect; transport->error says why; last event */
+};
+
+struct transport_ops {
+	/* How many bytes were taken, at least 1; -EAGAIN: none now, TRANSPORT_WRITABLE follows; else negative errno. */
+	ssize_t (*send)(struct transport *t, const void *bytes, size_t len);
+	/* At least 1 byte; 0 at the end of the stream; -EAGAIN: TRANSPORT_READABLE follows; -ECONNRESET and others. */
+	ssize_t (*recv)(struct transport *t, void *bytes, size_t len);
+	void (*pause)(struct transport *t, bool pause);	/* no TRANSPORT_READABLE while paused, whatever waits */
+	void (*finish)(struct transport *t);		/* FIN: nothing more will be sent; reading goes on */
+	void (*close)(struct transport *t, bool reset);	/* ends it; no event comes any more; freed when the batch is over */
+};
+
+struct transport {
+	const struct transport_ops *ops;
+	struct loop *loop;
+	void (*event)(struct transport *t, unsigned events);	/* the owner's */
+	void *owner;
+	int error;			/* positive errno after TRANSPORT_FAILED */
+};
+
+/* Where to connect or listen: a parsed URL (target.h parses). */
+struct address {
+	enum { ADDRESS_TCP, ADDRESS_UNIX, ADDRESS_MEMORY } kind;
+	char host[256];			/* or the unix socket's path */
+	unsigned port;
+	struct service *service;	/* ADDRESS_MEMORY */
+};
+
+/*
+ * Connects in the background (names are looked up before, blocking, and cached per host); the outcome comes as
+ * TRANSPORT_OPEN or TRANSPORT_FAILED, never from inside this call. NULL only when out of memory or descriptors: errno.
+ * Sockets have TCP_NODELAY, and TCP_QUICKACK around reads: a delayed ACK against the broker's Nagle algorithm
+ * would make 23 five-packet sessions a second of thousands.
+ */
+struct transport *transport_connect(struct loop *loop, const struct address *address,
+                                    void (*event)(struct transport *t, unsigned events), void *owner);
+
+/* ---- listening ---- */
+
+/* Hands over each accepted transport, already open: the callee sets event and owner before it returns. */
+struct listener;
+struct listener *transport_listen(struct loop *loop, const struct address *address,	/* NULL: errno says why */
+                                  void (*accepted)(void *context, struct transport *t), void *context);
+unsigned listener_port(const struct listener *listener);	/* the bound one, when port 0 was asked for */
+void listener_free(struct listener *listener);
+
+/*
+ * ---- in memory ----
+ * A service takes the server ends of in-memory pipes. A pipe has finite room each way, half-close,
+ * and a reset that discards unread bytes, as a socket has. Both ends live on one loop; the clock may be simulated.
+ */
+struct service {
+	void (*accepted)(struct service *service, struct transport *t);
+	struct mem_options {
+		size_t room;		/* bytes each way before send is refused; 0: 256 kB */
+		uint64_t delay_ns;	/* of each write until it can be read */
+		uint64_t split_seed;	/* not 0: recv yields random short pieces */
+	} options;
+};
+
+/* How a send is cut into single sends: 0 not at all, 1 every byte, N, or SPLIT_RANDOM by the seed. */
+#define SPLIT_RANDOM ((size_t)-1)
+
+#endif

@@ -1,0 +1,98 @@
+#ifndef REFERENCE_BROKER_BROKER_H
+#define REFERENCE_BROKER_BROKER_H
+
+#include "codec/span.h"
+
+/*
+ * The reference broker's core: bytes and the time go in, bytes and a deadline come
+ * out. It knows no socket, file, clock or thread, so it runs the same behind a
+ * server, inside a test on simulated time, and inside a fuzzer.
+ *
+ * Time is nanoseconds of one monotonic clock, passed to every call and never going
+ * back. After any call, whoever drives it must
+ *   1. take links with broker_ready() until it yields NULL and move their output,
+ *   2. call broker_tick() no later than broker_deadline().
+ */
+struct broker;
+struct link;			/* one connection of a client, seen from the broker */
+
+/* What a broker offers and how much of it. broker_defaults() fills in a broker without limits worth noticing. */
+struct broker_config {
+	uint64_t seed;				/* of its random choices: assigned client ids, hash keys */
+	uint8_t versions;			/* bit per version: 1 << MQTT_5 ... */
+	uint8_t maximum_qos;			/* 0, 1, 2 */
+	bool retain_available, wildcard_available, shared_available, subscription_identifiers_available;
+	bool empty_client_id;			/* assign an id to who brings none */
+	uint16_t receive_maximum;		/* announced in 5 when not 65,535 */
+	uint32_t maximum_packet_size;		/* largest packet taken; announced in 5 when set by the user */
+	uint16_t topic_alias_maximum;
+	uint16_t server_keep_alive;		/* 0: the client's own */
+	uint32_t session_expiry_maximum;	/* longer wishes are cut down to it */
+	uint64_t connect_timeout_ns;		/* from accept to CONNECT */
+
+	/* Bounds on what clients can make it keep. 0 is not "no bound": it forbids. */
+	uint32_t max_sessions, max_subscriptions_per_session, max_queued_per_session, max_retained;
+	size_t max_output;			/* unsent bytes of one link; then QoS 0 is dropped, and past twice that the link is closed */
+	size_t max_memory;			/* of messages kept, in all */
+
+	const uint64_t *broken;			/* bit per fault (faults.h) that it commits; NULL for none */
+};
+
+void broker_defaults(struct broker_config *config);
+
+/* Given to the caller; NULL when out of memory. *config is copied, except `broken`, which must outlive it. */
+struct broker *broker_new(const struct broker_config *config, uint64_t now_ns);
+void broker_free(struct broker *broker);
+
+/*
+ * A client's transport is open. owner is the caller's, handed back by link_owner(). NULL when out of
+ * memory: the caller closes the transport. The link lives until broker_ready() yields it with
+ * link_finished() and the caller calls broker_forget().
+ */
+struct link *broker_accept(struct broker *broker, void *owner, uint64_t now_ns);
+void *link_owner(const struct link *link);
+
+/* Bytes from the client, in any pieces. They are taken whole; nothing is borrowed after the call. */
+void broker_receive(struct broker *broker, struct link *link, const uint8_t *bytes, size_t len, uint64_t now_ns);
+
+/* The transport ended without our doing: end of stream or error. Publishes the will where due. */
+void broker_lost(struct broker *broker, struct link *link, uint64_t now_ns);
+
+/*
+ * The next link that has something for its caller: output to send, or the wish to end.
+ * Each is yielded once per change; a caller whose transport is full asks again by link_output() when
+ * it has room. NULL: nobody waits.
+ */
+struct link *broker_ready(struct broker *broker);
+
+/* What is to be sent; borrowed until the next call on the broker. Empty: nothing. */
+struct span link_output(const struct link *link);
+
+/* That many bytes of it have gone. May let queued messages follow: see broker_ready(). */
+void link_sent(struct broker *broker, struct link *link, size_t n, uint64_t now_ns);
+
+/* The broker wants the transport ended: after its output is sent, then FIN. No more input is read. */
+bool link_closing(const struct link *link);
+
+/* The link is gone for the transport's side: releases it. Calls broker_lost() first if need be. */
+void broker_forget(struct broker *broker, struct link *link, uint64_t now_ns);
+
+/* When broker_tick() must be called at the latest; UINT64_MAX: not until something else happens. */
+uint64_t broker_deadline(const struct broker *broker);
+void broker_tick(struct broker *broker, uint64_t now_ns);
+
+/* Say goodbye to everybody (5: DISCONNECT 0x8B) and close all links once their output is sent. */
+void broker_shutdown(struct broker *broker, uint64_t now_ns);
+
+struct broker_stats {
+	uint64_t received, sent, dropped;	/* PUBLISH packets from and to clients; messages dropped */
+	uint32_t links, sessions, subscriptions, retained;
+	size_t memory;				/* bytes of messages kept */
+};
+void broker_stats(const struct broker *broker, struct broker_stats *stats);
+
+/* Bytes of heap one idle link of a clean session with a short client id costs, by asking the allocator's
+ * sizes of the structures themselves; for `make bench`. */
+size_t broker_idle_link_size(void);
+
+#endif
