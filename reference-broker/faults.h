@@ -12,6 +12,7 @@ struct fault_row {
 	const char *rule;	/* "5:MQTT-3.3.1-2", "3.1.1:MQTT-3.3.1-2"; an unnumbered one "5:property-repeated" */
 	const char *name;	/* tells apart the ways to break one rule: "late"; "" when there is one */
 	const char *breaks;	/* what the broker then does, half a sentence */
+	uint16_t effect;	/* how: the broker's own business (effects.h) */
 };
 
 extern const struct fault_row fault_rows[];
