@@ -13,6 +13,10 @@
  */
 struct transport;
 
+/*
+ * TRANSPORT_READABLE comes again as long as something waits that was not read: whoever does not want to read pauses.
+ * Once the end of the stream or an error has been read it comes no more.
+ */
 enum transport_event {			/* bits */
 	TRANSPORT_OPEN = 1,		/* connected: may be sent to; once */
 	TRANSPORT_READABLE = 2,		/* bytes, end of stream or an error wait to be read */
@@ -24,7 +28,7 @@ struct transport_ops {
 	/* How many bytes were taken, at least 1; -EAGAIN: none now, TRANSPORT_WRITABLE follows; else negative errno. */
 	ssize_t (*send)(struct transport *t, const void *bytes, size_t len);
 	/* At least 1 byte; 0 at the end of the stream; -EAGAIN: TRANSPORT_READABLE follows; -ECONNRESET and others. */
-	ssize_t (*recv)(struct transport *t, void *bytes, size_t len);
+	ssize_t (*recv)(struct transport *t, void *bytes, size_t len);	/* an end or error is returned by every further call */
 	void (*pause)(struct transport *t, bool pause);	/* no TRANSPORT_READABLE while paused, whatever waits */
 	void (*finish)(struct transport *t);		/* FIN: nothing more will be sent; reading goes on */
 	void (*close)(struct transport *t, bool reset);	/* ends it; no event comes any more; freed when the batch is over */
@@ -35,13 +39,17 @@ struct transport {
 	struct loop *loop;
 	void (*event)(struct transport *t, unsigned events);	/* the owner's */
 	void *owner;
-	int error;			/* positive errno after TRANSPORT_FAILED */
+	int error;			/* after TRANSPORT_FAILED: positive errno or a failed look-up, see transport_strerror() */
+	unsigned state;			/* the implementation's own */
 };
+
+/* What went wrong, in words; static. */
+const char *transport_strerror(int error);
 
 /* Where to connect or listen: a parsed URL (target.h parses). */
 struct address {
 	enum { ADDRESS_TCP, ADDRESS_UNIX, ADDRESS_MEMORY } kind;
-	char host[256];			/* or the unix socket's path */
+	char host[256];			/* name or number, without brackets; or the unix socket's path. To listen: "" is every interface */
 	unsigned port;
 	struct service *service;	/* ADDRESS_MEMORY */
 };
@@ -57,25 +65,32 @@ struct transport *transport_connect(struct loop *loop, const struct address *add
 
 /* ---- listening ---- */
 
-/* Hands over each accepted transport, already open: the callee sets event and owner before it returns. */
+/*
+ * Hands over each accepted transport, already open: the callee sets event and owner, or closes it, before it returns.
+ * A name with several addresses is listened to on each, on one port. A unix socket that nobody serves any more is
+ * replaced, and removed by listener_free(). A shortage of descriptors leaves clients in the kernel's queue for a while.
+ */
 struct listener;
 struct listener *transport_listen(struct loop *loop, const struct address *address,	/* NULL: errno says why */
                                   void (*accepted)(void *context, struct transport *t), void *context);
 unsigned listener_port(const struct listener *listener);	/* the bound one, when port 0 was asked for */
-void listener_free(struct listener *listener);
+void listener_free(struct listener *listener);		/* freed when the batch is over; accepted transports live on */
 
 /*
  * ---- in memory ----
  * A service takes the server ends of in-memory pipes. A pipe has finite room each way, half-close,
- * and a reset that discards unread bytes, as a socket has. Both ends live on one loop; the clock may be simulated.
+ * and a reset that discards unread bytes, as a socket has; closing with bytes unread resets after what was
+ * sent, as Linux does. Both ends live on one loop; the clock may be simulated. Nothing recurses: whatever one
+ * end does, the other learns from a posted task. A service without accepted() refuses connections.
  */
 struct service {
 	void (*accepted)(struct service *service, struct transport *t);
 	struct mem_options {
 		size_t room;		/* bytes each way before send is refused; 0: 256 kB */
-		uint64_t delay_ns;	/* of each write until it can be read */
-		uint64_t split_seed;	/* not 0: recv yields random short pieces */
+		uint64_t delay_ns;	/* of each write until it can be read; a reset does not wait */
+		uint64_t split_seed;	/* not 0: recv yields random short pieces, and delays are random up to delay_ns */
 	} options;
+	uint64_t n_connections;		/* made so far; each draws its own pieces from the seed */
 };
 
 /* How a send is cut into single sends: 0 not at all, 1 every byte, N, or SPLIT_RANDOM by the seed. */

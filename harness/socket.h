@@ -1,0 +1,22 @@
+#ifndef HARNESS_SOCKET_H
+#define HARNESS_SOCKET_H
+
+#include "harness/transport.h"
+
+/* Between transport.c, which knows every kind of transport, and the files that implement one. */
+
+struct transport *socket_connect(struct loop *loop, const struct address *address,
+                                 void (*event)(struct transport *t, unsigned events), void *owner);
+struct transport *mem_connect(struct loop *loop, const struct address *address,
+                              void (*event)(struct transport *t, unsigned events), void *owner);
+
+/* A transport for an accepted, non-blocking descriptor, which it takes; NULL: out of memory, fd is closed. */
+struct transport *socket_adopt(struct loop *loop, int fd, bool unix_socket);
+/* Starts the events of an adopted transport, unless it was closed. */
+void socket_begin(struct transport *t);
+
+struct sockaddr_un;
+/* 0 or ENAMETOOLONG. */
+int socket_unix_name(const char *path, struct sockaddr_un *name);
+
+#endif
