@@ -1,0 +1,448 @@
+#include "reference-broker/broken.h"
+
+#include <stdlib.h>
+
+#include "reference-broker/faults.h"
+
+void effects_init(struct broker *b)
+{
+	if (!b->config.broken)
+		return;
+	for (size_t i = 0; i < n_fault_rows; i++) {
+		const struct fault_row *row = &fault_rows[i];
+
+		if (!fault_set(b->config.broken, (unsigned)i))
+			continue;
+		b->broken = true;
+		b->effects[row->rule[0] == '5'][row->effect / 64] |= UINT64_C(1) << row->effect % 64;
+	}
+	for (struct tree *t = &b->subscriptions;; t = &b->retained) {
+		t->quirks = (effect_any(b, DOLLAR_MATCHED) ? TREE_DOLLAR : 0) |
+		            (effect_any(b, PARENT_NOT_MATCHED) ? TREE_NO_PARENT : 0) |
+		            (effect_any(b, EMPTY_LEVEL_NOT_MATCHED) ? TREE_NO_EMPTY : 0);
+		if (t == &b->retained)
+			break;
+	}
+}
+
+/* ---- received ---- */
+
+/* Whether a fault asked for lets a packet pass that breaks exactly this rule. */
+static enum received_as tolerated(const struct link *link, const struct finding *finding)
+{
+	const char *id = rule_id(finding->rule, (enum version)link->version);
+
+	for (size_t i = 0; i < n_fault_rows; i++) {
+		const struct fault_row *row = &fault_rows[i];
+		const char *colon = strchr(row->rule, ':');
+
+		if (!fault_set(link->broker->config.broken, (unsigned)i) ||
+		    (row->rule[0] == '5') != (link->version == MQTT_5) || strcmp(colon + 1, id) != 0)
+			continue;
+		if (row->effect == TOLERATE || row->effect == SERVE_ANY_NAME || row->effect == SERVE_ANY_LEVEL)
+			return TAKEN;
+		if (row->effect == PASS_OVER)
+			return PASSED_OVER;
+	}
+	return REFUSED;
+}
+
+static bool servers_own(unsigned type)
+{
+	return type == CONNACK || type == SUBACK || type == UNSUBACK || type == PINGRESP;
+}
+
+/* Sends everything open once more, though nobody came back. */
+static void resend_all(struct link *link)
+{
+	struct session *s = link->session;
+
+	s->unsent = s->open.first;
+	link->n_unacked = 0;
+	deliver_pump(link);
+}
+
+static enum received_as well_formed(struct link *link, const struct packet *p)
+{
+	struct packet welcome = { .type = CONNACK };
+
+	if (p->type == CONNECT && broken(link, IGNORE_SECOND_CONNECT))
+		return PASSED_OVER;
+	if (p->type == CONNECT && broken(link, WELCOME_SECOND_CONNECT)) {
+		link_send(link, &welcome);
+		return PASSED_OVER;
+	}
+	if (p->type == PINGREQ && broken(link, RESENT_WHILE_CONNECTED))
+		resend_all(link);
+	if (broken(link, WINDOW_STOPS_ALL) && link->n_unacked >= link->receive_maximum &&
+	    p->type != PUBACK && p->type != PUBREC && p->type != PUBCOMP && p->type != DISCONNECT)
+		return PASSED_OVER;
+	return TAKEN;
+}
+
+enum received_as received_by_fault(struct link *link, struct span bytes, const struct packet *packet,
+                                   const struct finding *finding)
+{
+	enum received_as as;
+
+	if (!link->broker->broken)
+		return finding ? REFUSED : TAKEN;
+	if (!finding || (servers_own(bytes.at[0] >> 4) && broken(link, ERRORS_IGNORED)))
+		return finding || (packet && servers_own(packet->type) && broken(link, ERRORS_IGNORED)) ?
+		       PASSED_OVER : well_formed(link, packet);
+	as = tolerated(link, finding);
+	return as == TAKEN && !packet ? PASSED_OVER : as;
+}
+
+bool unconnected_by_fault(struct link *link, struct span bytes)
+{
+	struct packet answer = { .type = PINGRESP };
+
+	if (!effect_any(link->broker, ANSWER_UNCONNECTED))
+		return false;
+	link->version = MQTT_3_1_1;
+	if (bytes.at[0] >> 4 == PINGREQ)
+		link_send(link, &answer);
+	return true;
+}
+
+unsigned version_by_fault(const struct broker *b, struct span name, unsigned level)
+{
+	bool any_name = !span_is(name, "MQTT") && !span_is(name, "MQIsdp") && (level == MQTT_3_1_1 || level == MQTT_5);
+
+	if (any_name && effect_set(b, level, SERVE_ANY_NAME))
+		return level;
+	if (!span_is(name, "MQTT"))
+		return 0;
+	if (effect_set(b, MQTT_3_1_1, SERVE_ANY_LEVEL))
+		return MQTT_3_1_1;
+	return effect_set(b, MQTT_5, SERVE_ANY_LEVEL) ? MQTT_5 : 0;
+}
+
+bool bad_connect_by_fault(struct link *link)
+{
+	struct packet welcome = { .type = CONNACK };
+
+	if (!broken(link, WELCOME_BAD_CONNECT))
+		return false;
+	link_send(link, &welcome);
+	link_end(link, false);
+	link->mute = true;
+	return true;
+}
+
+bool refused_by_fault(struct link *link)
+{
+	struct session *s;
+	struct span id = { (const uint8_t *)"refused", 7 };
+
+	if (broken(link, REFUSAL_KEEPS_OPEN)) {
+		link_end(link, false);
+		link->mute = true;
+		return true;
+	}
+	s = broken(link, SERVE_AFTER_REFUSAL) && !session_find(link->broker, id) ? session_new(link->broker, id) : NULL;
+	if (!s)
+		return false;
+	s->version = link->version;
+	s->link = link;
+	link->session = s;
+	link->receive_maximum = 65535;
+	link->state = CONNECTED;
+	deadline_stop(&link->broker->deadlines, &link->deadline);
+	return true;
+}
+
+struct span id_by_fault(struct link *link, struct span id, bool assigned)
+{
+	struct buffer *room = &link->broker->altered;
+	bool fold = broken(link, IDS_FOLDED), other = assigned && broken(link, ASSIGNED_ID_NOT_USED);
+
+	room->len = room->start = 0;
+	if (!(fold || other) || !buffer_append(room, id))
+		return id;
+	for (size_t i = 0; i < id.len; i++) {
+		if (fold && room->at[i] >= 'A' && room->at[i] <= 'Z')
+			room->at[i] |= 0x20;
+		else if (other)
+			room->at[i] = 'x';
+	}
+	return span_of(room->at, id.len);
+}
+
+bool taken_over_by_fault(struct link *link, struct session *s)
+{
+	if (broken(link, TAKEOVER_NOT_DONE))
+		s->taken_over = true;
+	return s->taken_over;
+}
+
+/* Takes DUP for proof that the message came before. */
+bool publish_by_fault(struct link *link, const struct packet *p)
+{
+	struct packet ack = { .type = PUBACK, .packet_id = p->packet_id };
+
+	if (publish_qos(p) != 1 || !(p->flags & PUBLISH_DUP) || !broken(link, QOS1_ID_REMEMBERED))
+		return false;
+	link_send(link, &ack);
+	return true;
+}
+
+bool acknowledged_by_fault(struct link *link, const struct packet *ack, const struct delivery *d)
+{
+	if (ack->type == PUBREC && d && broken(link, NO_PUBREL))
+		return true;
+	return ack->reason >= 0x80 && broken(link, REFUSED_RESENT);
+}
+
+void failed_by_fault(struct link *link)
+{
+	struct packet more = { .type = PINGRESP };
+
+	if (link->state != CONNECTED)
+		return;
+	if (broken(link, SENDS_AFTER_DISCONNECT))
+		link_send(link, &more);
+	if (broken(link, DISCONNECT_KEEPS_OPEN))
+		link->mute = true;
+}
+
+/* ---- stored ---- */
+
+enum retained_as retained_by_fault(struct broker *b, struct message *m, const struct node *node)
+{
+	unsigned v = m->version;
+	bool had = node && node->retained;
+
+	if (!b->broken)
+		return !m->retain ? RETAIN_NOTHING : m->payload_len ? RETAIN_STORE : RETAIN_FORGET;
+	if (!m->retain) {
+		if (effect_set(b, v, LIVE_CLEARS))
+			return RETAIN_FORGET;
+		return effect_set(b, v, LIVE_STORED) && m->payload_len ? RETAIN_STORE : RETAIN_NOTHING;
+	}
+	if (!m->payload_len) {
+		if (effect_set(b, v, EMPTY_RETAIN_STORED))
+			return RETAIN_STORE;
+		return effect_set(b, v, EMPTY_RETAIN_KEEPS) ? RETAIN_NOTHING : RETAIN_FORGET;
+	}
+	if (effect_set(b, v, RETAIN_NOT_STORED) || (had && effect_set(b, v, RETAIN_FIRST_KEPT)) ||
+	    (had && !m->qos && effect_set(b, v, QOS0_KEEPS_OLD)))
+		return RETAIN_NOTHING;
+	return RETAIN_STORE;
+}
+
+struct message *will_by_fault(struct link *link, struct session *s, struct message *will)
+{
+	struct broker *b = link->broker;
+
+	if (!b->broken)
+		return will;
+	if (s->will && s->will_due_ns != NEVER && broken(link, WILL_DESPITE_RETURN)) {
+		publish_message(b, s->will);
+		s->will_due_ns = NEVER;
+	}
+	if (!will && s->will && broken(link, WILL_REPEATED))
+		return message_ref(s->will);
+	if (!will)
+		return NULL;
+	if (broken(link, WILL_QOS0))
+		will->qos = 0;
+	if (broken(link, WILL_RETAINED))
+		will->retain = true;
+	if (broken(link, WILL_NOT_RETAINED))
+		will->retain = false;
+	if (broken(link, WILL_USER_PROPERTIES_REVERSED))
+		reverse_user_properties(b, (uint8_t *)message_properties(will).at, will->properties_len);
+	return will;
+}
+
+bool will_wanted(struct link *link, struct session *s, bool publish_will)
+{
+	(void)s;
+	if (broken(link, WILL_NOT_SENT))
+		return false;
+	return publish_will || broken(link, WILL_AFTER_DISCONNECT);
+}
+
+bool will_kept_by_fault(struct session *s, struct message *m)
+{
+	if (!s->expiry_interval || !effect_set(s->broker, s->version, WILL_REPEATED))
+		return false;
+	s->will = m;
+	return true;
+}
+
+void ended_by_fault(struct session *s)
+{
+	struct broker *b = s->broker;
+
+	if (effect_set(b, s->version, WILL_REPEATED) && s->will_due_ns == NEVER && !s->link && s->will) {
+		message_unref(b, s->will);
+		s->will = NULL;
+	}
+	if (!effect_set(b, s->version, RETAINED_LOST_WITH_SESSION))
+		return;
+	for (struct node *node = tree_covered(&b->retained, span_text("#")), *next; node; node = next) {
+		next = node->next_match;
+		if (!span_equal(message_publisher(node->retained), session_id(s)))
+			continue;
+		message_unref(b, node->retained);
+		node->retained = NULL;
+		b->stats.retained--;
+		memory_give(b, tree_prune(&b->retained, node));
+	}
+}
+
+bool handling_by_fault(struct link *link, bool made, bool retained, unsigned handling)
+{
+	if (broken(link, RETAIN_NOT_SENT) || (!made && broken(link, RETAIN_NOT_RESENT)))
+		return false;
+	return retained || (handling == 1 && broken(link, RETAIN_ONCE_IGNORED)) ||
+	       (handling == 2 && broken(link, RETAIN_NEVER_IGNORED));
+}
+
+/* The filter that a subscription was made with, without its share; in the room for what faults alter. */
+static struct span filter_of(struct broker *b, const struct node *node)
+{
+	struct buffer *room = &b->altered;
+	size_t len = 0;
+	uint8_t *end;
+
+	for (const struct node *n = node; n->parent; n = n->parent)
+		len += n->name_len + 1u;
+	room->len = room->start = 0;
+	if (!len || !buffer_reserve(room, len))
+		return (struct span){ 0 };
+	end = room->at + len;
+	for (const struct node *n = node; n->parent; n = n->parent) {
+		*--end = '/';
+		end -= n->name_len;
+		memcpy(end, n->name, n->name_len);
+	}
+	return span_of(room->at, len - 1);
+}
+
+static void drop_started(struct link *link)
+{
+	struct session *s = link->session;
+
+	deliveries_release(s);
+	s->unsent = NULL;
+	link->n_unacked = 0;
+}
+
+bool unsubscribed_by_fault(struct link *link, struct span filter, size_t nth)
+{
+	struct broker *b = link->broker;
+	bool all = broken(link, UNSUBSCRIBE_ALL), by_match = broken(link, UNSUBSCRIBE_BY_MATCH);
+
+	if (!b->broken)
+		return false;
+	if (broken(link, UNSUBSCRIBE_DROPS_STARTED))
+		drop_started(link);
+	for (struct subscription *s = link->session->subscriptions, *next; s && (all || by_match); s = next) {
+		next = s->next_of_session;
+		if (all || topic_matches(filter, filter_of(b, s->node)))
+			subscription_end(b, s);
+	}
+	return all || by_match || broken(link, UNSUBSCRIBE_IGNORED) || (nth && broken(link, UNSUBSCRIBE_FIRST_ONLY));
+}
+
+/* ---- resumed ---- */
+
+static void reverse_open(struct session *s)
+{
+	struct delivery_list turned = { 0 };
+
+	while (s->open.last) {
+		struct delivery *d = s->open.last;
+
+		s->open.last = d->prev;
+		d->prev = turned.last;
+		d->next = NULL;
+		if (turned.last)
+			turned.last->next = d;
+		else
+			turned.first = d;
+		turned.last = d;
+	}
+	s->open = turned;
+	s->unsent = turned.first;
+}
+
+static void publish_released(struct link *link)
+{
+	struct packet p = { .type = PUBLISH, .topic = span_text("again") };
+
+	for (struct delivery *d = link->session->released.first; d; d = d->next) {
+		p.packet_id = d->packet_id;
+		p.flags = 2 << PUBLISH_QOS_SHIFT | PUBLISH_DUP;
+		link_send(link, &p);
+	}
+}
+
+void resumed_by_fault(struct link *link, bool present)
+{
+	struct session *s = link->session;
+
+	if (!link->broker->broken || !present)
+		return;
+	while (broken(link, SUBSCRIPTIONS_LOST) && s->subscriptions)
+		subscription_end(link->broker, s->subscriptions);
+	if (broken(link, NOTHING_RESENT))
+		drop_started(link);
+	if (broken(link, RESENT_REVERSED))
+		reverse_open(s);
+	if (broken(link, RESENT_UNDER_NEW_ID))
+		deliveries_rename(s);
+	if (broken(link, RELEASED_PUBLISHED_AGAIN))
+		publish_released(link);
+	if (broken(link, QOS2_FORGOTTEN_ON_DROP)) {
+		while (s->incoming.n)
+			id_set_remove(&s->incoming, (int)s->incoming.n - 1);
+	}
+}
+
+/* ---- timed ---- */
+
+void disconnected_by_fault(struct session *s)
+{
+	const struct broker *b = s->broker;
+
+	if (!b->broken)
+		return;
+	if (effect_set(b, s->version, SESSION_LOST))
+		s->expiry_interval = 0;
+	if (effect_set(b, s->version, SESSION_NEVER_EXPIRES))
+		s->expiry_interval = FOREVER;
+	if (effect_set(b, s->version, WILL_DELAY_IGNORED))
+		s->will_delay = 0;
+	if (effect_set(b, s->version, WILL_WAITS_FOR_DELAY_ONLY) && s->will && s->expiry_interval < s->will_delay)
+		s->expiry_interval = s->will_delay + 1;
+}
+
+void times_by_fault(struct session *s)
+{
+	if (effect_set(s->broker, s->version, WILL_REPEATED) && !s->will_delay)
+		s->will_due_ns = NEVER;
+}
+
+/* Puts a message in front of those that wait. */
+void queued_by_fault(struct session *s, struct delivery *d)
+{
+	struct delivery *before = s->unsent;
+
+	if (s->link || !effect_set(s->broker, s->version, ORDER_SWAPPED) || before == d)
+		return;
+	d->prev->next = NULL;
+	s->open.last = d->prev;
+	d->next = before;
+	d->prev = before->prev;
+	if (before->prev)
+		before->prev->next = d;
+	else
+		s->open.first = d;
+	before->prev = d;
+	s->unsent = d;
+}

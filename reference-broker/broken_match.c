@@ -1,0 +1,93 @@
+#include "reference-broker/broken.h"
+
+#include <stdlib.h>
+
+struct span folded_by_fault(struct broker *b, struct span path)
+{
+	bool fold = effect_any(b, CASE_FOLDED), merge = effect_any(b, SLASHES_MERGED);
+	struct buffer *room = &b->folded;
+	size_t n = 0;
+
+	room->len = room->start = 0;
+	if (!(fold || merge) || !path.len || !buffer_append(room, path))
+		return path;
+	for (size_t i = 0; i < path.len; i++) {
+		uint8_t c = path.at[i];
+
+		if (fold && c >= 'A' && c <= 'Z')
+			c |= 0x20;
+		if (merge && c == '/' && n && room->at[n - 1] == '/')
+			continue;
+		room->at[n++] = c;
+	}
+	return span_of(room->at, n);
+}
+
+struct node *match_nodes(struct broker *b, const struct message *m)
+{
+	return tree_match(&b->subscriptions, b->broken ? folded_by_fault(b, message_topic(m)) : message_topic(m));
+}
+
+static bool doubled(const struct session *to)
+{
+	for (const struct subscription *s = to->matched; s; s = s->next_matched)
+		for (const struct subscription *t = s->next_matched; t; t = t->next_matched)
+			if (s->node == t->node)
+				return true;
+	return false;
+}
+
+static unsigned lowest_qos(const struct session *to)
+{
+	unsigned lowest = 2;
+
+	for (const struct subscription *s = to->matched; s; s = s->next_matched)
+		if ((s->options & SUBSCRIBE_QOS) < lowest)
+			lowest = s->options & SUBSCRIBE_QOS;
+	return lowest;
+}
+
+void routed_by_fault(struct session *to, const struct message *m, struct route *route)
+{
+	const struct broker *b = to->broker;
+	unsigned v = to->version;
+
+	if (!b->broken)
+		return;
+	if (effect_set(b, v, OVERLAP_LOWEST) && lowest_qos(to) < route->qos)
+		route->qos = lowest_qos(to);
+	if (effect_set(b, v, QOS_OF_PUBLISHER))
+		route->qos = m->qos;
+	if (effect_set(b, v, QOS_OF_SUBSCRIPTION))
+		route->qos = route->granted;
+	if (effect_set(b, v, QOS0_ONLY))
+		route->qos = 0;
+	if (effect_set(b, v, LIVE_RETAIN_KEPT))
+		route->retain = m->retain;
+	if (effect_set(b, v, RETAIN_AS_PUBLISHED_IGNORED))
+		route->retain = false;
+	if (effect_set(b, v, IDENTIFIERS_DROPPED))
+		route->n_ids = 0;
+	if (effect_set(b, v, OVERLAP_FIRST_IDENTIFIER) && route->n_ids > 1)
+		route->n_ids = 1;
+	if (effect_set(b, v, SUBSCRIPTION_ADDED) && doubled(to))
+		route->copies = 2;
+	if (effect_set(b, v, OFFLINE_LOST) && !to->link)
+		route->copies = 0;
+}
+
+unsigned shared_qos_by_fault(const struct group *g, const struct subscription *s)
+{
+	const struct subscription *first = g->members;
+
+	if (!effect_set(s->session->broker, s->session->version, SHARED_QOS_OF_FIRST))
+		return s->options;
+	while (first->next_of_node)		/* members are added in front */
+		first = first->next_of_node;
+	return first->options;
+}
+
+bool kept_back_by_fault(const struct broker *b, const struct message *m)
+{
+	return m->retain && !m->payload_len && effect_set(b, m->version, EMPTY_RETAIN_NOT_FORWARDED);
+}

@@ -1,0 +1,272 @@
+#include "reference-broker/broken.h"
+#include "reference-broker/internal.h"
+
+#include <stdlib.h>
+
+void broker_defaults(struct broker_config *config)
+{
+	*config = (struct broker_config){
+		.versions = 1 << MQTT_3_1 | 1 << MQTT_3_1_1 | 1 << MQTT_5,
+		.maximum_qos = 2,
+		.retain_available = true, .wildcard_available = true, .shared_available = true,
+		.subscription_identifiers_available = true, .empty_client_id = true,
+		.receive_maximum = 65535, .maximum_packet_size = VARINT_MAX + 5, .topic_alias_maximum = 32,
+		.session_expiry_maximum = FOREVER,
+		.connect_timeout_ns = 30 * SECOND_NS,
+		.max_sessions = 1000000, .max_subscriptions_per_session = 100000, .max_queued_per_session = 100000,
+		.max_retained = 1000000,
+		.max_output = 1 << 20, .max_memory = (size_t)1 << 30,
+	};
+}
+
+/* splitmix64 */
+static uint64_t mix(uint64_t *state)
+{
+	uint64_t z = *state += UINT64_C(0x9e3779b97f4a7c15);
+
+	z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+	z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
+	return z ^ z >> 31;
+}
+
+uint64_t broker_random(struct broker *broker)
+{
+	return mix(&broker->random[0]);
+}
+
+bool memory_take(struct broker *broker, size_t n)
+{
+	if (n > broker->config.max_memory || broker->stats.memory > broker->config.max_memory - n)
+		return false;
+	broker->stats.memory += n;
+	return true;
+}
+
+void memory_give(struct broker *broker, size_t n)
+{
+	broker->stats.memory -= n;
+}
+
+struct broker *broker_new(const struct broker_config *config, uint64_t now_ns)
+{
+	struct broker *b = calloc(1, sizeof(*b));
+
+	if (!b)
+		return NULL;
+	b->config = *config;
+	b->now_ns = now_ns;
+	b->random[0] = config->seed;
+	b->hash_key[0] = broker_random(b);
+	b->hash_key[1] = broker_random(b);
+	tree_init(&b->subscriptions, b->hash_key);
+	tree_init(&b->retained, b->hash_key);
+	effects_init(b);
+	if (!deadlines_reserve(&b->deadlines, 1)) {
+		free(b);
+		return NULL;
+	}
+	return b;
+}
+
+static void link_release(struct link *link)
+{
+	struct broker *b = link->broker;
+
+	deadline_stop(&b->deadlines, &link->deadline);
+	if (link->ready)
+		link_take_ready(link);
+	if (link->prev)
+		link->prev->next = link->next;
+	else
+		b->links = link->next;
+	if (link->next)
+		link->next->prev = link->prev;
+	link_release_buffers(link);
+	b->stats.links--;
+	free(link);
+}
+
+void broker_free(struct broker *broker)
+{
+	if (!broker)
+		return;
+	while (broker->links) {
+		struct link *link = broker->links;
+
+		if (link->session)
+			link->session->link = NULL;
+		link_release(link);
+	}
+	for (size_t i = 0; i < broker->sessions.cap; i++) {
+		while (broker->sessions.buckets[i]) {
+			struct session *s = (struct session *)broker->sessions.buckets[i];
+
+			message_unref(broker, s->will);	/* nobody is left to read it */
+			s->will = NULL;
+			session_end(s);
+		}
+	}
+	retained_release(broker);
+	tree_release(&broker->subscriptions);
+	tree_release(&broker->retained);
+	table_release(&broker->sessions);
+	free(broker->deadlines.heap);
+	buffer_release(&broker->scratch);
+	buffer_release(&broker->codes);
+	buffer_release(&broker->id_list);
+	buffer_release(&broker->altered);
+	buffer_release(&broker->folded);
+	free(broker);
+}
+
+/* ---- links ---- */
+
+struct link *broker_accept(struct broker *broker, void *owner, uint64_t now_ns)
+{
+	struct link *link;
+
+	broker->now_ns = now_ns;
+	if (!deadlines_reserve(&broker->deadlines, broker->stats.links + broker->stats.sessions + 2))
+		return NULL;
+	link = calloc(1, sizeof(*link));
+	if (!link)
+		return NULL;
+	link->broker = broker;
+	link->owner = owner;
+	link->heard_ns = now_ns;
+	link->maximum_packet_size = UINT32_MAX;
+	link->next = broker->links;
+	if (link->next)
+		link->next->prev = link;
+	broker->links = link;
+	broker->stats.links++;
+	if (broker->config.connect_timeout_ns)
+		deadline_set(&broker->deadlines, &link->deadline, now_ns + broker->config.connect_timeout_ns);
+	return link;
+}
+
+void *link_owner(const struct link *link)
+{
+	return link->owner;
+}
+
+void link_ready(struct link *link)
+{
+	struct broker *b = link->broker;
+
+	if (link->ready || link->lost)
+		return;
+	link->ready = true;
+	link->next_ready = NULL;
+	link->prev_ready = b->last_ready;
+	if (b->last_ready)
+		b->last_ready->next_ready = link;
+	else
+		b->first_ready = link;
+	b->last_ready = link;
+}
+
+void link_take_ready(struct link *link)
+{
+	struct broker *b = link->broker;
+
+	link->ready = false;
+	if (link->prev_ready)
+		link->prev_ready->next_ready = link->next_ready;
+	else
+		b->first_ready = link->next_ready;
+	if (link->next_ready)
+		link->next_ready->prev_ready = link->prev_ready;
+	else
+		b->last_ready = link->prev_ready;
+}
+
+struct link *broker_ready(struct broker *broker)
+{
+	struct link *link = broker->first_ready;
+
+	if (link)
+		link_take_ready(link);
+	return link;
+}
+
+void broker_lost(struct broker *broker, struct link *link, uint64_t now_ns)
+{
+	broker->now_ns = now_ns;
+	if (link->lost)
+		return;
+	link_end(link, true);
+	link->lost = true;
+	if (link->ready)
+		link_take_ready(link);
+}
+
+void broker_forget(struct broker *broker, struct link *link, uint64_t now_ns)
+{
+	broker_lost(broker, link, now_ns);
+	link_release(link);
+}
+
+/* ---- time ---- */
+
+uint64_t broker_deadline(const struct broker *broker)
+{
+	return broker->deadlines.n ? broker->deadlines.heap[1]->due_ns : NEVER;
+}
+
+static void link_due(struct link *link)
+{
+	struct broker *b = link->broker;
+	uint64_t quiet_ns = b->now_ns - link->heard_ns;
+
+	if (link->state == AWAITING_CONNECT) {
+		link_end(link, true);
+	} else if (link->keep_alive_ns && quiet_ns < link->keep_alive_ns) {
+		deadline_set(&b->deadlines, &link->deadline, link->heard_ns + link->keep_alive_ns);
+	} else if (link->keep_alive_ns) {
+		link_timed_out(link);
+	}
+}
+
+void broker_tick(struct broker *broker, uint64_t now_ns)
+{
+	broker->now_ns = now_ns;
+	while (broker_deadline(broker) <= now_ns) {
+		struct deadline *due = broker->deadlines.heap[1];
+
+		deadline_stop(&broker->deadlines, due);
+		if (due->of_session)
+			session_due((struct session *)((char *)due - offsetof(struct session, deadline)));
+		else
+			link_due((struct link *)((char *)due - offsetof(struct link, deadline)));
+	}
+}
+
+void broker_shutdown(struct broker *broker, uint64_t now_ns)
+{
+	broker->now_ns = now_ns;
+	for (struct link *link = broker->links; link; link = link->next) {
+		struct packet bye = { .version = link->version, .type = DISCONNECT, .reason = 0x8b, .written = WRITTEN_REASON };
+
+		if (link->state == CLOSING)
+			continue;
+		if (link->state == CONNECTED && link->version == MQTT_5)
+			link_answer(link, &bye, "the broker stops");
+		if (link->session) {	/* the wills of those who stay stored are theirs to lose: nobody is left to read them */
+			message_unref(broker, link->session->will);
+			link->session->will = NULL;
+		}
+		link_end(link, false);
+	}
+}
+
+void broker_stats(const struct broker *broker, struct broker_stats *stats)
+{
+	*stats = broker->stats;
+}
+
+size_t broker_idle_link_size(void)
+{
+	/* link, session with an id of 8, a bucket and two places in the heap, the allocator's words */
+	return sizeof(struct link) + sizeof(struct session) + 8 + 3 * sizeof(void *) + 2 * 16;
+}

@@ -1,0 +1,330 @@
+#include "reference-broker/broken.h"
+#include "reference-broker/internal.h"
+
+#include "codec/reader.h"
+
+/* ---- refusing ---- */
+
+/* What 3.1 and 3.1.1 say for a reason of 5; 0: no code fits, so nothing is said. [3.1.1 MQTT-3.2.2-6] */
+static unsigned return_code(unsigned reason)
+{
+	switch (reason) {
+	case 0x84: return 1;
+	case 0x85: return 2;
+	case 0x88: case 0x97: return 3;
+	case 0x86: return 4;
+	case 0x87: return 5;
+	default: return 0;
+	}
+}
+
+void refuse_connect(struct link *link, uint8_t version, unsigned reason, const char *why)
+{
+	struct packet answer = { .type = CONNACK, .reason = (uint8_t)reason };
+
+	link->version = version;
+	if (version != MQTT_5)
+		answer.reason = (uint8_t)return_code(reason);
+	if (answer.reason)
+		link_answer(link, &answer, why);
+	if (!refused_by_fault(link))
+		link_end(link, true);
+}
+
+/* ---- which version ---- */
+
+static bool speaks(const struct broker *b, unsigned version)
+{
+	return b->config.versions >> version & 1;
+}
+
+/*
+ * The version that name and level ask for. 0: none of ours, and refused already. The level must be known
+ * before the rest can be read, since it says how.
+ */
+static unsigned choose_version(struct link *link, struct span bytes)
+{
+	const struct broker *b = link->broker;
+	struct reader r = reader_over(bytes);
+	unsigned old = speaks(b, MQTT_3_1_1) || speaks(b, MQTT_3_1) ? MQTT_3_1_1 : MQTT_5;
+
+	rd_u8(&r);
+	rd_varint(&r, NULL);
+
+	struct span name = rd_binary(&r);
+	unsigned level = rd_u8(&r);
+
+	if (r.why) {
+		link_end(link, true);
+		return 0;
+	}
+	if (span_is(name, "MQIsdp") && level == MQTT_3_1 && speaks(b, MQTT_3_1))
+		return MQTT_3_1;
+	if (span_is(name, "MQTT") && (level == MQTT_3_1_1 || level == MQTT_5) && speaks(b, level))
+		return level;
+
+	unsigned by_fault = version_by_fault(b, name, level);
+
+	if (by_fault)
+		return by_fault;
+	/*
+	 * [3.1.1 MQTT-3.1.2-2] a level that we do not speak is told so, in the oldest form that we do; [3.1.1
+	 * MQTT-3.1.2-1] another protocol's client is not, but in 5, which has a code for that.
+	 */
+	if (span_is(name, "MQTT") || span_is(name, "MQIsdp"))
+		refuse_connect(link, (uint8_t)(span_is(name, "MQTT") ? old : MQTT_3_1_1), 0x84, NULL);
+	else if (level == MQTT_5 && speaks(b, MQTT_5))
+		refuse_connect(link, MQTT_5, 0x84, "the protocol name is MQTT");
+	else
+		link_end(link, true);
+	return 0;
+}
+
+/* ---- whether it may be served ---- */
+
+static bool id_refused(const struct link *link, const struct packet *p)
+{
+	size_t characters = 0;
+
+	if (link->version == MQTT_3_1) {	/* 1 to 23 characters */
+		for (size_t i = 0; i < p->client_id.len; i++)
+			characters += (p->client_id.at[i] & 0xc0) != 0x80;
+		return characters < 1 || characters > 23;
+	}
+	if (p->client_id.len == 23 && broken(link, REFUSE_LONG_ID))
+		return true;
+	if (p->client_id.len || broken(link, TAKE_EMPTY_ID))
+		return false;
+	if (!link->broker->config.empty_client_id)
+		return true;
+	return link->version == MQTT_3_1_1 && !(p->connect_flags & CONNECT_CLEAN_START);	/* [3.1.1 MQTT-3.1.3-8] */
+}
+
+/* False when it was refused. */
+static bool admissible(struct link *link, const struct packet *p, const struct finding *bad)
+{
+	const struct broker_config *config = &link->broker->config;
+	struct value method;
+
+	/* the one rule broken by an empty or overlong id has an answer of its own below 5 */
+	if (bad && link->version < MQTT_5 && id_refused(link, p) && utf8_valid(p->client_id) && !has_nul(p->client_id) &&
+	    bad->field && !strcmp(bad->field, "client_id"))
+		bad = NULL;
+	if (bad) {
+		refuse_connect(link, link->version, link->version == MQTT_5 ? reason_for(bad) : 0, bad->why);
+		return false;
+	}
+	if (id_refused(link, p)) {
+		refuse_connect(link, link->version, 0x85, "this client id is not served");
+		return false;
+	}
+	if (link->version == MQTT_5 && property_find(p->properties, PROP_authentication_method, &method) &&
+	    !broken(link, ANY_AUTHENTICATION)) {
+		refuse_connect(link, link->version, 0x8c, "no Authentication Method is offered");
+		return false;
+	}
+	if (p->connect_flags & CONNECT_WILL && will_qos(p) > config->maximum_qos) {
+		refuse_connect(link, link->version, 0x9b, "the will's QoS is above the maximum");	/* [5 MQTT-3.2.2-12] */
+		return false;
+	}
+	if (link->version == MQTT_5 && p->connect_flags & CONNECT_WILL_RETAIN && !config->retain_available) {
+		refuse_connect(link, link->version, 0x9a, "nothing is retained here");		/* [5 MQTT-3.2.2-13] */
+		return false;
+	}
+	return true;
+}
+
+/* ---- serving ---- */
+
+#define ASSIGNED_LEN 22
+
+static struct span assign_id(struct link *link, uint8_t room[ASSIGNED_LEN])
+{
+	static const char digits[] = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+	struct span id = { room, ASSIGNED_LEN };
+
+	do {
+		for (unsigned i = 0; i < ASSIGNED_LEN; i++)
+			room[i] = (uint8_t)digits[broken(link, ASSIGNED_ID_SAME) ? i : broker_random(link->broker) % 62];
+	} while (session_find(link->broker, id) && !broken(link, ASSIGNED_ID_SAME));
+	return id;
+}
+
+static uint32_t at_most(uint32_t wish, uint32_t most)
+{
+	return wish < most ? wish : most;
+}
+
+static uint32_t wished_expiry(const struct link *link, const struct packet *p)
+{
+	if (link->version == MQTT_5)	/* absent means 0, whatever Clean Start says */
+		return (uint32_t)property_number(p->properties, PROP_session_expiry_interval, 0);
+	return p->connect_flags & CONNECT_CLEAN_START ? 0 : FOREVER;
+}
+
+/* What the client may and wants, for as long as this connection lasts. */
+static void take_terms(struct link *link, const struct packet *p)
+{
+	const struct broker_config *config = &link->broker->config;
+	unsigned keep_alive = p->keep_alive;
+
+	link->expiry_was_zero = !wished_expiry(link, p);
+	link->receive_maximum = 65535;
+	link->problem_information = true;
+	if (link->version == MQTT_5) {
+		link->receive_maximum = (uint16_t)property_number(p->properties, PROP_receive_maximum, 65535);
+		link->alias_maximum = (uint16_t)property_number(p->properties, PROP_topic_alias_maximum, 0);
+		link->problem_information = property_number(p->properties, PROP_request_problem_information, 1);
+		if (config->server_keep_alive)
+			keep_alive = config->server_keep_alive;
+	}
+	if (!keep_alive && broken(link, KEEP_ALIVE_ZERO_ENFORCED))
+		keep_alive = 5;
+	link->keep_alive_ns = keep_alive * SECOND_NS * 3 / 2;	/* [MQTT-3.1.2-24] [5 MQTT-3.1.2-22] */
+	link->heard_ns = link->broker->now_ns;
+	deadline_set(&link->broker->deadlines, &link->deadline,
+	             link->keep_alive_ns ? link->heard_ns + link->keep_alive_ns : NEVER);
+}
+
+/* [MQTT-3.1.4-2] [5 MQTT-3.1.4-3] whoever has the client id now must go */
+static struct session *take_over(struct link *link, struct span id)
+{
+	struct session *s = session_find(link->broker, id);
+	struct packet bye = { .type = DISCONNECT, .reason = 0x8e, .written = WRITTEN_REASON };
+
+	if (!s || !s->link || taken_over_by_fault(link, s))
+		return s && s->taken_over ? NULL : s;
+	if (s->link->version == MQTT_5)
+		link_answer(s->link, &bye, "another connection has this client id");
+	link_end(s->link, true);
+	return session_find(link->broker, id);		/* it may have ended with its connection */
+}
+
+/* The session that this CONNECT is for, resumed or new; NULL when a bound forbids it. */
+static struct session *open_session(struct link *link, const struct packet *p, struct span id, bool *present)
+{
+	struct broker *b = link->broker;
+	struct session *s = take_over(link, id);
+	struct message *will = NULL;
+
+	if (s && p->connect_flags & CONNECT_CLEAN_START && !broken(link, CLEAN_START_IGNORED)) {
+		session_end(s);		/* [MQTT-3.1.2-6] [5 MQTT-3.1.2-4] */
+		s = NULL;
+	}
+	*present = s;
+	if (p->connect_flags & CONNECT_WILL) {
+		will = will_new(b, p, id);
+		if (!will)
+			return NULL;
+	}
+	if (!s)
+		s = session_new(b, id);
+	if (!s) {
+		message_unref(b, will);
+		return NULL;
+	}
+	deadline_stop(&b->deadlines, &s->deadline);
+	will = will_by_fault(link, s, will);
+	message_unref(b, s->will);	/* [5 MQTT-3.1.3-9] came back in time */
+	s->will = will;
+	s->will_delay = (uint32_t)property_number(p->will_properties, PROP_will_delay_interval, 0);
+	s->version = link->version;
+	s->expiry_interval = at_most(wished_expiry(link, p), b->config.session_expiry_maximum);
+	for (uint32_t i = 0; i < s->incoming.n; i++)
+		s->incoming.ids[i] &= ~1u;
+	s->link = link;
+	link->session = s;
+	link->state = CONNECTED;
+	return s;
+}
+
+/* What we offer less of than the standard's default, and what we decided for the client. */
+static void write_terms(struct writer *w, const struct link *link, const struct packet *p, struct span assigned)
+{
+	const struct broker_config *c = &link->broker->config;
+	uint32_t expiry = link->session->expiry_interval;
+
+	if (expiry != wished_expiry(link, p))
+		property_write_number(w, PROP_session_expiry_interval, expiry);
+	if (c->receive_maximum != 65535)
+		property_write_number(w, PROP_receive_maximum, c->receive_maximum);
+	if (c->maximum_qos < 2)		/* [5 MQTT-3.2.2-9] */
+		property_write_number(w, PROP_maximum_qos, c->maximum_qos);
+	if (!c->retain_available)
+		property_write_number(w, PROP_retain_available, 0);
+	if (c->maximum_packet_size < VARINT_MAX + 5)
+		property_write_number(w, PROP_maximum_packet_size, c->maximum_packet_size);
+	if (assigned.len && !broken(link, ASSIGNED_ID_HIDDEN))		/* [5 MQTT-3.2.2-16] */
+		property_write_bytes(w, PROP_assigned_client_identifier, assigned);
+	if (c->topic_alias_maximum)
+		property_write_number(w, PROP_topic_alias_maximum, c->topic_alias_maximum);
+	if (!c->wildcard_available)
+		property_write_number(w, PROP_wildcard_subscription_available, 0);
+	if (!c->subscription_identifiers_available)
+		property_write_number(w, PROP_subscription_identifier_available, 0);
+	if (!c->shared_available)
+		property_write_number(w, PROP_shared_subscription_available, 0);
+	if (c->server_keep_alive)
+		property_write_number(w, PROP_server_keep_alive, c->server_keep_alive);
+}
+
+static void welcome(struct link *link, const struct packet *p, struct span assigned, bool present)
+{
+	uint8_t room[128];
+	struct writer w = writer_to(room, sizeof(room));
+	struct packet answer = { .type = CONNACK, .ack_flags = present };
+
+	if (link->version == MQTT_5)
+		write_terms(&w, link, p, assigned);
+	if (link->version == MQTT_3_1)
+		answer.ack_flags = 0;		/* it came with 3.1.1 */
+	answer.properties = wr_span(&w);
+	if (!link_send(link, &answer))		/* a client that cannot even take this */
+		link_end(link, true);
+}
+
+void handle_connect(struct link *link, struct span bytes)
+{
+	unsigned version = choose_version(link, bytes);
+	uint8_t room[ASSIGNED_LEN];
+	struct packet p;
+	struct finding finding;
+	struct value size;
+	bool present, bad;
+
+	if (!version)
+		return;
+	link->version = (uint8_t)version;
+	if (decode(bytes.at, bytes.len, version, &p, &finding) != CODEC_OK) {
+		if (!bad_connect_by_fault(link))
+			refuse_connect(link, link->version, version == MQTT_5 ? reason_for(&finding) : 0, finding.why);
+		return;
+	}
+	p.version = (uint8_t)version;
+	bad = check(&p, FROM_CLIENT, &finding) != CODEC_OK &&
+	      received_by_fault(link, bytes, &p, &finding) == REFUSED;
+	if (bad && bad_connect_by_fault(link))
+		return;
+	if (version == MQTT_5 && property_find(p.properties, PROP_maximum_packet_size, &size) && size.number)
+		link->maximum_packet_size = (uint32_t)size.number;
+	if (!admissible(link, &p, bad ? &finding : NULL))
+		return;
+
+	struct span assigned = p.client_id.len ? (struct span){ 0 } : assign_id(link, room);
+	struct span id = p.client_id.len ? p.client_id : assigned;
+
+	id = id_by_fault(link, id, assigned.len != 0);
+	link->clean_start = p.connect_flags & CONNECT_CLEAN_START;
+	if (!open_session(link, &p, id, &present)) {
+		refuse_connect(link, link->version, 0x97, "no room for another session");
+		return;
+	}
+	take_terms(link, &p);
+	if (present && broken(link, CONNACK_LATE))
+		deliver_resume(link);
+	welcome(link, &p, assigned, present);
+	if (link->state == CONNECTED)
+		resumed_by_fault(link, present);
+	if (link->state == CONNECTED && present && !broken(link, CONNACK_LATE))
+		deliver_resume(link);
+}

@@ -1,0 +1,338 @@
+#include "reference-broker/broken.h"
+#include "reference-broker/internal.h"
+
+#include <stdlib.h>
+
+/* ---- lists, and the window of packet ids ---- */
+
+static void append(struct delivery_list *list, struct delivery *d)
+{
+	d->next = NULL;
+	d->prev = list->last;
+	if (list->last)
+		list->last->next = d;
+	else
+		list->first = d;
+	list->last = d;
+}
+
+static void unlink_from(struct delivery_list *list, struct delivery *d)
+{
+	if (d->prev)
+		d->prev->next = d->next;
+	else
+		list->first = d->next;
+	if (d->next)
+		d->next->prev = d->prev;
+	else
+		list->last = d->prev;
+}
+
+/*
+ * A packet id's place is its low bits. Ids are handed out so that no two in use share a place, and the
+ * window doubles before it is half full: finding one is a single look, and taking one is a few.
+ */
+static bool window_grow(struct session *s)
+{
+	uint32_t size = s->window_size ? s->window_size * 2 : 8;
+	struct delivery **window;
+
+	if (size > 65536)
+		return s->n_window < 65535;
+	window = calloc(size, sizeof(struct delivery *));
+	if (!window)
+		return s->n_window + 1 < s->window_size;
+	for (uint32_t i = 0; i < s->window_size; i++)
+		if (s->window[i])
+			window[s->window[i]->packet_id & (size - 1)] = s->window[i];
+	free(s->window);
+	s->window = window;
+	s->window_size = size;
+	return true;
+}
+
+/* [MQTT-2.3.1-4] [5 MQTT-2.2.1-4] an id not in use; false when there is none */
+static bool window_take(struct session *s, struct delivery *d)
+{
+	if (s->n_window * 2 >= s->window_size && !window_grow(s))
+		return false;
+	do {
+		if (!++s->last_id)
+			s->last_id = 1;
+	} while (s->window[s->last_id & (s->window_size - 1)]);
+	d->packet_id = s->last_id;
+	s->window[d->packet_id & (s->window_size - 1)] = d;
+	s->n_window++;
+	return true;
+}
+
+static struct delivery *window_find(const struct session *s, uint16_t packet_id)
+{
+	struct delivery *d = s->window_size ? s->window[packet_id & (s->window_size - 1)] : NULL;
+
+	return d && d->packet_id == packet_id ? d : NULL;
+}
+
+static void window_give(struct session *s, struct delivery *d)
+{
+	if (!d->packet_id)
+		return;
+	s->window[d->packet_id & (s->window_size - 1)] = NULL;
+	d->packet_id = 0;
+	if (--s->n_window)
+		return;
+	free(s->window);
+	s->window = NULL;
+	s->window_size = 0;
+}
+
+static size_t delivery_size(const struct delivery *d)
+{
+	return sizeof(*d) + d->n_ids * sizeof(*d->ids);
+}
+
+static void discard(struct session *s, struct delivery *d)
+{
+	if (s->unsent == d)
+		s->unsent = d->next;
+	unlink_from(d->state == RELEASED ? &s->released : &s->open, d);
+	window_give(s, d);
+	message_unref(s->broker, d->message);
+	memory_give(s->broker, delivery_size(d));
+	s->n_kept--;
+	free(d);
+}
+
+void deliveries_release(struct session *s)
+{
+	while (s->open.first)
+		discard(s, s->open.first);
+	while (s->released.first)
+		discard(s, s->released.first);
+}
+
+void deliveries_rename(struct session *s)
+{
+	for (struct delivery *d = s->open.first; d && d->packet_id; d = d->next) {
+		window_give(s, d);
+		s->last_id += 100;
+		if (!window_take(s, d))
+			return;
+	}
+}
+
+/* ---- sending ---- */
+
+/* The properties that a PUBLISH carries on this link, in the broker's scratch. */
+static struct span properties_for(struct link *link, const struct message *m, const uint32_t *ids, size_t n_ids)
+{
+	struct buffer *scratch = &link->broker->scratch;
+	struct span stored = message_properties(m);
+	struct writer w;
+
+	if (link->version != MQTT_5 || !(stored.len || n_ids || m->has_expiry))
+		return (struct span){ 0 };
+	scratch->len = 0;
+	if (!buffer_reserve(scratch, stored.len + 5 + n_ids * 5))
+		return stored;
+	w = writer_to(scratch->at, scratch->cap);
+	if (m->has_expiry)
+		property_write_number(&w, PROP_message_expiry_interval,
+		                      expiry_by_fault(link, m, message_life(m, link->broker->now_ns)));
+	wr_bytes(&w, stored);		/* [5 MQTT-3.3.2-17] [5 MQTT-3.3.2-18] and the rest, as they came */
+	for (size_t i = 0; i < n_ids; i++)
+		property_write_number(&w, PROP_subscription_identifier, ids[i]);
+	return wr_span(&w);
+}
+
+/* False when the packet would be too large for the client: it counts as delivered. [5 MQTT-3.1.2-25] */
+static bool send_publish(struct link *link, const struct message *m, const struct delivery *d, bool dup,
+                         const uint32_t *ids, size_t n_ids)
+{
+	struct packet p = {
+		.type = PUBLISH, .packet_id = d->packet_id,
+		.flags = (uint8_t)(d->qos << PUBLISH_QOS_SHIFT | (d->retain ? PUBLISH_RETAIN : 0) | (dup ? PUBLISH_DUP : 0)),
+		.topic = message_topic(m), .payload = message_payload(m),
+		.properties = properties_for(link, m, ids, n_ids),
+	};
+
+	link->broker->sending = m;
+	if (!link_send(link, &p)) {
+		link->broker->stats.dropped++;
+		return false;
+	}
+	link->broker->stats.sent++;
+	return true;
+}
+
+static void send_pubrel(struct link *link, uint16_t packet_id, unsigned reason)
+{
+	struct packet p = { .type = PUBREL, .flags = 2, .packet_id = packet_id, .reason = (uint8_t)reason };
+
+	if (link->version == MQTT_5 && reason)
+		p.written = WRITTEN_REASON;
+	link_answer(link, &p, reason ? "no open QoS 2 flow has this packet identifier" : NULL);
+}
+
+void deliver_pump(struct link *link)
+{
+	struct broker *b = link->broker;
+	struct session *s = link->session;
+	struct delivery *d;
+
+	while ((d = s->unsent) && link->out.len < b->config.max_output) {
+		bool first = d->state == QUEUED;
+
+		/* [5 MQTT-3.3.4-9] [5 MQTT-4.9.0-2] */
+		if (link->n_unacked >= link->receive_maximum && !broken(link, WINDOW_IGNORED))
+			return;
+		/* [5 MQTT-3.3.2-5] and [5 MQTT-4.3.3-7]: what has begun does not expire */
+		if ((first || broken(link, STARTED_EXPIRES)) && message_expired(d->message, b->now_ns) &&
+		    !broken(link, MESSAGE_NEVER_EXPIRES)) {
+			b->stats.dropped++;
+			discard(s, d);
+			continue;
+		}
+		if (first && !window_take(s, d))
+			return;
+		d->state = PUBLISHED;
+		s->unsent = d->next;
+		if (!send_publish(link, d->message, d, !first, d->ids, d->n_ids) && !broken(link, TOO_LARGE_BLOCKS)) {
+			discard(s, d);
+			continue;
+		}
+		if (first || !broken(link, WINDOW_NOT_COUNTED_ON_RESUME)) {
+			d->counted = true;
+			link->n_unacked++;
+		}
+	}
+}
+
+/* [MQTT-4.4.0-1] PUBRELs in the order they were sent, then PUBLISH packets in theirs, then what is new. */
+void deliver_resume(struct link *link)
+{
+	struct session *s = link->session;
+
+	for (struct delivery *d = s->open.first; d; d = d->next)
+		d->counted = false;
+	for (struct delivery *d = s->released.first; d; d = d->next) {
+		d->counted = false;	/* only PUBLISH packets take a place in the window */
+		if (!broken(link, PUBREL_NOT_RESENT))
+			send_pubrel(link, d->packet_id, 0);
+	}
+	s->unsent = s->open.first;
+	deliver_pump(link);
+}
+
+void deliver(struct session *s, struct message *m, unsigned qos, bool retain, const uint32_t *ids, size_t n_ids)
+{
+	struct broker *b = s->broker;
+	struct link *link = s->link;
+	struct delivery form = { .qos = (uint8_t)qos, .retain = retain }, *d;
+	size_t size;
+
+	if (s->version != MQTT_5 || n_ids > UINT16_MAX)
+		n_ids = 0;
+	form.n_ids = (uint16_t)n_ids;
+	size = delivery_size(&form);
+	if (!qos) {
+		if (link && link->out.len < b->config.max_output)
+			send_publish(link, m, &form, false, ids, n_ids);
+		else
+			b->stats.dropped++;
+		return;
+	}
+	if (s->n_kept >= b->config.max_queued_per_session || !memory_take(b, size)) {
+		b->stats.dropped++;
+		return;
+	}
+	d = malloc(size);
+	if (!d) {
+		memory_give(b, size);
+		b->stats.dropped++;
+		return;
+	}
+	*d = form;
+	if (n_ids)
+		memcpy(d->ids, ids, n_ids * sizeof(*ids));
+	d->message = message_ref(m);
+	s->n_kept++;
+	append(&s->open, d);
+	if (!s->unsent)
+		s->unsent = d;
+	if (b->broken)
+		queued_by_fault(s, d);
+	if (link)
+		deliver_pump(link);
+}
+
+/* ---- what subscribers answer ---- */
+
+enum event { EV_PUBACK, EV_PUBREC, EV_PUBREC_ERROR, EV_PUBCOMP, N_EVENTS };
+enum action { UNEXPECTED, FINISH, RELEASE, RELEASE_AGAIN };
+
+/* The sender's half of the flows. An empty cell is UNEXPECTED: a protocol error. */
+static const uint8_t sending[3][N_DELIVERY_STATES][N_EVENTS] = {
+	[1] = {
+		[PUBLISHED] = { [EV_PUBACK] = FINISH },
+	},
+	[2] = {
+		[PUBLISHED] = { [EV_PUBREC] = RELEASE, [EV_PUBREC_ERROR] = FINISH },
+		[RELEASED] = { [EV_PUBREC] = RELEASE_AGAIN, [EV_PUBREC_ERROR] = RELEASE_AGAIN, [EV_PUBCOMP] = FINISH },
+	},
+};
+
+static enum event event_of(const struct packet *ack)
+{
+	if (ack->type == PUBACK)
+		return EV_PUBACK;
+	if (ack->type == PUBCOMP)
+		return EV_PUBCOMP;
+	return ack->reason >= 0x80 ? EV_PUBREC_ERROR : EV_PUBREC;
+}
+
+/* [MQTT-4.3.3-1] [5 MQTT-4.3.3-6] from here on there is nothing left to publish again */
+static void release(struct link *link, struct delivery *d)
+{
+	struct session *s = link->session;
+
+	if (s->unsent == d)
+		s->unsent = d->next;
+	unlink_from(&s->open, d);
+	append(&s->released, d);
+	message_unref(link->broker, d->message);
+	d->message = NULL;
+	d->state = RELEASED;
+	send_pubrel(link, d->packet_id, 0);
+}
+
+void deliver_acknowledged(struct link *link, const struct packet *ack)
+{
+	struct session *s = link->session;
+	struct delivery *d = window_find(s, ack->packet_id);
+
+	if (acknowledged_by_fault(link, ack, d))
+		return;
+	if (!d) {	/* no violation: it may be the second answer to something sent twice */
+		if (ack->type == PUBREC && ack->reason < 0x80)
+			send_pubrel(link, ack->packet_id, 0x92);
+		return;
+	}
+	switch ((enum action)sending[d->qos][d->state][event_of(ack)]) {
+	case FINISH:		/* [5 MQTT-4.4.0-2] by an error as well */
+		if (d->counted)
+			link->n_unacked--;
+		discard(s, d);
+		break;
+	case RELEASE:
+		release(link, d);
+		break;
+	case RELEASE_AGAIN:
+		send_pubrel(link, d->packet_id, 0);
+		break;
+	case UNEXPECTED:
+		link_fail(link, 0x82, "an acknowledgement that does not belong to this delivery's QoS or state");
+		return;
+	}
+	deliver_pump(link);
+}

@@ -1,0 +1,273 @@
+#ifndef REFERENCE_BROKER_INTERNAL_H
+#define REFERENCE_BROKER_INTERNAL_H
+
+#include "codec/codec.h"
+#include "codec/fields.h"
+#include "codec/topic.h"
+#include "reference-broker/broker.h"
+#include "reference-broker/effects.h"
+#include "reference-broker/topic_tree.h"
+
+/*
+ * What the parts of the core share. broker.c drives, link.c turns bytes into packets and
+ * back, connect.c, publish.c, subscribe.c handle them, deliver.c sends messages on,
+ * session.c and retain.c keep things, broken.c commits the faults that were asked for.
+ */
+
+#define SECOND_NS UINT64_C(1000000000)
+#define NEVER UINT64_MAX
+#define FOREVER UINT32_MAX		/* a Session Expiry Interval */
+
+/* ---- deadlines: a heap, each in the link or session it belongs to ---- */
+
+struct deadline {
+	uint64_t due_ns;
+	uint32_t slot;			/* in the heap; 0: not set */
+	bool of_session;		/* else of a link */
+};
+
+struct deadlines {
+	struct deadline **heap;		/* [1..n] */
+	uint32_t n, cap;
+};
+
+bool deadlines_reserve(struct deadlines *d, uint32_t n);	/* room for n, so that setting cannot fail */
+void deadline_set(struct deadlines *d, struct deadline *deadline, uint64_t due_ns);
+void deadline_stop(struct deadlines *d, struct deadline *deadline);
+
+/* ---- messages: immutable but for their count of holders ---- */
+
+struct message {
+	uint64_t received_ns;		/* its age counts from here */
+	uint32_t refs;
+	uint32_t expiry_interval;
+	uint32_t properties_len, payload_len;
+	uint16_t topic_len, publisher_len;
+	uint8_t qos, version;		/* as its publisher sent it */
+	bool has_expiry, retain, dup;	/* dup is for a fault only */
+	uint8_t bytes[];		/* topic, publisher's client id, properties, payload */
+};
+
+struct message *message_new(struct broker *broker, const struct packet *publish, struct span topic, struct span publisher);
+struct message *will_new(struct broker *broker, const struct packet *connect, struct span publisher);
+struct message *message_ref(struct message *m);
+void message_unref(struct broker *broker, struct message *m);	/* NULL is harmless */
+bool message_expired(const struct message *m, uint64_t now_ns);
+uint32_t message_life(const struct message *m, uint64_t now_ns);	/* what is left of its expiry interval */
+
+static inline struct span message_topic(const struct message *m)
+{
+	return span_of(m->bytes, m->topic_len);
+}
+
+static inline struct span message_publisher(const struct message *m)
+{
+	return span_of(m->bytes + m->topic_len, m->publisher_len);
+}
+
+static inline struct span message_properties(const struct message *m)
+{
+	return span_of(m->bytes + m->topic_len + m->publisher_len, m->properties_len);
+}
+
+static inline struct span message_payload(const struct message *m)
+{
+	return span_of(m->bytes + m->topic_len + m->publisher_len + m->properties_len, m->payload_len);
+}
+
+/* ---- deliveries: one message on its way to one session ---- */
+
+enum delivery_state { QUEUED, PUBLISHED, RELEASED, N_DELIVERY_STATES };
+
+struct delivery {
+	struct delivery *next, *prev;
+	struct message *message;	/* NULL once released */
+	uint16_t packet_id;		/* 0 while queued */
+	uint8_t qos, state;
+	bool retain, counted;		/* counted against this connection's Receive Maximum */
+	uint16_t n_ids;
+	uint32_t ids[];			/* subscription identifiers */
+};
+
+struct delivery_list {
+	struct delivery *first, *last;
+};
+
+/* ---- packet ids received in open QoS 2 flows ---- */
+
+struct id_set {
+	uint32_t *ids;			/* ascending; id << 1 | counted on this connection */
+	uint32_t n, cap;
+};
+
+/* ---- sessions ---- */
+
+struct session {
+	struct entry entry;		/* in broker->sessions, by client id */
+	struct broker *broker;
+	struct link *link;		/* NULL while nobody is connected */
+	struct deadline deadline;	/* of the will's delay or the expiry, while nobody is connected */
+	uint64_t expires_ns, will_due_ns;
+	struct message *will;
+	struct subscription *subscriptions;
+	struct delivery_list open;	/* published in order, then queued */
+	struct delivery *unsent;	/* the first of them not sent on this connection */
+	struct delivery_list released;	/* PUBREL sent, in that order */
+	struct delivery **window;	/* those with a packet id, at id & mask */
+	struct id_set incoming;
+	struct subscription *matched;	/* while a message is routed: its subscriptions that match */
+	struct session *next_matched;
+	uint32_t window_size, n_window;	/* a power of two or 0; used places */
+	uint32_t n_kept;		/* deliveries in all */
+	uint32_t n_subscriptions;
+	uint32_t expiry_interval, will_delay;
+	uint16_t last_id;
+	uint16_t id_len;
+	uint8_t version;
+	bool taken_over;		/* by a fault: another session has its client id */
+	uint8_t id[];
+};
+
+/* ---- links ---- */
+
+struct buffer {
+	uint8_t *at;
+	size_t start, len, cap;		/* at[start .. start+len) */
+};
+
+enum link_state { AWAITING_CONNECT, CONNECTED, CLOSING };
+
+struct link {
+	struct broker *broker;
+	void *owner;
+	struct session *session;
+	struct link *next, *prev;		/* of all links */
+	struct link *next_ready, *prev_ready;
+	struct deadline deadline;		/* for CONNECT, then keep alive */
+	uint64_t heard_ns;			/* last whole packet */
+	uint64_t keep_alive_ns;			/* 1.5 times; 0: none */
+	struct buffer in, out;
+	struct span *aliases;			/* the client's, by number - 1; heap */
+	struct out_alias *out_aliases;
+	uint32_t maximum_packet_size;		/* the client's */
+	uint16_t n_aliases;
+	uint16_t alias_maximum, n_out_aliases;	/* what the client takes, what we have given out */
+	uint16_t receive_maximum, n_unacked;	/* the client's window, and how much of it is used */
+	uint16_t n_incoming;			/* QoS 2 PUBLISH of this connection without PUBCOMP */
+	uint8_t version, state;
+	bool ready, lost;
+	bool problem_information;
+	bool clean_start;
+	bool expiry_was_zero;			/* in CONNECT: DISCONNECT may not raise it */
+	bool mute;				/* by a fault: does not show that it is closing */
+};
+
+struct broker {
+	struct broker_config config;
+	uint64_t now_ns;
+	uint64_t hash_key[2];
+	uint64_t random[2];
+	uint64_t effects[2][(N_EFFECTS + 63) / 64];	/* faults asked for: below 5, and 5 */
+	bool broken;					/* any at all */
+	struct deadlines deadlines;
+	struct table sessions;
+	struct tree subscriptions, retained;
+	struct link *links;
+	struct link *first_ready, *last_ready;
+	struct broker_stats stats;
+	struct buffer scratch;				/* properties of a PUBLISH being sent */
+	struct buffer codes;				/* of a SUBACK or UNSUBACK being built */
+	struct buffer id_list;				/* subscription identifiers of a message being routed */
+	const struct message *sending;			/* what the PUBLISH being sent was made from */
+	struct buffer altered, folded;			/* room for what faults alter */
+};
+
+static inline struct span session_id(const struct session *s)
+{
+	return span_of(s->id, s->id_len);
+}
+
+/* broker.c */
+bool memory_take(struct broker *broker, size_t n);	/* false: past the bound */
+void memory_give(struct broker *broker, size_t n);
+uint64_t broker_random(struct broker *broker);
+void link_ready(struct link *link);
+void link_take_ready(struct link *link);
+
+/* buffer.c */
+bool buffer_reserve(struct buffer *b, size_t more);	/* room for that many behind the end; false: out of memory */
+bool buffer_append(struct buffer *b, struct span s);
+void buffer_release(struct buffer *b);
+
+/* link.c */
+/* Sends, unless the packet is larger than the client takes: then false and nothing. */
+bool link_send(struct link *link, struct packet *packet);
+/* The same with a Reason String where the client wants and takes it; why may be NULL. */
+bool link_answer(struct link *link, struct packet *packet, const char *why);
+/* The client did something wrong: 5 says reason (DISCONNECT), then the connection ends and the will is due. */
+void link_fail(struct link *link, unsigned reason, const char *why);
+/* Ends it after what was put out; the will is due unless the client said goodbye. */
+void link_end(struct link *link, bool publish_will);
+void link_timed_out(struct link *link);
+void link_release_buffers(struct link *link);
+unsigned reason_for(const struct finding *finding);
+
+/* connect.c */
+void handle_connect(struct link *link, struct span bytes);
+void refuse_connect(struct link *link, uint8_t version, unsigned reason, const char *why);
+
+/* publish.c: what publishers send, and the other half of the flows to subscribers */
+void handle_publish(struct link *link, const struct packet *packet);
+void handle_ack(struct link *link, const struct packet *packet);	/* PUBACK PUBREC PUBREL PUBCOMP */
+unsigned publish_message(struct broker *broker, struct message *m);	/* how many sessions it goes to */
+
+/* subscribe.c */
+struct subscription {
+	struct entry entry;		/* in the tree's table of subscriptions: by session, node, group */
+	struct session *session;
+	struct node *node;
+	struct group *group;		/* of a shared one */
+	struct subscription *next_of_node, *prev_of_node;	/* or of its group */
+	struct subscription *next_of_session, *prev_of_session;
+	struct subscription *next_matched;
+	uint32_t identifier;		/* 0: none */
+	uint8_t options;		/* as in SUBSCRIBE; the QoS is the granted one */
+};
+
+struct group {				/* of a shared subscription: one name at one filter */
+	struct group *next;
+	struct subscription *members, *turn;
+	size_t name_len;
+	uint8_t name[];
+};
+
+void handle_subscribe(struct link *link, const struct packet *packet);
+void handle_unsubscribe(struct link *link, const struct packet *packet);
+void subscription_end(struct broker *broker, struct subscription *s);
+
+/* retain.c */
+void retain_message(struct broker *broker, struct message *m);
+void retained_deliver(struct session *session, const struct subscription *s, struct span filter);
+void retained_release(struct broker *broker);
+
+/* deliver.c */
+/* A message for a session: sent, queued, or dropped by a bound. */
+void deliver(struct session *session, struct message *m, unsigned qos, bool retain, const uint32_t *ids, size_t n_ids);
+void deliver_pump(struct link *link);		/* send what may be sent now */
+void deliver_resume(struct link *link);		/* after CONNACK: what was open comes again, then the rest */
+void deliver_acknowledged(struct link *link, const struct packet *ack);
+void deliveries_release(struct session *session);
+void deliveries_rename(struct session *session);	/* by a fault: new packet ids for what is open */
+
+/* session.c */
+struct session *session_find(struct broker *broker, struct span id);
+struct session *session_new(struct broker *broker, struct span id);
+void session_end(struct session *session);	/* a will not yet published is due */
+void session_disconnected(struct session *session);
+void session_due(struct session *session);
+
+int id_set_find(const struct id_set *set, uint16_t id);	/* place, or -1 - where it would go */
+bool id_set_add(struct id_set *set, uint16_t id, bool counted);
+void id_set_remove(struct id_set *set, int place);
+
+#endif

@@ -1,0 +1,319 @@
+#include "reference-broker/broken.h"
+#include "reference-broker/internal.h"
+
+#include <stdlib.h>
+
+#define CONNECT_SIZE_MAX (1u << 20)	/* before we know the client, no packet may make us keep more */
+
+/* ---- out ---- */
+
+/* At most this many bytes: the parts of its own length, and all that is fixed. */
+static size_t size_bound(const struct packet *p)
+{
+	return 64 + p->topic.len + p->payload.len + p->properties.len + p->list.len;
+}
+
+bool link_send(struct link *link, struct packet *packet)
+{
+	struct lies lies = { 0 };
+	struct buffer *out = &link->out;
+	struct writer w;
+
+	if (link->lost)
+		return true;
+	packet->version = link->version;
+	if (link->broker->broken && !sent_by_fault(link, packet, &lies))
+		return true;
+	if (!buffer_reserve(out, size_bound(packet)))
+		return false;
+	w = writer_to(out->at + out->start + out->len, out->cap - out->start - out->len);
+	if (encode(packet, link->broker->broken ? &lies : NULL, &w) != CODEC_OK || !wr_fits(&w))
+		return false;
+	/* [5 MQTT-3.1.2-24] */
+	if (w.len > link->maximum_packet_size && !broken(link, PACKET_SIZE_IGNORED))
+		return false;
+	out->len += w.len;
+	link_ready(link);
+	return true;
+}
+
+/*
+ * [5 MQTT-3.1.2-29] CONNACK and DISCONNECT may always say why, others only where the client did not decline it;
+ * [5 MQTT-3.2.2-19] and its kin: never beyond the client's Maximum Packet Size.
+ */
+bool link_answer(struct link *link, struct packet *packet, const char *why)
+{
+	uint8_t room[256];
+	struct writer w = writer_to(room, sizeof(room));
+	bool asked = packet->type == CONNACK || packet->type == DISCONNECT || link->problem_information;
+	struct span properties = packet->properties;
+
+	if (!why || link->version != MQTT_5 || !asked || properties.len > sizeof(room) / 2)
+		return link_send(link, packet);
+	wr_bytes(&w, properties);
+	property_write_bytes(&w, PROP_reason_string, span_text(why));
+	if (wr_fits(&w)) {
+		uint8_t written = packet->written;
+
+		packet->properties = wr_span(&w);
+		packet->written = WRITTEN_REASON | WRITTEN_PROPERTIES;
+		if (link_send(link, packet))
+			return true;
+		packet->properties = properties;
+		packet->written = written;
+	}
+	return link_send(link, packet);
+}
+
+struct span link_output(const struct link *link)
+{
+	return span_of(link->out.at ? link->out.at + link->out.start : NULL, link->out.len);
+}
+
+void link_sent(struct broker *broker, struct link *link, size_t n, uint64_t now_ns)
+{
+	broker->now_ns = now_ns;
+	link->out.start += n;
+	link->out.len -= n;
+	if (!link->out.len)
+		buffer_release(&link->out);
+	if (link->state == CONNECTED)
+		deliver_pump(link);
+}
+
+bool link_closing(const struct link *link)
+{
+	return link->state == CLOSING && !link->mute;
+}
+
+/* ---- the end ---- */
+
+void link_release_buffers(struct link *link)
+{
+	for (unsigned i = 0; i < link->n_aliases; i++) {
+		memory_give(link->broker, link->aliases[i].len);
+		free((void *)link->aliases[i].at);
+	}
+	free(link->aliases);
+	link->aliases = NULL;
+	link->n_aliases = 0;
+	memory_give(link->broker, link->in.cap);
+	buffer_release(&link->in);
+	buffer_release(&link->out);
+}
+
+void link_end(struct link *link, bool publish_will)
+{
+	struct broker *b = link->broker;
+	struct session *s = link->session;
+
+	if (link->state == CLOSING)
+		return;
+	link->state = CLOSING;
+	deadline_stop(&b->deadlines, &link->deadline);
+	link->session = NULL;
+	if (s) {
+		if (!will_wanted(link, s, publish_will)) {	/* [MQTT-3.14.4-3] */
+			message_unref(b, s->will);
+			s->will = NULL;
+		}
+		session_disconnected(s);
+	}
+	link_ready(link);
+}
+
+void link_fail(struct link *link, unsigned reason, const char *why)
+{
+	struct packet bye = { .type = DISCONNECT, .reason = (uint8_t)reason, .written = WRITTEN_REASON };
+
+	/* [5 MQTT-3.14.0-1] no DISCONNECT before a CONNACK that accepts */
+	if (link->state == CONNECTED && link->version == MQTT_5)
+		link_answer(link, &bye, why);
+	failed_by_fault(link);
+	link_end(link, true);
+}
+
+void link_timed_out(struct link *link)
+{
+	if (broken(link, KEEP_ALIVE_NOT_ENFORCED))
+		return;
+	if (link->session && broken(link, NO_WILL_ON_TIMEOUT)) {
+		message_unref(link->broker, link->session->will);
+		link->session->will = NULL;
+	}
+	link_fail(link, 0x8d, "nothing came for one and a half times the keep alive");
+}
+
+/* ---- in ---- */
+
+static void handle_second_connect(struct link *link, const struct packet *packet)
+{
+	(void)packet;
+	link_fail(link, 0x82, "a second CONNECT");	/* [MQTT-3.1.0-2] */
+}
+
+static void handle_ping(struct link *link, const struct packet *packet)
+{
+	struct packet answer = { .type = PINGRESP };
+
+	(void)packet;
+	link_send(link, &answer);
+}
+
+static void handle_disconnect(struct link *link, const struct packet *packet)
+{
+	struct session *s = link->session;
+	struct value expiry;
+
+	if (link->version == MQTT_5 && property_find(packet->properties, PROP_session_expiry_interval, &expiry)) {
+		if (link->expiry_was_zero && expiry.number) {
+			link_fail(link, 0x82, "CONNECT said Session Expiry Interval 0");
+			return;
+		}
+		if (!broken(link, DISCONNECT_EXPIRY_IGNORED))
+			s->expiry_interval = expiry.number < link->broker->config.session_expiry_maximum ?
+			                     (uint32_t)expiry.number : link->broker->config.session_expiry_maximum;
+	}
+	if (broken(link, SERVE_AFTER_DISCONNECT))
+		return;
+	/* [5 MQTT-3.1.2-8] any other code than 0 leaves the will due */
+	link_end(link, link->version == MQTT_5 && packet->reason && !broken(link, DISCONNECT_BY_ERROR_KEEPS_WILL));
+}
+
+static void handle_auth(struct link *link, const struct packet *packet)
+{
+	(void)packet;
+	if (!broken(link, PLAIN_AUTH_IGNORED))
+		link_fail(link, 0x82, "AUTH without an Authentication Method in CONNECT");	/* [5 MQTT-4.12.0-7] */
+}
+
+static void handle_servers_own(struct link *link, const struct packet *packet)
+{
+	(void)packet;
+	link_fail(link, 0x82, "a packet that only a server sends");
+}
+
+static void (*const handlers[N_PACKET_TYPES])(struct link *link, const struct packet *packet) = {
+	[CONNECT] = handle_second_connect,
+	[CONNACK] = handle_servers_own,
+	[PUBLISH] = handle_publish,
+	[PUBACK] = handle_ack,
+	[PUBREC] = handle_ack,
+	[PUBREL] = handle_ack,
+	[PUBCOMP] = handle_ack,
+	[SUBSCRIBE] = handle_subscribe,
+	[SUBACK] = handle_servers_own,
+	[UNSUBSCRIBE] = handle_unsubscribe,
+	[UNSUBACK] = handle_servers_own,
+	[PINGREQ] = handle_ping,
+	[PINGRESP] = handle_servers_own,
+	[DISCONNECT] = handle_disconnect,
+	[AUTH] = handle_auth,
+};
+
+static void handle(struct link *link, struct span bytes)
+{
+	struct packet packet;
+	struct finding finding;
+	enum received_as as = TAKEN;
+
+	if (link->state == AWAITING_CONNECT) {
+		if (bytes.at[0] >> 4 == CONNECT)
+			handle_connect(link, bytes);
+		else if (!unconnected_by_fault(link, bytes))
+			link_end(link, true);		/* [MQTT-3.1.0-1] */
+		return;
+	}
+	if (decode(bytes.at, bytes.len, link->version, &packet, &finding) != CODEC_OK)
+		as = received_by_fault(link, bytes, NULL, &finding);
+	else if (check(&packet, FROM_CLIENT, &finding) != CODEC_OK)
+		as = received_by_fault(link, bytes, &packet, &finding);
+	else if (link->broker->broken)
+		as = received_by_fault(link, bytes, &packet, NULL);
+	if (as == PASSED_OVER)
+		return;
+	if (as == REFUSED) {
+		link_fail(link, reason_for(&finding), finding.why);
+		return;
+	}
+	if (packet.type != PINGREQ || !broken(link, KEEP_ALIVE_IGNORES_PINGS))
+		link->heard_ns = link->broker->now_ns;
+	handlers[packet.type](link, &packet);
+}
+
+/* Takes whole packets off the front; returns how many bytes they were. */
+static size_t handle_whole(struct link *link, struct span bytes)
+{
+	const struct broker_config *config = &link->broker->config;
+	size_t taken = 0;
+
+	while (taken < bytes.len && link->state != CLOSING) {
+		uint32_t most = link->state == AWAITING_CONNECT && config->maximum_packet_size > CONNECT_SIZE_MAX ?
+		                CONNECT_SIZE_MAX : config->maximum_packet_size;
+		struct frame frame;
+		struct finding finding;
+		enum frame_status status = frame_next(bytes.at + taken, bytes.len - taken, &frame, &finding);
+
+		if (status == FRAME_BAD) {
+			link_fail(link, reason_for(&finding), finding.why);
+		} else if (frame.size > most && !broken(link, SIZE_NOT_ENFORCED)) {
+			link_fail(link, 0x95, "larger than the Maximum Packet Size");
+		} else if (status == FRAME_OK) {
+			handle(link, span_of(bytes.at + taken, frame.size));
+			taken += frame.size;
+		} else {
+			break;
+		}
+		/* who asks without reading the answers is let go */
+		if (link->state == CONNECTED && link->out.len / 2 > config->max_output) {
+			buffer_release(&link->out);
+			link_end(link, true);
+		}
+	}
+	return taken;
+}
+
+/* Keeps what is not a whole packet yet, within the bound on all memory. */
+static bool keep_rest(struct link *link, struct span rest, size_t charged)
+{
+	if (rest.len && !buffer_append(&link->in, rest))
+		return false;
+	if (!link->in.len)
+		buffer_release(&link->in);
+	memory_give(link->broker, charged);
+	if (memory_take(link->broker, link->in.cap))
+		return true;
+	buffer_release(&link->in);
+	return false;
+}
+
+void broker_receive(struct broker *broker, struct link *link, const uint8_t *bytes, size_t len, uint64_t now_ns)
+{
+	size_t charged = link->in.cap;
+	struct span rest = { bytes, len };
+
+	broker->now_ns = now_ns;
+	if (link->state == CLOSING || link->lost)
+		return;
+	if (link->in.len) {
+		if (buffer_append(&link->in, rest)) {
+			size_t taken = handle_whole(link, span_of(link->in.at + link->in.start, link->in.len));
+
+			link->in.start += taken;
+			link->in.len -= taken;
+		} else {
+			link_fail(link, 0x97, "out of memory");
+		}
+		rest.len = 0;
+	} else {
+		size_t taken = handle_whole(link, rest);
+
+		rest = span_of(bytes + taken, len - taken);
+	}
+	if (link->state == CLOSING) {
+		memory_give(broker, charged);
+		buffer_release(&link->in);
+	} else if (!keep_rest(link, rest, charged)) {
+		link_fail(link, 0x97, "out of memory");
+	}
+}

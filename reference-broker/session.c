@@ -1,0 +1,166 @@
+#include "reference-broker/broken.h"
+#include "reference-broker/internal.h"
+
+#include <stdlib.h>
+
+/* ---- open QoS 2 ids ---- */
+
+int id_set_find(const struct id_set *set, uint16_t id)
+{
+	uint32_t low = 0, high = set->n;
+
+	/* ids mostly come in rising order: look at the end first */
+	if (set->n && set->ids[set->n - 1] >> 1 < id)
+		return -1 - (int)set->n;
+	while (low < high) {
+		uint32_t middle = (low + high) / 2, at = set->ids[middle] >> 1;
+
+		if (at == id)
+			return (int)middle;
+		if (at < id)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return -1 - (int)low;
+}
+
+bool id_set_add(struct id_set *set, uint16_t id, bool counted)
+{
+	int place = -1 - id_set_find(set, id);
+
+	if (place < 0)
+		return true;
+	if (set->n == set->cap) {
+		uint32_t cap = set->cap ? set->cap * 2 : 8;
+		uint32_t *ids = realloc(set->ids, cap * sizeof(*ids));
+
+		if (!ids)
+			return false;
+		set->ids = ids;
+		set->cap = cap;
+	}
+	memmove(set->ids + place + 1, set->ids + place, (set->n - (uint32_t)place) * sizeof(*set->ids));
+	set->ids[place] = (uint32_t)id << 1 | counted;
+	set->n++;
+	return true;
+}
+
+void id_set_remove(struct id_set *set, int place)
+{
+	set->n--;
+	memmove(set->ids + place, set->ids + place + 1, (set->n - (uint32_t)place) * sizeof(*set->ids));
+	if (!set->n) {
+		free(set->ids);
+		*set = (struct id_set){ 0 };
+	}
+}
+
+/* ---- sessions ---- */
+
+struct session *session_find(struct broker *broker, struct span id)
+{
+	uint64_t hash = hash_bytes(broker->hash_key, id.at, id.len);
+
+	for (struct entry *e = table_chain(&broker->sessions, hash); e; e = e->next) {
+		struct session *s = (struct session *)e;
+
+		if (e->hash == hash && !s->taken_over && span_equal(session_id(s), id))
+			return s;
+	}
+	return NULL;
+}
+
+struct session *session_new(struct broker *broker, struct span id)
+{
+	struct session *s;
+
+	if (broker->stats.sessions >= broker->config.max_sessions)
+		return NULL;
+	if (!deadlines_reserve(&broker->deadlines, broker->stats.links + broker->stats.sessions + 2))
+		return NULL;
+	s = calloc(1, sizeof(*s) + id.len);
+	if (!s)
+		return NULL;
+	s->broker = broker;
+	s->deadline.of_session = true;
+	s->id_len = (uint16_t)id.len;
+	if (id.len)
+		memcpy(s->id, id.at, id.len);
+	if (!table_add(&broker->sessions, &s->entry, hash_bytes(broker->hash_key, id.at, id.len))) {
+		free(s);
+		return NULL;
+	}
+	broker->stats.sessions++;
+	return s;
+}
+
+static void publish_will(struct session *s)
+{
+	struct broker *b = s->broker;
+	struct message *m = s->will;
+
+	s->will = NULL;
+	s->will_due_ns = NEVER;
+	if (!m)
+		return;
+	m->received_ns = b->now_ns;	/* its expiry counts from publication */
+	publish_message(b, m);
+	if (will_kept_by_fault(s, m))
+		return;
+	message_unref(b, m);
+}
+
+void session_end(struct session *s)
+{
+	struct broker *b = s->broker;
+
+	deadline_stop(&b->deadlines, &s->deadline);
+	ended_by_fault(s);
+	while (s->subscriptions)
+		subscription_end(b, s->subscriptions);
+	publish_will(s);		/* [5 MQTT-3.1.2-8] at the latest when the session ends */
+	deliveries_release(s);
+	free(s->incoming.ids);
+	table_remove(&b->sessions, &s->entry);
+	b->stats.sessions--;
+	free(s);
+}
+
+static void arm(struct session *s)
+{
+	deadline_set(&s->broker->deadlines, &s->deadline,
+	             s->will_due_ns < s->expires_ns ? s->will_due_ns : s->expires_ns);
+}
+
+/* The connection has ended, and with it what lasts no longer. */
+void session_disconnected(struct session *s)
+{
+	uint64_t now = s->broker->now_ns;
+
+	s->link = NULL;
+	s->unsent = s->open.first;
+	disconnected_by_fault(s);
+	if (!s->expiry_interval) {
+		session_end(s);
+		return;
+	}
+	s->expires_ns = s->expiry_interval == FOREVER ? NEVER : now + s->expiry_interval * SECOND_NS;
+	s->will_due_ns = s->will ? now + s->will_delay * SECOND_NS : NEVER;
+	if (s->will && !s->will_delay)
+		publish_will(s);
+	times_by_fault(s);
+	arm(s);
+}
+
+void session_due(struct session *s)
+{
+	uint64_t now = s->broker->now_ns;
+
+	if (s->will && s->will_due_ns <= now)
+		publish_will(s);
+	if (s->expires_ns <= now)
+		session_end(s);
+	else
+		arm(s);
+}

@@ -1,0 +1,73 @@
+#ifndef REFERENCE_BROKER_TOPIC_TREE_H
+#define REFERENCE_BROKER_TOPIC_TREE_H
+
+#include "codec/span.h"
+
+/*
+ * Topic levels as a tree: of filters with their subscriptions, or of topics with
+ * their retained messages. Nothing recurses and no path is walked twice: a search moves
+ * a frontier of nodes down one level at a time, so its cost is bounded by the nodes there
+ * are, whatever the pattern.
+ */
+struct entry {				/* of a hash table, in the object that it holds */
+	struct entry *next;
+	uint64_t hash;
+};
+
+struct table {
+	struct entry **buckets;
+	size_t n, cap;			/* cap is a power of two, or 0 */
+};
+
+/* SipHash-1-3: keyed, so that clients cannot choose names that collide. */
+uint64_t hash_bytes(const uint64_t key[2], const void *bytes, size_t len);
+
+struct entry *table_chain(const struct table *t, uint64_t hash);	/* look for equal hashes along ->next */
+bool table_add(struct table *t, struct entry *e, uint64_t hash);	/* false: out of memory */
+void table_remove(struct table *t, struct entry *e);
+void table_release(struct table *t);		/* its own room; the entries are their owners' */
+
+struct node {
+	struct entry entry;
+	struct node *parent, *first_child, *next_sibling, *prev_sibling;
+	struct node *plus, *rest;	/* the children "+" and "#" */
+	struct node *frontier, *next_match;
+	struct subscription *subscriptions;	/* what hangs here: a node without any and without children goes */
+	struct group *groups;
+	struct message *retained;
+	uint16_t name_len;
+	uint8_t name[];
+};
+
+enum {	/* by a fault: how a tree matches wrongly */
+	TREE_DOLLAR = 1,		/* a leading wildcard matches $ */
+	TREE_NO_PARENT = 2,		/* a/# does not match a */
+	TREE_NO_EMPTY = 4,		/* + does not match an empty level */
+};
+
+struct tree {
+	struct table nodes, members;	/* members: the owner's index of what hangs on nodes */
+	struct node root;		/* of the name before the first level */
+	uint64_t key[2];
+	unsigned quirks;
+};
+
+void tree_init(struct tree *t, const uint64_t key[2]);
+void tree_release(struct tree *t);	/* with all nodes */
+
+/* The node of that topic or filter; NULL when there is none. */
+struct node *tree_find(const struct tree *t, struct span path);
+
+/* The same, made where it is missing; NULL when out of memory. *made: bytes of heap taken for it. */
+struct node *tree_make(struct tree *t, struct span path, size_t *made);
+
+/* Frees the node and its forebears as far as nothing hangs on them; returns the bytes given back. */
+size_t tree_prune(struct tree *t, struct node *node);
+
+/* In a tree of filters: those that match the topic, chained by next_match. */
+struct node *tree_match(struct tree *t, struct span topic);
+
+/* In a tree of topics: those with a retained message that the filter matches, chained by next_match. */
+struct node *tree_covered(struct tree *t, struct span filter);
+
+#endif
