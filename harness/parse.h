@@ -1,0 +1,246 @@
+#ifndef HARNESS_PARSE_H
+#define HARNESS_PARSE_H
+
+#include "codec/lex.h"
+#include "harness/script.h"
+
+/*
+ * How scenario_parse() is divided among parse_*.c; nothing outside includes this. A file is lexed once
+ * (parse.c), its header's fixed part is read once (parse_header.c), and each case, with its values put in
+ * (parse_cases.c), is parsed for each version from its own tokens. Every parse_ function leaves a diagnostic
+ * and returns false or NULL when it fails; the caller passes that on.
+ */
+
+enum file_kind { FILE_SCENARIO, FILE_WORKLOAD, FILE_CAPTURE, FILE_FINDING, FILE_FAULT };
+
+enum {
+	MAX_TEXT = 1 << 20,		/* bytes of one file */
+	MAX_TOKENS = 1 << 18,		/* of one file */
+	MAX_CASE_TOKENS = 1 << 16,	/* of one case, its values put in */
+	MAX_ALL_TOKENS = 1 << 21,	/* of all cases together */
+	MAX_MEMORY = 256 << 20,		/* of all scripts of a file */
+	MAX_SCRIPTS = 4096,
+	MAX_COLUMNS = 64,		/* values of one case, parameters of a file */
+	MAX_BLOCKS = 32,		/* depth of { } */
+	MAX_EXPR_DEPTH = 32,
+	MAX_PARTS = 4096,		/* fields of a step, elements of a list */
+	MAX_REPEAT = 1000000,
+	MAX_FILE_CITES = 64,
+	MAX_BINDINGS = 1024,		/* places where a name is bound, in a file */
+};
+
+struct tokens {
+	const struct token *at;
+	uint32_t n;
+};
+
+/* A value of a case or a parameter: its tokens are put in wherever $name stands. */
+struct column {
+	struct span name;
+	struct tokens value;
+	struct place at;
+	bool *used;
+};
+
+struct citation {
+	uint8_t version;
+	const char *id;
+	struct place at;
+	bool marked;			/* in some case */
+};
+
+enum name_kind { NAME_VALUE, NAME_MOMENT, NAME_LOST };	/* lost: bound by what this version leaves out */
+
+struct bound_name {
+	struct span name;
+	enum name_kind kind;
+	uint32_t slot;
+	struct place at;
+};
+
+struct binding {			/* a place that binds, over all cases */
+	struct place at;
+	struct span name;
+	bool used;
+};
+
+enum actor_state {			/* what is certain of an actor's connection */
+	ACTOR_NEW,			/* none yet */
+	ACTOR_OPEN,			/* open, and no CONNECT sent */
+	ACTOR_CONNECTED,		/* CONNECT sent */
+	ACTOR_ENDED,
+	ACTOR_UNKNOWN,
+};
+
+struct parser {
+	const char *file;
+	struct region *region;		/* keeps what scripts keep */
+	struct region scratch;		/* until the file is parsed */
+	struct diagnostics *diagnostics;
+	const struct param *params;
+	size_t n_params;
+
+	/* ---- of the file ---- */
+	enum file_kind kind;
+	struct tokens all;
+	uint32_t header_end;		/* index in all of the first step */
+	const char *title;
+	uint8_t versions[3];
+	uint32_t n_versions;
+	struct citation cites[MAX_FILE_CITES], watches[MAX_FILE_CITES];
+	uint32_t n_cites, n_watches;
+	const char **tags;
+	uint32_t n_tags;
+	bool alone, bulk;
+	struct column defaults[MAX_COLUMNS];	/* param */
+	uint32_t n_defaults;
+	struct binding bindings[MAX_BINDINGS];
+	uint32_t n_bindings;
+	uint64_t n_all_tokens;
+	struct script *scripts;
+	uint32_t n_scripts, cap_scripts;
+
+	/* ---- of the case ---- */
+	const struct column *columns;
+	uint32_t n_columns;
+	const char *case_name;
+	struct place case_at;
+
+	/* ---- of the script ---- */
+	uint8_t version;
+	const struct token *tokens;	/* the last is TOKEN_END */
+	uint32_t n_tokens, at;
+	struct need needs[MAX_COLUMNS];
+	struct actor actors[MAX_ACTORS];
+	enum actor_state states[MAX_ACTORS];
+	bool shared[MAX_ACTORS];	/* has asked for a shared subscription */
+	const struct step *waiting[MAX_ACTORS];	/* the send that left the broker waiting for the rest of a packet */
+	uint8_t *room;			/* to try packets in */
+	uint32_t n_needs, n_actors;
+	const char *slots[MAX_SLOTS];
+	uint32_t n_slots;
+	struct bound_name names[MAX_SLOTS];	/* in scope */
+	uint32_t n_names;
+	const char *marked[MAX_CITES];		/* bit of step.marks -> clause */
+	uint32_t n_marked;
+	uint32_t n_candidates;			/* clauses cited for this version */
+	uint32_t n_steps, depth, expr_depth;
+	bool failed;
+};
+
+/* ---- parse.c: diagnostics and the cursor ---- */
+
+struct place place_of(const struct token *token);
+bool fail_at(struct parser *p, struct place at, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void warn_at(struct parser *p, struct place at, const char *format, ...) __attribute__((format(printf, 3, 4)));
+bool expected(struct parser *p, const char *what);	/* "expected WHAT, found ..." at the next token */
+
+/* For "%s" in diagnostics: escaped and cut; each lasts for four further calls. */
+const char *shown(struct span text);
+const char *version_name(unsigned version);
+
+static inline const struct token *now(const struct parser *p)
+{
+	return &p->tokens[p->at];
+}
+
+static inline const struct token *ahead(const struct parser *p, uint32_t n)
+{
+	return &p->tokens[p->at + n < p->n_tokens ? p->at + n : p->n_tokens - 1];
+}
+
+static inline const struct token *take(struct parser *p)
+{
+	return &p->tokens[p->at + 1 < p->n_tokens ? p->at++ : p->at];
+}
+
+bool take_word_if(struct parser *p, const char *word);
+bool take_sign_if(struct parser *p, char sign);
+bool need_sign(struct parser *p, char sign);
+bool at_line_end(const struct parser *p);	/* newline, ';', '}' or the end of the file */
+const char *text_between(struct parser *p, uint32_t from, uint32_t to);	/* the tokens, blanks folded */
+
+/* Takes the nearest of the names tried; best is NULL when none is near. */
+struct nearest {
+	struct span word;
+	const char *best;
+	unsigned distance;
+};
+
+void nearest_try(struct nearest *nearest, const char *name);
+const char *did_you_mean(const struct nearest *nearest);	/* "; did you mean `x`?" or ""; lasts like shown() */
+
+/* ---- parse_header.c ---- */
+
+bool is_header_word(const struct token *token);
+bool parse_file_header(struct parser *p);	/* over p->tokens = all: title, versions, citations, tags, header_end */
+void parse_case_header(struct parser *p);	/* needs and actors, of this case in this version */
+uint8_t parse_version(const struct token *token);	/* 0: none */
+
+/* ---- parse_cases.c ---- */
+
+/* Calls each() for every case, its tokens in p->tokens; with no case, once for the file. */
+bool for_each_case(struct parser *p, void (*each)(struct parser *p));
+const struct column *find_column(const struct parser *p, struct span name);
+bool primary_end(struct parser *p, uint32_t *at);	/* moves *at, an index in p->tokens, behind one value */
+
+/* ---- parse_value.c ---- */
+
+/* What a value must be to stand in a field; type is only for reason names. */
+struct target {
+	const struct field *field;	/* NULL: any */
+	uint8_t type, version;
+	bool sending;
+	bool optional;			/* an unknown reason name yields NULL without a diagnostic */
+};
+
+const struct expr *parse_value(struct parser *p, const struct target *target);
+const struct expr *parse_count(struct parser *p, const char *what);	/* a number, a name, $( ) */
+const struct expr *parse_duration(struct parser *p);
+bool parse_string(struct parser *p, const char *what, const char **text);	/* a string without $( ) */
+struct expr *expr_new(struct parser *p, enum expr_kind kind, struct place at);
+bool expr_constant(const struct expr *expr);	/* EXPR_NUMBER or EXPR_BYTES */
+
+/* ---- parse_names.c ---- */
+
+bool bind_name(struct parser *p, const struct token *name, enum name_kind kind, int32_t *slot);
+const struct bound_name *find_name(struct parser *p, struct span name);	/* marks it used */
+int find_actor(const struct parser *p, struct span name);	/* -1: none */
+bool new_actor(struct parser *p, const struct token *token, uint8_t *number);
+bool is_reserved(struct span word);		/* the language's own words */
+void check_bindings(struct parser *p);		/* those that no case used */
+
+/* ---- parse_fields.c ---- */
+
+/* What stands behind a packet or a verb, gathered in any order. */
+struct parts {
+	struct assign *assigns;
+	struct filter_expr *filters;
+	struct match *matches;
+	uint32_t n_assigns, n_filters, n_matches;
+	uint32_t n_dropped;		/* matches that this version does not have */
+	bool illegal;
+	bool filters_given;
+	int32_t bind_moment;		/* `as $t` right behind the packet */
+};
+
+bool parse_assigns(struct parser *p, unsigned type, unsigned version, struct parts *parts);
+bool parse_matches(struct parser *p, unsigned type, unsigned version, struct parts *parts);
+const struct pattern *parse_pattern(struct parser *p, const struct target *target, bool *dropped);
+
+/* ---- parse_steps.c, parse_load.c ---- */
+
+struct step *parse_block(struct parser *p, bool braces, bool items);	/* the steps up to the end or '}' */
+struct step *parse_step(struct parser *p);
+struct step *step_new(struct parser *p, enum step_kind kind, struct place at);
+bool parse_foreign(struct parser *p, struct step **step);	/* a step that only other kinds of file have: true if it was one */
+
+/* ---- parse_checks.c: what can be known without a broker ---- */
+
+void check_send(struct parser *p, const struct step *step);
+void check_bytes(struct parser *p, const struct step *step);
+bool check_reaction(struct parser *p, const struct step *step);
+void check_either(struct parser *p, const struct step *step);
+void check_script(struct parser *p, const struct step *steps);
+
+#endif

@@ -1,0 +1,955 @@
+#include "harness/parse.h"
+
+/* Steps, one line each, and the blocks that hold them. */
+
+struct step *step_new(struct parser *p, enum step_kind kind, struct place at)
+{
+	struct step *step = region_alloc(p->region, sizeof *step);
+
+	if (++p->n_steps > MAX_STEPS) {
+		fail_at(p, at, "more than %d steps in one test", MAX_STEPS);
+		return NULL;
+	}
+	step->kind = kind;
+	step->at = at;
+	step->of = step->bind_moment = step->slot = -1;
+	return step;
+}
+
+/* ---- actors, and what is certain of their connections ---- */
+
+static bool parse_actors(struct parser *p, struct step *step)
+{
+	do {
+		const struct token *name = now(p);
+		int known;
+		uint8_t number;
+
+		if (name->kind != TOKEN_WORD)
+			return expected(p, "an actor's name");
+		take(p);
+		known = find_actor(p, name->text);
+		if (known < 0 && !new_actor(p, name, &number))
+			return false;
+		if (known >= 0)
+			number = (uint8_t)known;
+		if (step->actors & 1u << number)
+			return fail_at(p, place_of(name), "actor `%s` stands twice", shown(name->text));
+		if (!step->actors)
+			step->actor = number;
+		step->actors |= 1u << number;
+	} while (take_sign_if(p, '|'));
+	return true;
+}
+
+static bool no_connection(struct parser *p, const struct step *step, unsigned actor)
+{
+	struct nearest nearest = { .word = span_text(p->actors[actor].name) };
+
+	for (uint32_t i = 0; i < p->n_actors; i++)
+		if (i != actor && p->states[i] != ACTOR_NEW)
+			nearest_try(&nearest, p->actors[i].name);
+	return fail_at(p, step->at, "`%s` has no connection yet; `%s connects` first%s", p->actors[actor].name, p->actors[actor].name,
+	               did_you_mean(&nearest));
+}
+
+static bool has_ended(struct parser *p, const struct step *step)
+{
+	return fail_at(p, step->at, "the connection of `%s` has ended; `opens`, `connects` or a CONNECT opens it again",
+	               p->actors[step->actor].name);
+}
+
+static bool track_send(struct parser *p, const struct step *step, enum actor_state *state)
+{
+	bool connect = step->kind == STEP_SEND && step->type == CONNECT;
+
+	if (*state == ACTOR_ENDED && !connect)
+		return has_ended(p, step);
+	if (*state == ACTOR_CONNECTED && connect && !step->illegal)
+		return fail_at(p, step->at, "a second CONNECT on one connection is wrong; write `-> !CONNECT` if that is meant");
+	if (connect)
+		*state = ACTOR_CONNECTED;
+	else if (step->kind == STEP_BYTES || step->type == DISCONNECT)
+		*state = ACTOR_UNKNOWN;
+	else if (*state == ACTOR_NEW)
+		*state = ACTOR_OPEN;
+	return true;
+}
+
+static bool track(struct parser *p, const struct step *step)
+{
+	enum actor_state *state = &p->states[step->actor];
+
+	if (p->kind != FILE_SCENARIO)
+		return true;
+	switch (step->kind) {
+	case STEP_SEND: case STEP_BYTES:
+		return track_send(p, step, state);
+	case STEP_EXPECT: case STEP_RECEIVES: case STEP_NOTHING: case STEP_CLOSED:
+		for (unsigned i = 0; i < p->n_actors; i++)
+			if (step->actors & 1u << i && p->states[i] == ACTOR_NEW)
+				return no_connection(p, step, i);
+		if (step->kind == STEP_CLOSED)
+			*state = ACTOR_ENDED;
+		return true;
+	case STEP_CONNECTS:
+		if (*state == ACTOR_CONNECTED)
+			return fail_at(p, step->at, "`%s` is connected already; end that connection first, or write `-> !CONNECT`",
+			               p->actors[step->actor].name);
+		*state = ACTOR_CONNECTED;
+		return true;
+	case STEP_SUBSCRIBES: case STEP_UNSUBSCRIBES: case STEP_PUBLISHES: case STEP_PINGS: case STEP_DISCONNECTS:
+		if (*state == ACTOR_NEW || *state == ACTOR_OPEN)
+			return no_connection(p, step, step->actor);
+		if (*state == ACTOR_ENDED)
+			return has_ended(p, step);
+		if (step->kind == STEP_DISCONNECTS)
+			*state = ACTOR_ENDED;
+		return true;
+	case STEP_OPENS:
+		*state = ACTOR_OPEN;
+		return true;
+	case STEP_DROPS: case STEP_CLOSES:
+		if (*state == ACTOR_NEW)
+			return no_connection(p, step, step->actor);
+		if (*state == ACTOR_ENDED)
+			return has_ended(p, step);
+		*state = ACTOR_ENDED;
+		return true;
+	default:
+		return true;
+	}
+}
+
+/* ---- packets ---- */
+
+static bool parse_packet(struct parser *p, uint8_t *type, unsigned version)
+{
+	struct nearest nearest = { .word = now(p)->text };
+	const struct token *name = now(p);
+
+	if (name->kind != TOKEN_WORD)
+		return expected(p, "a packet such as PUBLISH");
+	*type = (uint8_t)packet_type_named(name->text);
+	if (!*type) {
+		for (unsigned i = CONNECT; i < N_PACKET_TYPES; i++)
+			nearest_try(&nearest, packet_name((enum packet_type)i));
+		return fail_at(p, place_of(name), "unknown packet `%s`%s", shown(name->text), did_you_mean(&nearest));
+	}
+	take(p);
+	if (*type == AUTH && version != MQTT_5)
+		return fail_at(p, place_of(name), "AUTH exists in 5 only, not in %s", version_name(version));
+	return true;
+}
+
+static void take_parts(struct step *step, const struct parts *parts)
+{
+	step->assigns = parts->assigns;
+	step->n_assigns = parts->n_assigns;
+	step->filters = parts->filters;
+	step->n_filters = parts->n_filters;
+	step->matches = parts->matches;
+	step->n_matches = parts->n_matches;
+	step->illegal |= parts->illegal;
+}
+
+static bool starts_with(const struct expr *value, const char *text)
+{
+	if (value->kind == EXPR_TEMPLATE && value->n_items)
+		value = value->items[0];
+	return value->kind == EXPR_BYTES && value->bytes.len >= strlen(text) && !memcmp(value->bytes.at, text, strlen(text));
+}
+
+static void note_shared(struct parser *p, const struct step *step)
+{
+	for (uint32_t i = 0; i < step->n_filters; i++)
+		if (p->actors[step->actor].version == MQTT_5 && starts_with(step->filters[i].filter, "$share/"))
+			p->shared[step->actor] = true;
+}
+
+static bool parse_bytes(struct parser *p, struct step *step)
+{
+	step->kind = STEP_BYTES;
+	step->illegal = true;
+	step->value = parse_value(p, &(struct target){ .version = p->version, .sending = true });
+	return step->value && (step->value->kind != EXPR_NUMBER || fail_at(p, step->value->at, "expected bytes such as hex\"c0 00\""));
+}
+
+static bool parse_send(struct parser *p, struct step *step, struct parts *parts)
+{
+	unsigned version = p->actors[step->actor].version;
+
+	if (take_word_if(p, "bytes"))
+		return parse_bytes(p, step);
+	step->kind = STEP_SEND;
+	step->illegal = take_sign_if(p, '!');
+	if (!parse_packet(p, &step->type, version))
+		return false;
+	if (p->kind == FILE_FAULT ? !parse_matches(p, step->type, version, parts) : !parse_assigns(p, step->type, version, parts))
+		return false;
+	take_parts(step, parts);
+	note_shared(p, step);
+	return true;
+}
+
+static bool moment_behind_packet(struct parser *p, struct step *step)
+{
+	if (!take_word_if(p, "as"))
+		return true;
+	if (!bind_name(p, now(p), NAME_MOMENT, &step->bind_moment))
+		return false;
+	take(p);
+	return true;
+}
+
+static bool sent_by_broker(unsigned type, unsigned version)
+{
+	return type != CONNECT && type != SUBSCRIBE && type != UNSUBSCRIBE && type != PINGREQ &&
+	       (version == MQTT_5 || type != DISCONNECT);
+}
+
+static bool parse_closed(struct parser *p, struct step *step)
+{
+	unsigned version = p->actors[step->actor].version;
+	struct target target = { .field = field_find(DISCONNECT, span_text("reason")), .type = DISCONNECT, .version = MQTT_5 };
+	const struct pattern *reason;
+	bool dropped = false;
+
+	step->kind = STEP_CLOSED;
+	for (;;) {
+		if (take_word_if(p, "or")) {
+			if (!take_word_if(p, "nacked"))
+				return expected(p, "`nacked`");
+			step->or_nacked = true;
+			continue;
+		}
+		if (!take_word_if(p, "reason"))
+			return true;
+		take_sign_if(p, '=');
+		reason = parse_pattern(p, &target, &dropped);
+		if (!reason)
+			return false;
+		if (reason->kind == PATTERN_EQUAL && reason->value->kind == EXPR_NUMBER && reason->value->number < 0x80)
+			return fail_at(p, reason->at, "a broker that ends the connection says why with a reason of 0x80 or more");
+		if (version == MQTT_5)
+			step->closed_reason = reason;
+	}
+}
+
+static bool parse_take(struct parser *p, struct step *step, struct parts *parts)
+{
+	unsigned version = p->actors[step->actor].version;
+	const struct token *name = now(p);
+
+	if (take_word_if(p, "closed"))
+		return parse_closed(p, step);
+	if (take_word_if(p, "nothing")) {
+		step->kind = STEP_NOTHING;
+		return !take_word_if(p, "for") || (step->duration = parse_duration(p));
+	}
+	step->kind = STEP_EXPECT;
+	if (token_is(name, '!'))
+		return fail_at(p, place_of(name), "`!` marks what we send; an expectation has none");
+	if (!parse_packet(p, &step->type, version))
+		return false;
+	if (p->kind == FILE_SCENARIO && !sent_by_broker(step->type, version))
+		return fail_at(p, place_of(name), "no broker sends %s in %s", packet_name((enum packet_type)step->type),
+		               version_name(version));
+	if (!moment_behind_packet(p, step) || !parse_matches(p, step->type, version, parts))
+		return false;
+	take_parts(step, parts);
+	return true;
+}
+
+/* ---- set-up steps ---- */
+
+static const struct verb {
+	const char *name;
+	enum step_kind kind;
+	uint8_t sends, gets;
+} verbs[] = {
+	{ "connects",		STEP_CONNECTS,		CONNECT,	CONNACK },
+	{ "subscribes",		STEP_SUBSCRIBES,	SUBSCRIBE,	SUBACK },
+	{ "unsubscribes",	STEP_UNSUBSCRIBES,	UNSUBSCRIBE,	UNSUBACK },
+	{ "publishes",		STEP_PUBLISHES,		PUBLISH,	PUBACK },
+	{ "pings",		STEP_PINGS,		PINGREQ,	0 },
+	{ "disconnects",	STEP_DISCONNECTS,	DISCONNECT,	0 },
+};
+
+static unsigned publish_answer(const struct parts *parts)
+{
+	for (uint32_t i = 0; i < parts->n_assigns; i++)
+		if (parts->assigns[i].kind == ASSIGN_FIELD && !strcmp(parts->assigns[i].field->name, "qos") &&
+		    parts->assigns[i].value->kind == EXPR_NUMBER)
+			return parts->assigns[i].value->number == 2 ? PUBREC : parts->assigns[i].value->number ? PUBACK : 0;
+	for (uint32_t i = 0; i < parts->n_assigns; i++)
+		if (parts->assigns[i].kind == ASSIGN_FIELD && !strcmp(parts->assigns[i].field->name, "qos"))
+			return PUBACK;	/* known when it is played */
+	return 0;
+}
+
+static bool parse_exchange(struct parser *p, const struct verb *verb, struct step *step, struct parts *parts)
+{
+	unsigned version = p->actors[step->actor].version, gets = verb->gets;
+	struct place at;
+
+	step->kind = verb->kind;
+	step->type = verb->sends;
+	if (!parse_assigns(p, verb->sends, version, parts))
+		return false;
+	if (parts->illegal)
+		return fail_at(p, step->at, "`%s` sets up and must be legal; write `-> %s` for a wrong packet", verb->name,
+		               packet_name((enum packet_type)verb->sends));
+	if ((verb->sends == SUBSCRIBE || verb->sends == UNSUBSCRIBE) && !parts->n_filters)
+		return expected(p, "the filters, `(\"a/b\" qos=1)`");
+	at = place_of(now(p));
+	if (take_word_if(p, "gets")) {
+		if (gets == PUBACK)
+			gets = publish_answer(parts);
+		if (!gets)
+			return fail_at(p, at, "nothing comes back that `gets` could judge");
+		if (!parse_matches(p, gets, version, parts))
+			return false;
+		if (!parts->n_matches && !parts->n_dropped)
+			return expected(p, "a field behind `gets`");
+	}
+	take_parts(step, parts);
+	note_shared(p, step);
+	return true;
+}
+
+static bool parse_reads(struct parser *p, struct step *step)
+{
+	const struct token *t = now(p);
+
+	step->kind = STEP_READS;
+	if (take_word_if(p, "nothing"))
+		return true;
+	if (take_word_if(p, "freely")) {
+		step->rate = UINT64_MAX;
+		return true;
+	}
+	if (t->kind != TOKEN_NUMBER || t->unit != UNIT_RATE || !t->number)
+		return expected(p, "`nothing`, `freely` or a rate such as 1k/s");
+	step->rate = take(p)->number;
+	return true;
+}
+
+static bool unknown_verb(struct parser *p)
+{
+	static const char *const others[] = { "receives", "opens", "drops", "closes", "reads" };
+	struct nearest nearest = { .word = now(p)->text };
+
+	if (now(p)->kind != TOKEN_WORD)
+		return expected(p, "`->`, `<-` or a verb such as connects");
+	for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
+		nearest_try(&nearest, verbs[i].name);
+	for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+		nearest_try(&nearest, others[i]);
+	return fail_at(p, place_of(now(p)), "unknown verb `%s`; expected `->`, `<-` or a verb such as connects%s", shown(now(p)->text),
+	               did_you_mean(&nearest));
+}
+
+static bool parse_verb(struct parser *p, struct step *step, struct parts *parts)
+{
+	if (take_word_if(p, "receives")) {
+		step->kind = STEP_RECEIVES;
+		step->type = PUBLISH;
+		if (!moment_behind_packet(p, step) || !parse_matches(p, PUBLISH, p->actors[step->actor].version, parts))
+			return false;
+		take_parts(step, parts);
+		return true;
+	}
+	if (step->actors & (step->actors - 1))
+		return fail_at(p, place_of(now(p)), "several actors can only `receives`");
+	if (now(p)->kind == TOKEN_SEND) {
+		take(p);
+		return parse_send(p, step, parts);
+	}
+	if (now(p)->kind == TOKEN_TAKE) {
+		take(p);
+		return parse_take(p, step, parts);
+	}
+	for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
+		if (take_word_if(p, verbs[i].name))
+			return parse_exchange(p, &verbs[i], step, parts);
+	if (take_word_if(p, "reads"))
+		return parse_reads(p, step);
+	step->kind = token_word(now(p), "opens") ? STEP_OPENS : token_word(now(p), "drops") ? STEP_DROPS :
+	             token_word(now(p), "closes") ? STEP_CLOSES : STEP_BLOCK;
+	if (step->kind == STEP_BLOCK)
+		return unknown_verb(p);
+	take(p);
+	return true;
+}
+
+/* ---- what follows a step: time, pieces, moments ---- */
+
+static bool waits(const struct step *step)
+{
+	return step->kind == STEP_EXPECT || step->kind == STEP_RECEIVES || step->kind == STEP_CLOSED ||
+	       (step->kind >= STEP_CONNECTS && step->kind <= STEP_DISCONNECTS);
+}
+
+static bool parse_of(struct parser *p, struct step *step)
+{
+	const struct bound_name *name;
+	const struct token *t = now(p);
+
+	if (!step->within && !step->after)
+		return fail_at(p, place_of(t), "`of` stands behind `within D` or `after D`");
+	if (t->kind != TOKEN_NAME)
+		return expected(p, "a moment such as `$cut`");
+	name = find_name(p, t->text);
+	if (!name)
+		return fail_at(p, place_of(t), "`$%s` is not bound here", shown(t->text));
+	if (name->kind != NAME_MOMENT)
+		return fail_at(p, place_of(t), "`$%s` is a value; expected a moment, bound by `a drops as $cut`", shown(t->text));
+	take(p);
+	step->of = (int32_t)name->slot;
+	return true;
+}
+
+static bool parse_pieces(struct parser *p, struct step *step)
+{
+	if (take_word_if(p, "flight")) {
+		if (p->kind != FILE_WORKLOAD)
+			return fail_at(p, step->at, "`in flight` is not yet played; it belongs in a workload");
+		return parse_count(p, "how many exchanges may be open");
+	}
+	if (!take_word_if(p, "pieces"))
+		return expected(p, "`pieces of N`");
+	if (step->kind != STEP_SEND && step->kind != STEP_BYTES && step->kind != STEP_TOGETHER)
+		return fail_at(p, step->at, "only a send is cut in pieces");
+	if (!take_word_if(p, "of"))
+		return expected(p, "`of`");
+	step->pieces = parse_count(p, "a number of bytes");
+	if (!step->pieces)
+		return false;
+	if (step->pieces->kind == EXPR_NUMBER && !step->pieces->number)
+		return fail_at(p, step->pieces->at, "pieces have at least one byte");
+	return !take_word_if(p, "every") || (step->every = parse_duration(p));
+}
+
+static bool parse_moment(struct parser *p, struct step *step)
+{
+	if (step->bind_moment >= 0)
+		return fail_at(p, place_of(now(p)), "this step's moment has a name already");
+	if (!bind_name(p, now(p), NAME_MOMENT, &step->bind_moment))
+		return false;
+	take(p);
+	return true;
+}
+
+static bool parse_tail(struct parser *p, struct step *step)
+{
+	for (;;) {
+		struct place at = place_of(now(p));
+
+		if (take_word_if(p, "within") || token_word(now(p), "after")) {
+			bool after = take_word_if(p, "after");
+			const struct expr **duration = after ? &step->after : &step->within;
+
+			if (!waits(step) && !(step->kind == STEP_TARGET_LIVES && !after))
+				return fail_at(p, at, "`%s` stands behind a step that waits for the broker", after ? "after" : "within");
+			if (*duration)
+				return fail_at(p, at, "`%s` stands twice", after ? "after" : "within");
+			if (!(*duration = parse_duration(p)))
+				return false;
+			if (step->within && step->after && step->within->kind == EXPR_NUMBER && step->after->kind == EXPR_NUMBER &&
+			    step->within->number <= step->after->number)
+				return fail_at(p, at, "nothing can come `after` this time and `within` that one");
+		} else if (take_word_if(p, "of")) {
+			if (!parse_of(p, step))
+				return false;
+		} else if (take_word_if(p, "in")) {
+			if (!parse_pieces(p, step))
+				return false;
+		} else if (take_word_if(p, "as")) {
+			if (!parse_moment(p, step))
+				return false;
+		} else {
+			return true;
+		}
+	}
+}
+
+/* ---- marks ---- */
+
+static bool judges(const struct step *step)
+{
+	return step->kind == STEP_EXPECT || step->kind == STEP_RECEIVES || step->kind == STEP_CLOSED || step->kind == STEP_NOTHING ||
+	       step->kind == STEP_TARGET_LIVES || (step->kind >= STEP_CONNECTS && step->kind <= STEP_DISCONNECTS && step->n_matches);
+}
+
+static bool for_this(const struct parser *p, const struct citation *c)
+{
+	return c->version == p->version || (p->version == MQTT_3_1 && c->version == MQTT_3_1_1);
+}
+
+static uint32_t bit_of(struct parser *p, struct citation *c)
+{
+	uint32_t i = 0;
+
+	c->marked = true;
+	while (i < p->n_marked && strcmp(p->marked[i], c->id))
+		i++;
+	if (i == p->n_marked)
+		p->marked[p->n_marked++] = c->id;	/* MAX_CITES at most: check_versions() */
+	return 1u << i;
+}
+
+static bool not_cited(struct parser *p, const struct token *id)
+{
+	struct nearest nearest = { .word = id->text };
+
+	for (uint32_t i = 0; i < p->n_cites; i++)
+		nearest_try(&nearest, p->cites[i].id);
+	return fail_at(p, place_of(id), "%s is not in this file's `cites`%s", shown(id->text), did_you_mean(&nearest));
+}
+
+/* One ID or V:ID; adds its bit when it is a clause of this script's version. */
+static bool parse_mark(struct parser *p, uint32_t *marks)
+{
+	uint8_t version = parse_version(now(p));
+	struct citation *found = NULL;
+	uint32_t n = 0;
+
+	if (version) {
+		take(p);
+		if (!need_sign(p, ':'))
+			return false;
+	}
+	if (now(p)->kind != TOKEN_WORD)
+		return expected(p, "a cited clause");
+	for (uint32_t i = 0; i < p->n_cites; i++)
+		if (span_is(now(p)->text, p->cites[i].id) && (!version || p->cites[i].version == version)) {
+			if (!found || for_this(p, &p->cites[i]))
+				found = &p->cites[i];
+			n++;
+		}
+	if (!found)
+		return not_cited(p, now(p));
+	if (n > 1 && !version)
+		return fail_at(p, place_of(now(p)), "%s is cited for several versions; write `%s:%s`", found->id,
+		               version_name(found->version), found->id);
+	take(p);
+	if (for_this(p, found))
+		*marks |= bit_of(p, found);
+	return true;
+}
+
+/* Steps of a block that has a mark of its own. */
+static uint32_t mark_children(struct step *step, uint32_t marks)
+{
+	uint32_t n = 0;
+
+	for (struct step *child = (struct step *)step->children; child; child = (struct step *)child->next) {
+		if (judges(child)) {
+			child->marks |= marks;
+			n++;
+		}
+		n += mark_children(child, marks);
+	}
+	return n;
+}
+
+static bool parse_marks(struct parser *p, struct step *step, const struct parts *parts)
+{
+	struct place at = place_of(now(p));
+	bool left_empty = parts && parts->n_dropped && !parts->n_matches, given = false;
+	uint32_t marks = 0;
+
+	if (take_sign_if(p, '[')) {
+		given = true;
+		if (token_is(now(p), ']'))
+			return expected(p, "a cited clause");
+		while (!take_sign_if(p, ']'))
+			if (!parse_mark(p, &marks))
+				return false;
+	}
+	if (p->n_candidates == 1)
+		for (uint32_t i = 0; i < p->n_cites; i++)
+			if (for_this(p, &p->cites[i]) && (judges(step) || (left_empty && step->kind != STEP_BLOCK)))
+				marks |= bit_of(p, &p->cites[i]);
+	if (marks && left_empty)
+		return fail_at(p, step->at, "in %s this step judges nothing: what it expects exists in 5 only", version_name(p->version));
+	if (judges(step))
+		step->marks = marks;
+	else if (given && !mark_children(step, marks) && !left_empty)
+		return fail_at(p, at, "this step judges nothing; a mark stands behind a step that does");
+	return true;
+}
+
+/* ---- blocks ---- */
+
+static void leave_scope(struct parser *p, uint32_t n_names)
+{
+	p->n_names = n_names;
+}
+
+static void merge_states(struct parser *p, enum actor_state *into, uint32_t n)
+{
+	for (uint32_t i = 0; i < p->n_actors; i++)
+		if (i >= n)
+			into[i] = ACTOR_UNKNOWN;
+		else if (into[i] != p->states[i])
+			into[i] = ACTOR_UNKNOWN;
+}
+
+static bool parse_either(struct parser *p, struct step *step)
+{
+	enum actor_state before[MAX_ACTORS], after[MAX_ACTORS];
+	uint32_t n_names = p->n_names, n_arms = 0, n_before = p->n_actors;
+	const struct step **tail = &step->children;
+	struct step *arm;
+
+	memcpy(before, p->states, sizeof before);
+	do {
+		for (uint32_t i = 0; i < p->n_actors; i++)
+			p->states[i] = i < n_before ? before[i] : ACTOR_NEW;
+		arm = step_new(p, STEP_BLOCK, place_of(now(p)));
+		if (!arm || !need_sign(p, '{'))
+			return false;
+		arm->text = "";
+		arm->children = parse_block(p, true, false);
+		if (!need_sign(p, '}'))
+			return false;
+		*tail = arm;
+		tail = &arm->next;
+		leave_scope(p, n_names);
+		if (!n_arms++)
+			memcpy(after, p->states, sizeof after);
+		else
+			merge_states(p, after, n_before);
+	} while (take_word_if(p, "or"));
+	memcpy(p->states, after, sizeof after);
+	if (n_arms < 2)
+		return expected(p, "`or {` on the line of the `}`");
+	check_either(p, step);
+	return true;
+}
+
+static bool receives_one(const struct step *step)
+{
+	return step->kind == STEP_EXPECT || step->kind == STEP_RECEIVES || step->kind == STEP_CLOSED;
+}
+
+static bool parse_maybe(struct parser *p, struct step *step)
+{
+	enum actor_state before[MAX_ACTORS];
+	uint32_t n_names = p->n_names, n = p->n_actors;
+	struct step *child;
+
+	memcpy(before, p->states, sizeof before);
+	child = parse_step(p);
+	if (!child)
+		return false;
+	if (!receives_one(child))
+		return fail_at(p, child->at, "`maybe` stands before one receiving step");
+	step->children = child;
+	step->actor = child->actor;
+	step->actors = child->actors;
+	leave_scope(p, n_names);
+	merge_states(p, before, n);
+	memcpy(p->states, before, sizeof before);
+	return true;
+}
+
+static const struct expr *less_one(struct parser *p, const struct expr *n)
+{
+	struct expr *one = expr_new(p, EXPR_NUMBER, n->at), *less = expr_new(p, EXPR_ARITH, n->at);
+
+	if (n->kind == EXPR_NUMBER) {
+		one->number = n->number - 1;
+		return one;
+	}
+	one->number = 1;
+	less->number = '-';
+	less->left = n;
+	less->right = one;
+	return less;
+}
+
+static bool parse_repeat_bounds(struct parser *p, struct step *step)
+{
+	struct place at = place_of(now(p));
+	const struct expr *first = parse_count(p, "how often, such as 3 or 1..5");
+
+	if (!first)
+		return false;
+	if (now(p)->kind == TOKEN_RANGE) {
+		take(p);
+		step->from = first;
+		step->to = parse_count(p, "the last number");
+		if (!step->to)
+			return false;
+	} else {
+		struct expr *zero = expr_new(p, EXPR_NUMBER, first->at);
+
+		if (first->kind == EXPR_NUMBER && !first->number)
+			return fail_at(p, at, "nothing is repeated 0 times");
+		step->from = zero;
+		step->to = less_one(p, first);
+	}
+	if (step->from->kind != EXPR_NUMBER || step->to->kind != EXPR_NUMBER)
+		return true;
+	if (step->from->number > step->to->number)
+		return fail_at(p, at, "the range is empty: its low end is above its high end");
+	return step->to->number - step->from->number < MAX_REPEAT || fail_at(p, at, "at most %d turns", MAX_REPEAT);
+}
+
+static bool parse_repeat(struct parser *p, struct step *step, uint32_t from)
+{
+	uint32_t n_names = p->n_names;
+
+	if (!parse_repeat_bounds(p, step))
+		return false;
+	if (take_word_if(p, "as")) {
+		if (!bind_name(p, now(p), NAME_VALUE, &step->slot))
+			return false;
+		take(p);
+	}
+	step->text = text_between(p, from, p->at);
+	if (!need_sign(p, '{'))
+		return false;
+	step->children = parse_block(p, true, false);
+	leave_scope(p, n_names);
+	return need_sign(p, '}');
+}
+
+static bool parse_together(struct parser *p, struct step *step)
+{
+	if (!need_sign(p, '{'))
+		return false;
+	step->children = parse_block(p, true, false);
+	if (!need_sign(p, '}'))
+		return false;
+	for (const struct step *child = step->children; child; child = child->next) {
+		if (child->kind != STEP_SEND && child->kind != STEP_BYTES)
+			return fail_at(p, child->at, "`together` holds sends only: `a -> PACKET`");
+		if (child->actor != step->children->actor)
+			return fail_at(p, child->at, "`together` is one write of one actor");
+	}
+	if (!step->children)
+		return p->failed || fail_at(p, step->at, "`together` holds at least one send");
+	step->actor = step->children->actor;
+	step->actors = step->children->actors;
+	return true;
+}
+
+static bool parse_unordered(struct parser *p, struct step *step)
+{
+	if (!need_sign(p, '{'))
+		return false;
+	step->children = parse_block(p, true, true);
+	return need_sign(p, '}');
+}
+
+/* ---- steps without an actor ---- */
+
+static bool parse_lives(struct parser *p, struct step *step)
+{
+	step->kind = STEP_TARGET_LIVES;
+	if (!take_word_if(p, "lives"))
+		return expected(p, "`lives`");
+	for (;;) {
+		if (take_word_if(p, "within")) {
+			if (!(step->within = parse_duration(p)))
+				return false;
+		} else if (take_word_if(p, "grows")) {
+			if (!need_sign(p, '<'))
+				return false;
+			if (now(p)->kind != TOKEN_NUMBER || now(p)->unit == UNIT_TIME || now(p)->unit == UNIT_RATE || !now(p)->number)
+				return expected(p, "a size such as 64M");
+			step->grows = take(p)->number;
+		} else {
+			return true;
+		}
+	}
+}
+
+static bool parse_said(struct parser *p, struct step *step, enum step_kind kind)
+{
+	step->kind = kind;
+	return parse_string(p, "a text in quotes", &step->text);
+}
+
+/* A step that begins with a word of the language: 1 parsed, 0 failed, -1 it is something else. */
+static int parse_keyword(struct parser *p, struct step *step)
+{
+	uint32_t from = p->at;
+
+	if (take_word_if(p, "wait")) {
+		step->kind = STEP_WAIT;
+		return (step->duration = parse_duration(p)) != NULL;
+	}
+	if (take_word_if(p, "note"))
+		return parse_said(p, step, STEP_NOTE);
+	if (take_word_if(p, "warn"))
+		return parse_said(p, step, STEP_WARN);
+	if (take_word_if(p, "skip"))
+		return parse_said(p, step, STEP_SKIP);
+	if (token_word(now(p), "target") && token_word(ahead(p, 1), "lives")) {
+		take(p);
+		return parse_lives(p, step);
+	}
+	step->kind = token_word(now(p), "unordered") ? STEP_UNORDERED : token_word(now(p), "either") ? STEP_EITHER :
+	             token_word(now(p), "maybe") ? STEP_MAYBE : token_word(now(p), "repeat") ? STEP_REPEAT :
+	             token_word(now(p), "together") ? STEP_TOGETHER : STEP_BLOCK;
+	if (step->kind == STEP_BLOCK)
+		return -1;
+	take(p);
+	step->text = text_between(p, from, p->at);
+	return step->kind == STEP_UNORDERED ? parse_unordered(p, step) : step->kind == STEP_EITHER ? parse_either(p, step) :
+	       step->kind == STEP_MAYBE ? parse_maybe(p, step) : step->kind == STEP_REPEAT ? parse_repeat(p, step, from) :
+	       parse_together(p, step);
+}
+
+static bool late_header(struct parser *p)
+{
+	if (!is_header_word(now(p)) || ahead(p, 1)->kind == TOKEN_SEND || ahead(p, 1)->kind == TOKEN_TAKE)
+		return false;
+	fail_at(p, place_of(now(p)), "`%s` belongs in the header, before the first step", shown(now(p)->text));
+	return true;
+}
+
+static bool check_actor_step(struct parser *p, const struct step *step)
+{
+	bool exchange = step->kind >= STEP_CONNECTS && step->kind <= STEP_DISCONNECTS;
+
+	if (step->kind == STEP_SEND || step->kind == STEP_BYTES || step->kind == STEP_CLOSES || step->kind == STEP_DROPS || exchange)
+		p->waiting[step->actor] = NULL;
+	if (step->kind == STEP_SEND || exchange)
+		check_send(p, step);
+	if (step->kind == STEP_BYTES)
+		check_bytes(p, step);
+	return track(p, step) && check_reaction(p, step);
+}
+
+struct step *parse_step(struct parser *p)
+{
+	struct parts parts = { .bind_moment = -1 };
+	const struct token *first = now(p);
+	struct step *step;
+	uint32_t from = p->at;
+	int keyword;
+
+	if (late_header(p))
+		return NULL;
+	if (parse_foreign(p, &step))
+		return step;
+	step = step_new(p, STEP_BLOCK, place_of(first));
+	if (!step)
+		return NULL;
+	keyword = parse_keyword(p, step);
+	if (keyword == 0)
+		return NULL;
+	if (keyword < 0 && (!parse_actors(p, step) || !parse_verb(p, step, &parts)))
+		return NULL;
+	if (!parse_tail(p, step))
+		return NULL;
+	if (!step->text)
+		step->text = text_between(p, from, p->at);
+	if (keyword < 0 && !check_actor_step(p, step))
+		return NULL;
+	if (step->kind != STEP_MAYBE && !parse_marks(p, step, keyword < 0 ? &parts : NULL))
+		return NULL;
+	if (p->region->total > MAX_MEMORY) {
+		fail_at(p, step->at, "this file's tests need more than %d MB", MAX_MEMORY >> 20);
+		return NULL;
+	}
+	return step;
+}
+
+/* ---- sequences ---- */
+
+/* What a step that failed would have bound, so that its uses are not reported too. */
+static void bind_quietly(struct parser *p, uint32_t from, uint32_t to)
+{
+	for (uint32_t i = from; i + 1 < to; i++) {
+		const struct token *name = &p->tokens[i + 1];
+		bool known = false;
+
+		if (!token_word(&p->tokens[i], "as") || name->kind != TOKEN_NAME)
+			continue;
+		for (uint32_t k = 0; k < p->n_names; k++)
+			known |= span_equal(p->names[k].name, name->text);
+		if (known || p->n_slots == MAX_SLOTS || p->n_names == MAX_SLOTS)
+			continue;
+		p->slots[p->n_slots] = region_string(p->region, name->text);
+		p->names[p->n_names++] = (struct bound_name){ name->text, NAME_VALUE, p->n_slots++, place_of(name) };
+	}
+}
+
+static void recover(struct parser *p, uint32_t from)
+{
+	unsigned depth = 0;
+
+	for (uint32_t i = from; i < p->at; i++) {
+		depth += token_is(&p->tokens[i], '{');
+		depth -= depth && token_is(&p->tokens[i], '}');
+	}
+	while (now(p)->kind != TOKEN_END && (depth || (now(p)->kind != TOKEN_LINE && !token_is(now(p), '}')))) {
+		depth += token_is(now(p), '{');
+		depth -= depth && token_is(now(p), '}');
+		take(p);
+	}
+	bind_quietly(p, from, p->at);
+}
+
+/* An item of `unordered`: a step, or { steps }. */
+static struct step *parse_item(struct parser *p)
+{
+	struct step *step;
+
+	if (!token_is(now(p), '{'))
+		return parse_step(p);
+	step = step_new(p, STEP_BLOCK, place_of(now(p)));
+	if (!step)
+		return NULL;
+	take(p);
+	step->text = "";
+	step->children = parse_block(p, true, false);
+	return need_sign(p, '}') ? step : NULL;
+}
+
+struct step *parse_block(struct parser *p, bool braces, bool items)
+{
+	struct step *first = NULL, *step;
+	const struct step **tail = NULL;
+
+	if (++p->depth > MAX_BLOCKS) {
+		fail_at(p, place_of(now(p)), "blocks nested deeper than %d", MAX_BLOCKS);
+		recover(p, p->at);
+		p->depth--;
+		return NULL;
+	}
+	for (;;) {
+		uint32_t from;
+
+		while (now(p)->kind == TOKEN_LINE)
+			take(p);
+		if (now(p)->kind == TOKEN_END || (braces && token_is(now(p), '}')))
+			break;
+		from = p->at;
+		step = items ? parse_item(p) : parse_step(p);
+		if (step && !at_line_end(p))
+			step = expected(p, "the end of the line") ? step : NULL;
+		if (!step) {
+			if (p->n_steps > MAX_STEPS)
+				p->at = p->n_tokens - 1;
+			recover(p, from);
+			if (!braces && token_is(now(p), '}'))
+				take(p);
+			continue;
+		}
+		if (tail)
+			*tail = step;
+		else
+			first = step;
+		tail = &step->next;
+	}
+	p->depth--;
+	return first;
+}
