@@ -115,7 +115,19 @@ static bool times(uint64_t *number, uint64_t factor)
 	return !__builtin_mul_overflow(*number, factor, number);
 }
 
-static bool take_unit(struct lexer *l, struct token *t)
+struct places {			/* digits behind the point: digits / divisor */
+	uint64_t digits, divisor;
+};
+
+static bool scale(uint64_t *number, uint64_t factor, const struct places *places)
+{
+	uint64_t part = places->digits;
+
+	return times(number, factor) && times(&part, factor) && part % places->divisor == 0 &&
+	       !__builtin_add_overflow(*number, part / places->divisor, number);
+}
+
+static bool take_unit(struct lexer *l, struct token *t, const struct places *places)
 {
 	static const struct {
 		const char *name;
@@ -143,8 +155,8 @@ static bool take_unit(struct lexer *l, struct token *t)
 		if (span_is(span_of(l->text.at + from, len), units[i].name)) {
 			if (t->unit == UNIT_RATE && units[i].unit != UNIT_SIZE)
 				break;
-			if (!times(&t->number, units[i].factor)) {
-				bad(l, t, from, "a number of more than 64 bits");
+			if (!scale(&t->number, units[i].factor, places)) {
+				bad(l, t, from, "a number of more than 64 bits, or finer than its unit");
 				return false;
 			}
 			t->unit = t->unit == UNIT_RATE ? UNIT_RATE : units[i].unit;
@@ -154,8 +166,27 @@ static bool take_unit(struct lexer *l, struct token *t)
 	return false;
 }
 
+/* Behind the whole part: ".5" of 1.5s, or the rest of 3.1.1, which is no number. */
+static void take_places(struct lexer *l, struct token *t, struct places *places)
+{
+	unsigned dots = 0;
+
+	for (; peek(l, 0) == '.' && is_digit(peek(l, 1)); dots++) {
+		*places = (struct places){ 0, 1 };
+		for (l->at++; is_digit(peek(l, 0)); l->at++) {
+			if (places->divisor <= 100000000000000) {
+				places->digits = 10 * places->digits + (uint64_t)(peek(l, 0) - '0');
+				places->divisor *= 10;
+			}
+		}
+	}
+	if (dots > 1 || !is_letter(peek(l, 0)))
+		t->kind = TOKEN_VERSION;
+}
+
 static void lex_number(struct lexer *l, struct token *t)
 {
+	struct places places = { 0, 1 };
 	size_t from = l->at;
 	bool fits = true;
 
@@ -182,18 +213,17 @@ static void lex_number(struct lexer *l, struct token *t)
 			fits = fits && times(&t->number, 10) &&
 			       !__builtin_add_overflow(t->number, (uint64_t)(peek(l, 0) - '0'), &t->number);
 		if (peek(l, 0) == '.' && is_digit(peek(l, 1))) {
-			t->kind = TOKEN_VERSION;
-			while (peek(l, 0) == '.' && is_digit(peek(l, 1)))
-				for (l->at++; is_digit(peek(l, 0)); l->at++)
-					;
-			if (is_word(peek(l, 0))) {
-				bad(l, t, l->at, "rubbish behind a number; numbers have no decimal places: write 1500ms for 1.5s");
-				while (is_word(peek(l, 0)))
-					l->at++;
+			take_places(l, t, &places);
+			if (t->kind == TOKEN_VERSION) {
+				if (is_word(peek(l, 0)) || (peek(l, 0) == '-' && is_word(peek(l, 1)) && !in_expr(l))) {
+					bad(l, t, l->at, unit_help);
+					for (l->at++; is_word(peek(l, 0)); l->at++)
+						;
+				}
+				return;
 			}
-			return;
 		}
-		if (fits && !take_unit(l, t))
+		if (fits && !take_unit(l, t, &places))
 			return;
 	}
 	if (!fits)

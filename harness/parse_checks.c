@@ -594,16 +594,16 @@ static bool delivery(const struct step *step)
 	return step->kind == STEP_RECEIVES || (step->kind == STEP_EXPECT && step->type == PUBLISH);
 }
 
-static void check_order(struct parser *p, const struct step *s)
+static void check_order(struct parser *p, const struct step *s, bool arm)
 {
-	for (; s; s = s->next) {
+	for (bool chooser = arm; s; s = s->next, chooser = false) {	/* what comes first in an arm was not asked for: it chose */
 		const struct step *next = s->next;
 
 		if (s->children && s->kind != STEP_UNORDERED)
-			check_order(p, s->children);
+			check_order(p, s->children, s->kind == STEP_BLOCK);
 		for (const struct step *c = s->kind == STEP_UNORDERED ? s->children : NULL; c; c = c->next)
-			check_order(p, c->children);
-		if (!next || !delivery(s) || !delivery(next) || s->actors != next->actors || matched(next, "dup"))
+			check_order(p, c->children, false);
+		if (chooser || !next || !delivery(s) || !delivery(next) || s->actors != next->actors || matched(next, "dup"))
 			continue;
 		if (certainly_differ(matched(s, "topic"), matched(next, "topic")))
 			warn_at(p, next->at, "no order is promised between two topics; put the two into `unordered { }`");
@@ -631,5 +631,5 @@ void check_script(struct parser *p, const struct step *steps)
 	if (!p->n_marked && !watches)
 		fail_at(p, p->case_name ? p->case_at : place_of(&p->all.at[0]), "no step judges anything in %s%s", version_name(p->version),
 		        p->n_candidates > 1 ? "; put [CLAUSE] behind the steps that do" : "");
-	check_order(p, steps);
+	check_order(p, steps, false);
 }

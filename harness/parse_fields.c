@@ -527,7 +527,7 @@ static bool parse_match(struct parser *p, unsigned type, unsigned version, struc
 	struct pattern *pattern;
 	enum pattern_kind kind;
 	uint32_t from = p->at;
-	bool lost, dropped = false;
+	bool lost = false, dropped = false;
 
 	if (token_is(name, '!'))
 		return fail_at(p, match.at, "`!` marks what we send; an expectation has none");

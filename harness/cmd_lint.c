@@ -1,0 +1,198 @@
+#include <errno.h>
+#include <fts.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "harness/cli.h"
+#include "harness/console.h"
+#include "harness/embedded.h"
+#include "harness/script.h"
+
+/* mqassay lint: checks files in the notation without playing them. */
+
+extern const struct command lint_command;
+
+enum { MAX_FILE = 1 << 20 };
+
+static struct {
+	struct string_list define;
+	bool quiet;
+} conf;
+
+static const struct cli_option options[] = {
+	OPT_LIST('D', "define", conf.define, "NAME=VALUE", "value of a file's `param`; repeatable"),
+	OPT_FLAG('q', "quiet", conf.quiet, "errors only: no warnings, no summary"),
+	OPT_END
+};
+
+static struct {
+	struct param *params;
+	size_t n_params;
+	unsigned n_files, n_tests, n_errors, n_warnings;
+	bool missing;
+} run;
+
+static void print_diagnostics(const char *name, const struct diagnostics *found)
+{
+	for (uint32_t i = 0; i < found->n; i++) {
+		const struct diagnostic *d = &found->list[i];
+
+		run.n_warnings += d->warning;
+		if (!d->warning || !conf.quiet)
+			console_print(stdout, "%s:%u:%u: %s%s%s: %s\n", console_safe(name), d->at.line, d->at.column,
+			              console_style(stdout, d->warning ? STYLE_YELLOW : STYLE_RED), d->warning ? "warning" : "error",
+			              console_style(stdout, STYLE_PLAIN), d->text);
+	}
+	if (found->dropped)
+		console_print(stdout, "%s: and %u more\n", console_safe(name), found->dropped);
+	run.n_errors += found->n_errors;
+}
+
+static void lint_text(const char *name, struct span text)
+{
+	static struct diagnostics found;
+	struct scenario *scenario = scenario_parse(name, text, run.params, run.n_params, &found);
+
+	run.n_files++;
+	if (scenario)
+		run.n_tests += scenario->n_scripts;
+	print_diagnostics(name, &found);
+	scenario_free(scenario);
+}
+
+static void cannot_read(const char *path, int error)
+{
+	console_error("read %s: %s", console_safe(path), strerror(error));
+	run.missing = true;
+}
+
+static void lint_file(const char *path)
+{
+	FILE *file = fopen(path, "rb");
+	char *text;
+	size_t len;
+
+	if (!file) {
+		cannot_read(path, errno);
+		return;
+	}
+	text = malloc(MAX_FILE + 1);
+	if (!text)
+		abort();
+	len = fread(text, 1, MAX_FILE + 1, file);	/* one more than may be: scenario_parse() says so */
+	if (ferror(file))
+		cannot_read(path, errno);
+	else
+		lint_text(path, span_of(text, len));
+	fclose(file);
+	free(text);
+}
+
+static int by_name(const FTSENT **a, const FTSENT **b)
+{
+	return strcmp((*a)->fts_name, (*b)->fts_name);
+}
+
+/* The path itself whatever its name; below a folder every *.scn. */
+static void lint_path(char *path)
+{
+	char *const paths[] = { path, NULL };
+	FTS *tree = fts_open(paths, FTS_PHYSICAL | FTS_COMFOLLOW | FTS_NOCHDIR, by_name);
+	FTSENT *entry;
+
+	if (!tree) {
+		cannot_read(path, errno);
+		return;
+	}
+	while ((entry = fts_read(tree))) {
+		if (entry->fts_level > FTS_ROOTLEVEL && entry->fts_name[0] == '.')
+			fts_set(tree, entry, FTS_SKIP);
+		else if (entry->fts_info == FTS_NS || entry->fts_info == FTS_DNR || entry->fts_info == FTS_ERR)
+			cannot_read(entry->fts_path, entry->fts_errno);
+		else if (entry->fts_info != FTS_F && entry->fts_level == FTS_ROOTLEVEL && entry->fts_info != FTS_D && entry->fts_info != FTS_DP)
+			lint_file(entry->fts_path);	/* a pipe, as in <(...) */
+		else if (entry->fts_info == FTS_F && (entry->fts_level == FTS_ROOTLEVEL ||
+		         (entry->fts_namelen > 4 && !strcmp(entry->fts_name + entry->fts_namelen - 4, ".scn"))))
+			lint_file(entry->fts_path);
+	}
+	fts_close(tree);
+}
+
+static void lint_built_in(void)
+{
+	static const char folder[] = "scenarios/";
+
+	for (const struct embedded *e = embedded; e->name; e++) {
+		size_t len = strlen(e->name);
+
+		if (len > 4 && !strcmp(e->name + len - 4, ".scn") && !strncmp(e->name, folder, strlen(folder)))
+			lint_text(e->name + strlen(folder), span_of(e->start, (size_t)(e->end - e->start)));
+	}
+}
+
+/* NAME=VALUE, cut in two; the value stays where it is. */
+static int read_params(void)
+{
+	run.params = calloc(conf.define.n + 1, sizeof *run.params);
+	if (!run.params)
+		abort();
+	for (size_t i = 0; i < conf.define.n; i++) {
+		const char *equals = strchr(conf.define.at[i], '=');
+
+		if (!equals || equals == conf.define.at[i])
+			return cli_usage(&lint_command, "-D %s: expected NAME=VALUE", console_safe(conf.define.at[i]));
+		run.params[i].name = strndup(conf.define.at[i], (size_t)(equals - conf.define.at[i]));
+		run.params[i].value = equals + 1;
+		run.n_params++;
+	}
+	return 0;
+}
+
+static void release_params(void)
+{
+	for (size_t i = 0; i < run.n_params; i++)
+		free((char *)run.params[i].name);
+	free(run.params);
+}
+
+static void print_summary(void)
+{
+	console_print(stdout, "%u file%s, %u test%s: %u error%s, %u warning%s\n", run.n_files, run.n_files == 1 ? "" : "s",
+	              run.n_tests, run.n_tests == 1 ? "" : "s", run.n_errors, run.n_errors == 1 ? "" : "s",
+	              run.n_warnings, run.n_warnings == 1 ? "" : "s");
+}
+
+static int lint(int n_args, char **args)
+{
+	int status = read_params();
+
+	if (status) {
+		release_params();
+		return status;
+	}
+	for (int i = 0; i < n_args; i++)
+		lint_path(args[i]);
+	if (!n_args)
+		lint_built_in();
+	if (!conf.quiet)
+		print_summary();
+	release_params();
+	if (run.n_errors)
+		return EXIT_USAGE;
+	if (run.n_files == 0 && !run.missing)
+		console_error("nothing to check: no *.scn file there");
+	return run.missing || run.n_files == 0 ? EXIT_UNABLE : EXIT_PASS;
+}
+
+const struct command lint_command = {
+	.name = "lint",
+	.arguments = "[FILE...]",
+	.summary = "check files in the notation without playing them",
+	.details = "Without a FILE, the built-in scenarios. Of a folder, every *.scn below it. Each mistake is one line\n"
+	           "FILE:LINE:COLUMN: error: ...; warnings are advice and do not keep a file from being played.",
+	.example = "mqassay lint scenarios/5/will/delay.scn",
+	.options = options,
+	.max_args = CLI_ANY,
+	.run = lint,
+};
