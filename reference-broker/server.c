@@ -1,0 +1,326 @@
+#include "reference-broker/server.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#define LINGER_NS UINT64_C(2000000000)	/* for a client to read what we said last */
+#define READ_SIZE 65536
+#define BACKLOG_MAX (256 * 1024)	/* unsent bytes past which a client is not read from */
+
+struct peer {				/* a transport and the link it serves */
+	struct server *server;
+	struct transport *transport;
+	struct link *link;
+	struct peer *next, *prev;
+	struct timer linger;		/* runs once the connection is to end */
+	bool blocked;			/* the transport takes nothing just now */
+	bool paused;
+	bool finished;			/* FIN is sent */
+	bool ended;			/* the client's end has come */
+};
+
+struct listening {
+	struct listener *listener;
+	struct listening *next;
+};
+
+struct server {
+	struct service service;
+	struct loop *loop;
+	struct broker *broker;
+	struct peer *peers;
+	struct listening *listening;
+	struct timer tick;
+	struct task flush, corpse;
+	void (*stopped)(void *context);
+	void *stopped_context;
+	bool stopping;
+	uint8_t room[READ_SIZE];
+};
+
+static struct server *server_of_service(struct service *service)
+{
+	return (struct server *)((char *)service - offsetof(struct server, service));
+}
+
+static void check_stopped(struct server *s)
+{
+	void (*stopped)(void *context) = s->stopped;
+
+	if (!s->stopping || s->peers || !stopped)
+		return;
+	s->stopped = NULL;
+	stopped(s->stopped_context);
+}
+
+/* Frees the peer; its transport goes when the batch is over. */
+static void drop(struct peer *p, bool reset)
+{
+	struct server *s = p->server;
+
+	loop_timer_stop(s->loop, &p->linger);
+	p->transport->ops->close(p->transport, reset);
+	broker_forget(s->broker, p->link, s->loop->now_ns);
+	if (p->prev)
+		p->prev->next = p->next;
+	else
+		s->peers = p->next;
+	if (p->next)
+		p->next->prev = p->prev;
+	free(p);
+	loop_post(s->loop, &s->flush);		/* its will may be due to others */
+}
+
+static void lingered(struct timer *timer, struct loop *loop)
+{
+	struct peer *p = (struct peer *)((char *)timer - offsetof(struct peer, linger));
+
+	(void)loop;
+	drop(p, true);
+}
+
+/* The broker wants it ended: what is left goes out, then FIN, then we read on until the client's end comes. */
+static bool wind_up(struct peer *p)
+{
+	struct server *s = p->server;
+
+	if (!p->linger.slot)
+		loop_timer(s->loop, &p->linger, s->loop->now_ns + LINGER_NS);
+	if (link_output(p->link).len)
+		return true;
+	if (p->ended) {
+		drop(p, false);
+		return false;
+	}
+	if (!p->finished) {
+		p->finished = true;
+		p->transport->ops->finish(p->transport);
+	}
+	return true;
+}
+
+static void pace(struct peer *p)
+{
+	bool pause = link_output(p->link).len > BACKLOG_MAX && !link_closing(p->link);
+
+	if (pause != p->paused) {
+		p->paused = pause;
+		p->transport->ops->pause(p->transport, pause);
+	}
+}
+
+/* Sends what the transport takes. False when the peer is gone. */
+static bool send_output(struct peer *p)
+{
+	struct server *s = p->server;
+
+	while (!p->blocked) {
+		struct span out = link_output(p->link);
+		ssize_t n;
+
+		if (!out.len)
+			break;
+		n = p->transport->ops->send(p->transport, out.at, out.len);
+		if (n < 0 && n != -EAGAIN) {
+			drop(p, true);
+			return false;
+		}
+		p->blocked = n < 0 || (size_t)n < out.len;
+		if (n > 0)
+			link_sent(s->broker, p->link, (size_t)n, s->loop->now_ns);
+	}
+	pace(p);
+	return !link_closing(p->link) || wind_up(p);
+}
+
+static void ticked(struct timer *timer, struct loop *loop)
+{
+	struct server *s = (struct server *)((char *)timer - offsetof(struct server, tick));
+
+	broker_tick(s->broker, loop->now_ns);
+	loop_post(loop, &s->flush);
+}
+
+/* Once per round of the loop: everything that the events of the round made the broker say. */
+static void flush(struct task *task, struct loop *loop)
+{
+	struct server *s = (struct server *)((char *)task - offsetof(struct server, flush));
+	struct link *link;
+	uint64_t due;
+
+	if (!s->broker)
+		return;			/* freed while this was posted */
+	while ((link = broker_ready(s->broker)))
+		send_output(link_owner(link));
+	due = broker_deadline(s->broker);
+	if (due == UINT64_MAX)
+		loop_timer_stop(loop, &s->tick);
+	else if (!s->tick.slot || s->tick.due_ns != due)
+		loop_timer(loop, &s->tick, due);
+	check_stopped(s);
+}
+
+static void receive(struct peer *p)
+{
+	struct server *s = p->server;
+	uint64_t now = s->loop->now_ns;
+	ssize_t n = p->transport->ops->recv(p->transport, s->room, sizeof(s->room));
+
+	if (n == -EAGAIN)
+		return;
+	loop_post(s->loop, &s->flush);
+	if (n > 0) {
+		broker_receive(s->broker, p->link, s->room, (size_t)n, now);
+		return;
+	}
+	if (n < 0) {
+		drop(p, true);
+		return;
+	}
+	p->ended = true;
+	if (link_closing(p->link)) {
+		if (send_output(p))
+			p->transport->ops->pause(p->transport, true);	/* only our own output is still to go */
+		return;
+	}
+	if (send_output(p))		/* a client that shuts its side early may still read */
+		drop(p, false);
+}
+
+static void happened(struct transport *t, unsigned events)
+{
+	struct peer *p = t->owner;
+
+	if (events & TRANSPORT_WRITABLE) {
+		p->blocked = false;
+		if (!send_output(p))
+			return;
+		loop_post(p->server->loop, &p->server->flush);
+	}
+	if (events & TRANSPORT_READABLE)
+		receive(p);
+}
+
+static void take(struct server *s, struct transport *t)
+{
+	struct peer *p = s->stopping ? NULL : calloc(1, sizeof(*p));
+
+	if (p)
+		p->link = broker_accept(s->broker, p, s->loop->now_ns);
+	if (!p || !p->link) {
+		free(p);
+		t->ops->close(t, true);
+		return;
+	}
+	p->server = s;
+	p->transport = t;
+	p->linger.fire = lingered;
+	p->next = s->peers;
+	if (p->next)
+		p->next->prev = p;
+	s->peers = p;
+	t->owner = p;
+	t->event = happened;
+	loop_post(s->loop, &s->flush);		/* the deadline for CONNECT */
+}
+
+static void accepted_by_listener(void *context, struct transport *t)
+{
+	take(context, t);
+}
+
+static void accepted_by_service(struct service *service, struct transport *t)
+{
+	take(server_of_service(service), t);
+}
+
+struct server *server_new(struct loop *loop, const struct broker_config *config)
+{
+	struct server *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return NULL;
+	s->broker = broker_new(config, loop->now_ns);
+	if (!s->broker) {
+		free(s);
+		return NULL;
+	}
+	s->loop = loop;
+	s->service.accepted = accepted_by_service;
+	s->tick.fire = ticked;
+	s->flush.run = flush;
+	return s;
+}
+
+struct service *server_service(struct server *server)
+{
+	return &server->service;
+}
+
+struct listener *server_listen(struct server *server, const struct address *address)
+{
+	struct listening *l = calloc(1, sizeof(*l));
+
+	if (!l) {
+		errno = ENOMEM;
+		return NULL;
+	}
+	l->listener = transport_listen(server->loop, address, accepted_by_listener, server);
+	if (!l->listener) {
+		int error = errno;
+
+		free(l);
+		errno = error;
+		return NULL;
+	}
+	l->next = server->listening;
+	server->listening = l;
+	return l->listener;
+}
+
+static void stop_listening(struct server *s)
+{
+	struct listening *l;
+
+	while ((l = s->listening)) {
+		s->listening = l->next;
+		listener_free(l->listener);
+		free(l);
+	}
+	s->service.accepted = NULL;
+}
+
+void server_shutdown(struct server *server, void (*stopped)(void *context), void *context)
+{
+	server->stopping = true;
+	server->stopped = stopped;
+	server->stopped_context = context;
+	stop_listening(server);
+	broker_shutdown(server->broker, server->loop->now_ns);
+	loop_post(server->loop, &server->flush);
+}
+
+static void bury(struct task *task, struct loop *loop)
+{
+	(void)loop;
+	free((char *)task - offsetof(struct server, corpse));
+}
+
+void server_free(struct server *server)
+{
+	if (!server)
+		return;
+	stop_listening(server);
+	while (server->peers)
+		drop(server->peers, true);
+	loop_timer_stop(server->loop, &server->tick);
+	broker_free(server->broker);
+	server->broker = NULL;
+	server->corpse.run = bury;	/* a flush may be posted still */
+	loop_reap(server->loop, &server->corpse);
+}
+
+void server_stats(const struct server *server, struct broker_stats *stats)
+{
+	broker_stats(server->broker, stats);
+}
