@@ -14,7 +14,6 @@ enum status { CODEC_OK, CODEC_BAD, CODEC_LIMIT };
 enum rule {
 #define X(name, id_311, id_5, asks) RULE_##name,
 #include "codec/rules.def"
-#undef X
 	N_RULES
 };
 

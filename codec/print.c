@@ -1,0 +1,322 @@
+#include "codec/table.h"
+#include "codec/text.h"
+#include "codec/topic.h"
+
+/* Packets and values as text in the notation. */
+
+static void wr_number(struct writer *w, uint64_t n)
+{
+	char digits[20];
+	size_t i = sizeof(digits);
+
+	do
+		digits[--i] = (char)('0' + n % 10);
+	while (n /= 10);
+	wr_bytes(w, span_of(digits + i, sizeof(digits) - i));
+}
+
+static void wr_hex(struct writer *w, unsigned byte)
+{
+	static const char digits[] = "0123456789abcdef";
+
+	wr_u8(w, (uint8_t)digits[byte >> 4 & 15]);
+	wr_u8(w, (uint8_t)digits[byte & 15]);
+}
+
+void text_print_hex(struct span s, struct writer *w)
+{
+	wr_text(w, "hex\"");
+	for (size_t i = 0; i < s.len; i++) {
+		if (i)
+			wr_u8(w, ' ');
+		wr_hex(w, s.at[i]);
+	}
+	wr_u8(w, '"');
+}
+
+/* Characters that could move a cursor, turn text round, or be no character at all. */
+static bool unsafe(uint32_t c)
+{
+	return c < 0x20 || (c >= 0x7f && c < 0xa0) || c == 0xad || c == 0x61c || (c >= 0x200b && c <= 0x200f) ||
+	       (c >= 0x2028 && c <= 0x202e) || (c >= 0x2060 && c <= 0x206f) || c == 0xfeff || (c >= 0xfff9 && c <= 0xfffb) ||
+	       (c & 0xfffe) == 0xfffe || (c >= 0xfdd0 && c <= 0xfdef) || (c >= 0xe000 && c <= 0xf8ff) || c >= 0xe0000;
+}
+
+static uint32_t next_character(const uint8_t **p)
+{
+	uint8_t c = *(*p)++;
+	int more = c < 0x80 ? 0 : c < 0xe0 ? 1 : c < 0xf0 ? 2 : 3;
+	uint32_t value = more == 0 ? c : c & (0x3f >> more);
+
+	while (more--)
+		value = value << 6 | (*(*p)++ & 0x3f);
+	return value;
+}
+
+static void print_character(struct writer *w, uint32_t c, struct span raw)
+{
+	switch (c) {
+	case '"':  wr_text(w, "\\\""); return;
+	case '\\': wr_text(w, "\\\\"); return;
+	case '\n': wr_text(w, "\\n"); return;
+	case '\t': wr_text(w, "\\t"); return;
+	default: break;
+	}
+	if (!unsafe(c)) {
+		wr_bytes(w, raw);
+	} else if (c < 0x80) {
+		wr_text(w, "\\x");
+		wr_hex(w, c);
+	} else {
+		wr_text(w, "\\u{");
+		for (int shift = c > 0xffff ? 16 : 8; shift >= 0; shift -= 8)
+			wr_hex(w, c >> shift & 0xff);
+		wr_u8(w, '}');
+	}
+}
+
+void text_print_string(struct span s, struct writer *w)
+{
+	if (!utf8_valid(s)) {
+		text_print_hex(s, w);
+		return;
+	}
+	wr_u8(w, '"');
+	for (const uint8_t *p = s.at, *end = s.len ? s.at + s.len : s.at; p < end;) {
+		const uint8_t *from = p;
+		uint32_t c = next_character(&p);
+
+		print_character(w, c, span_of(from, (size_t)(p - from)));
+	}
+	wr_u8(w, '"');
+}
+
+/* ---- packets ---- */
+
+struct printer {
+	const struct packet *p;
+	struct writer *w;
+	const char *wrong;	/* the field that check() finds fault with, NULL for none */
+	bool pointed;		/* its '!' is written */
+};
+
+static void name(struct printer *pr, const char *text)
+{
+	wr_u8(pr->w, ' ');
+	if (pr->wrong && !pr->pointed && !strcmp(pr->wrong, text)) {
+		wr_u8(pr->w, '!');
+		pr->pointed = true;
+	}
+	wr_text(pr->w, text);
+}
+
+static void print_code(struct printer *pr, unsigned code)
+{
+	const char *text = reason_name(pr->p->type, pr->p->version, code);
+
+	if (text) {
+		wr_text(pr->w, text);
+	} else {
+		wr_text(pr->w, "0x");
+		wr_hex(pr->w, code);
+	}
+}
+
+static void print_value(struct printer *pr, const struct field *f, const struct value *v)
+{
+	struct writer *w = pr->w;
+
+	wr_u8(w, '=');
+	if (v->kind == VALUE_PAIR) {
+		wr_u8(w, '[');
+		text_print_string(v->bytes, w);
+		wr_u8(w, ':');
+		text_print_string(v->second, w);
+		wr_u8(w, ']');
+	} else if (v->kind == VALUE_BYTES) {
+		text_print_string(v->bytes, w);
+	} else if (f->limit == REASON) {
+		print_code(pr, (unsigned)v->number);
+	} else {
+		wr_number(w, v->number);
+	}
+}
+
+static void print_properties(struct printer *pr, const struct field *list)
+{
+	struct property_walk walk = properties_of(*(const struct span *)const_member_of(pr->p, list));
+	struct property prop;
+	uint64_t seen = 0;
+
+	while (property_next(&walk, &prop)) {
+		const struct field *f = field_of_property(prop.id, list->will);
+		bool again = seen >> prop.id & 1 && !f->repeats;
+
+		seen |= (uint64_t)1 << prop.id;
+		if (again) {
+			wr_text(pr->w, " !again ");
+			wr_text(pr->w, f->name);
+			pr->pointed = true;
+		} else if (!(f->carried & ON(pr->p->type)) && !(pr->wrong && !strcmp(pr->wrong, f->name))) {
+			wr_text(pr->w, " !");
+			wr_text(pr->w, f->name);
+		} else {
+			name(pr, f->name);
+		}
+		print_value(pr, f, &prop.value);
+	}
+}
+
+static void print_option(struct printer *pr, const char *text, unsigned value)
+{
+	if (!value)
+		return;
+	wr_u8(pr->w, ' ');
+	wr_text(pr->w, text);
+	if (value != 1 || !strcmp(text, "qos")) {
+		wr_u8(pr->w, '=');
+		wr_number(pr->w, value);
+	}
+}
+
+static void print_filters(struct printer *pr)
+{
+	struct filter_walk walk = filters_of(pr->p);
+	struct span filter;
+	uint8_t o;
+	bool first = true;
+
+	wr_text(pr->w, " (");
+	while (filter_next(&walk, &filter, &o)) {
+		wr_text(pr->w, first ? "" : ", ");
+		first = false;
+		text_print_string(filter, pr->w);
+		if (o & SUBSCRIBE_RESERVED || (pr->p->version != MQTT_5 && o > 3)) {
+			wr_text(pr->w, " options=0x");
+			wr_hex(pr->w, o);
+			continue;
+		}
+		print_option(pr, "qos", o & SUBSCRIBE_QOS);
+		print_option(pr, "no_local", o >> 2 & 1);
+		print_option(pr, "retain_as_published", o >> 3 & 1);
+		print_option(pr, "retain_handling", o >> 4 & 3);
+	}
+	wr_u8(pr->w, ')');
+}
+
+static void print_codes(struct printer *pr)
+{
+	name(pr, "reason");
+	wr_text(pr->w, "=[");
+	for (size_t i = 0; i < pr->p->list.len; i++) {
+		if (i)
+			wr_u8(pr->w, ' ');
+		print_code(pr, pr->p->list.at[i]);
+	}
+	wr_u8(pr->w, ']');
+}
+
+static void flag(struct printer *pr, const char *text, bool set)
+{
+	if (set)
+		name(pr, text);
+}
+
+static void print_connect_flags(struct printer *pr)
+{
+	unsigned c = pr->p->connect_flags;
+
+	flag(pr, "clean_start", c & CONNECT_CLEAN_START);
+	if (c & CONNECT_WILL_QOS) {
+		name(pr, "will.qos");
+		wr_u8(pr->w, '=');
+		wr_number(pr->w, will_qos(pr->p));
+	}
+	flag(pr, "will.retain", c & CONNECT_WILL_RETAIN);
+	if (c & CONNECT_RESERVED) {
+		name(pr, "connect_flags");
+		wr_text(pr->w, "=0x");
+		wr_hex(pr->w, c);
+	}
+}
+
+static void print_publish_flags(struct printer *pr)
+{
+	const struct packet *p = pr->p;
+
+	if (publish_qos(p)) {
+		name(pr, "qos");
+		wr_u8(pr->w, '=');
+		wr_number(pr->w, publish_qos(p));
+	}
+	flag(pr, "dup", p->flags & PUBLISH_DUP);
+	flag(pr, "retain", p->flags & PUBLISH_RETAIN);
+}
+
+static void print_field(struct printer *pr, const struct field *f)
+{
+	const struct packet *p = pr->p;
+	struct value v;
+
+	switch (f->member) {
+	case offsetof(struct packet, protocol_name):
+		if (span_is(p->protocol_name, p->version == MQTT_3_1 ? "MQIsdp" : "MQTT"))
+			return;
+		break;
+	case offsetof(struct packet, protocol_version):
+		if (p->protocol_version == p->version)
+			return;
+		break;
+	case offsetof(struct packet, connect_flags):
+		print_connect_flags(pr);
+		return;
+	case offsetof(struct packet, ack_flags):
+		if (p->ack_flags > 1)
+			break;
+		name(pr, "session_present");
+		wr_text(pr->w, p->ack_flags ? "=1" : "=0");
+		return;
+	default:
+		break;
+	}
+	switch (f->kind) {
+	case PROPS: print_properties(pr, f); return;
+	case FILTERS: case TOPICS: print_filters(pr); return;
+	case CODES: print_codes(pr); return;
+	default: break;
+	}
+	if (!packet_get(p, f, 0, &v))
+		return;
+	name(pr, f->name);
+	print_value(pr, f, &v);
+	if (p->type == PUBLISH && f->member == offsetof(struct packet, topic))
+		print_publish_flags(pr);
+}
+
+void packet_print(const struct packet *p, enum sender from, struct writer *w)
+{
+	static const uint8_t tabled[16] = {
+#define X(name, number, flags, sender, since) [number] = flags,
+		PACKETS(X)
+#undef X
+	};
+	struct finding finding;
+	bool fine = check(p, from, &finding) == CODEC_OK;
+	struct printer pr = { .p = p, .w = w, .wrong = fine ? NULL : finding.field };
+
+	if (!fine && !finding.field) {
+		wr_u8(w, '!');
+		pr.pointed = true;
+	}
+	wr_text(w, packet_name(p->type));
+	for (const struct row *row = rows_of(p->type); row->field; row++)
+		if (row_there(row, p))
+			print_field(&pr, row->field);
+	if (p->written & WRITTEN_PROPERTIES && !p->properties.len)
+		wr_text(w, " property_length=0");
+	if (p->type != PUBLISH && p->flags != tabled[p->type & 15]) {
+		name(&pr, "flags");
+		wr_text(w, "=0x");
+		wr_hex(w, p->flags);
+	}
+}
