@@ -15,10 +15,17 @@
 
 struct monitor;
 struct monitor_world;			/* sessions by client id, and pools; one per target and thread */
-struct monitor_world *monitor_world_new(void);	/* given */
-void monitor_world_free(struct monitor_world *world);
+struct monitor_world *monitor_world_new(void);	/* given; NULL when memory is short */
+void monitor_world_free(struct monitor_world *world);	/* when all its monitors are closed */
 /* Forget a session: the run that used that client id is over. Harmless when unknown. */
 void monitor_world_forget(struct monitor_world *world, struct span client_id);
+
+/*
+ * Both standards let a server assign subscriptions by itself (4.5, not normative), so a delivery that no
+ * subscription of ours asked for breaks no rule by itself. Who knows that this target assigns none
+ * says so here; then 3.3.2-3 and 4.7.2-1 are judged for every delivery. Off at first.
+ */
+void monitor_world_subscriptions_are_ours(struct monitor_world *world, bool ours);
 
 /* A rule broken by the broker. All text is static or lives until the report call returns. */
 struct violation {
@@ -29,34 +36,56 @@ struct violation {
 	const char *field;		/* may be NULL */
 };
 
+#define MONITOR_ROWS 64			/* room for the rows of monitor.def; monitor_rules.c asserts it */
+
 /*
- * What one run saw: violations go to `violated`; `held` counts the occasions on which a rule of the
- * monitor's table could have been broken and was not. The owner zeroes it. Shared by all connections of a run.
+ * What one run saw: violations go to `violated`; the counts say on how many occasions a rule
+ * could have been broken and was not. The owner zeroes it and asks monitor_held(). Shared by all connections of a run.
  */
 struct monitor_log {
 	void (*violated)(void *owner, struct monitor *monitor, const struct violation *violation);
 	void *owner;
-	uint32_t held[64];		/* by row of the monitor's rule table; see monitor_held() */
+	uint32_t held[2][MONITOR_ROWS];			/* [is 5][row of monitor.def] */
+	uint32_t packets[2][N_PACKET_TYPES];		/* [is 5][type]: those without any fault */
+	uint32_t properties[PROPERTY_ID_MAX + 1];	/* in those of 5 */
+	uint32_t sized[N_PACKET_TYPES][2];		/* under a Maximum Packet Size, with a Reason String; a User Property */
 };
 
-/* How often the rule was observed to hold; -1: the monitor does not judge that clause (lint asks). */
+/*
+ * How often the rule was observed to hold; -1: the monitor does not judge that clause (lint asks, with log NULL).
+ * 3.1 answers as 3.1.1. Clauses that share an occasion (5:MQTT-3.3.4-9 and 5:MQTT-4.9.0-2) share its count.
+ */
 int64_t monitor_held(const struct monitor_log *log, enum version version, struct span clause);
 
 /* One connection. Small: an idle client costs what stands here; sets come from the world's pools on first use. */
 struct monitor {
 	struct monitor_world *world;
-	struct monitor_log *log;
-	struct monitor_session *session;	/* NULL until CONNACK */
-	struct monitor_flows *flows;		/* NULL until something is open */
-	uint64_t unspecified[4];		/* the monitor's own: state, limits in force; monitor.c lays it out */
+	struct monitor_log *log;		/* may be changed between packets, also to NULL */
+	/* The monitor's own: */
+	struct monitor_session *session;	/* NULL while there is nothing to remember */
+	struct monitor_aliases *aliases;	/* the server's; NULL until it maps one */
+	uint64_t key, method;			/* hashes of client id and Authentication Method; 0 for none */
+	uint64_t mapped;			/* our topic aliases 1 to 64 */
+	uint32_t own_maximum_packet_size, maximum_packet_size, session_expiry_interval;
+	uint16_t own_receive_maximum, receive_maximum, own_topic_alias_maximum, topic_alias_maximum, keep_alive;
+	uint16_t open, opened;			/* QoS 1/2 PUBLISH unacknowledged here: theirs, ours */
+	uint16_t extra;				/* acknowledgements of ours that belong to no counted PUBLISH */
+	uint16_t pings;
+	uint8_t version, state;
+	uint16_t bits;
+	uint8_t features;
 };
 
 void monitor_open(struct monitor *m, struct monitor_world *world, struct monitor_log *log);
-void monitor_close(struct monitor *m);		/* the connection is over, however it ended */
+void monitor_close(struct monitor *m);		/* the connection is over, however it ended; once */
+
+/* Instead of a CONNECT: the connection was joined midway (a capture) and only form is judged, by that version. */
+void monitor_assume(struct monitor *m, enum version version);
 
 /*
  * Our side sent these bytes, a whole packet as framed by us; packet is its decoding, NULL when it has none
  * (then, and when check() or the flow finds fault with it, our side broke a rule).
+ * To be told before anything that may answer it is handed to monitor_received().
  */
 void monitor_sent(struct monitor *m, const uint8_t *bytes, size_t len, const struct packet *packet);
 void monitor_misbehaved(struct monitor *m);	/* our side broke a rule in some other way */
@@ -64,6 +93,7 @@ bool monitor_is_lenient(const struct monitor *m);	/* form only from here on */
 
 /*
  * The broker sent this whole packet. Decodes it by the version in force; *packet borrows from bytes.
+ * A CONNACK by which a server of another version refuses ours is read by that server's version, which packet->version tells.
  * CODEC_OK: readable (violations, if any, are reported). CODEC_BAD: not readable, reported; *packet is void.
  */
 enum status monitor_received(struct monitor *m, const uint8_t *bytes, size_t len, const struct frame *frame,
@@ -71,8 +101,8 @@ enum status monitor_received(struct monitor *m, const uint8_t *bytes, size_t len
 void monitor_bad_frame(struct monitor *m, const struct finding *finding);	/* framing failed: nothing follows */
 
 /* What is in force on the connection after CONNACK, by CONNACK's names and defaults (receive_maximum 65535, ...);
- * keep_alive and session_expiry_interval after the server's override. */
+ * server_keep_alive and session_expiry_interval after the server's override. 0 for other properties. */
 uint64_t monitor_in_force(const struct monitor *m, enum property_id property);
-enum version monitor_version(const struct monitor *m);
+enum version monitor_version(const struct monitor *m);	/* 3.1.1 until a CONNECT says */
 
 #endif

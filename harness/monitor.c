@@ -1,0 +1,631 @@
+#include "harness/monitor.h"
+
+#include "codec/fields.h"
+#include "codec/reader.h"
+#include "harness/monitor_internal.h"
+
+/* The connection: CONNECT and CONNACK, what may come when, and the way of each packet through the rules. */
+
+void monitor_open(struct monitor *m, struct monitor_world *world, struct monitor_log *log)
+{
+	*m = (struct monitor){
+		.world = world, .log = log, .version = MQTT_3_1_1, .features = ALL_FEATURES,
+		.own_maximum_packet_size = UINT32_MAX, .maximum_packet_size = UINT32_MAX,
+		.own_receive_maximum = UINT16_MAX, .receive_maximum = UINT16_MAX,
+	};
+}
+
+void monitor_assume(struct monitor *m, enum version version)
+{
+	m->version = (uint8_t)version;
+	m->state = CONNECTED;
+	m->bits |= LENIENT | PARTIAL;
+}
+
+/* [3.1.1] a clean session ends with its connection; [5] any does whose expiry interval is 0 */
+static bool session_persists(const struct monitor *m)
+{
+	return is_5(m) ? m->session_expiry_interval > 0 : !(m->bits & CLEAN_START);
+}
+
+void monitor_close(struct monitor *m)
+{
+	if (!m->world)
+		return;
+	if (!(m->bits & LENIENT)) {
+		if (m->state == REFUSED)
+			hold(m, ROW_SILENT_REFUSED);
+		else if (m->state == ENDED)
+			hold(m, ROW_SILENT_ENDED);
+	}
+	session_closed(m, session_persists(m));
+	aliases_free(m);
+	m->world = NULL;
+}
+
+bool monitor_is_lenient(const struct monitor *m)
+{
+	return m->bits & LENIENT;
+}
+
+enum version monitor_version(const struct monitor *m)
+{
+	return (enum version)m->version;
+}
+
+void monitor_misbehaved(struct monitor *m)
+{
+	if (m->bits & LENIENT)
+		return;
+	m->bits |= LENIENT;
+	session_lose(m);
+	aliases_free(m);
+}
+
+uint64_t monitor_in_force(const struct monitor *m, enum property_id property)
+{
+	switch (property) {
+	case PROP_session_expiry_interval:
+		return m->session_expiry_interval;
+	case PROP_server_keep_alive:
+		return m->keep_alive;
+	case PROP_receive_maximum:
+		return m->receive_maximum;
+	case PROP_topic_alias_maximum:
+		return m->topic_alias_maximum;
+	case PROP_maximum_packet_size:
+		return m->maximum_packet_size;
+	case PROP_maximum_qos:
+		return m->features & MAXIMUM_QOS;
+	case PROP_retain_available:
+		return !!(m->features & RETAIN_AVAILABLE);
+	case PROP_wildcard_subscription_available:
+		return !!(m->features & WILDCARD_AVAILABLE);
+	case PROP_subscription_identifier_available:
+		return !!(m->features & IDENTIFIER_AVAILABLE);
+	case PROP_shared_subscription_available:
+		return !!(m->features & SHARED_AVAILABLE);
+	default:
+		return 0;
+	}
+}
+
+/* ---- what we send ---- */
+
+static uint64_t method_of(const struct packet *p)
+{
+	struct value value;
+
+	return property_find(p->properties, PROP_authentication_method, &value) ? hash_bytes(value.bytes) : 0;
+}
+
+static void sent_connect(struct monitor *m, const struct packet *p)
+{
+	struct span properties = p->properties;
+	bool clean = p->connect_flags & CONNECT_CLEAN_START;
+
+	m->state = CONNECTING;
+	m->version = p->version;
+	if (p->protocol_version != p->version || !span_is(p->protocol_name, p->version == MQTT_3_1 ? "MQIsdp" : "MQTT"))
+		m->bits |= VERSION_OPEN;
+	m->keep_alive = p->keep_alive;
+	m->bits |= (uint16_t)((clean ? CLEAN_START : 0) | (p->client_id.len ? 0 : EMPTY_ID));
+	if (is_5(m)) {
+		m->session_expiry_interval = (uint32_t)property_number(properties, PROP_session_expiry_interval, 0);
+		m->own_receive_maximum = (uint16_t)property_number(properties, PROP_receive_maximum, UINT16_MAX);
+		m->own_topic_alias_maximum = (uint16_t)property_number(properties, PROP_topic_alias_maximum, 0);
+		m->own_maximum_packet_size = (uint32_t)property_number(properties, PROP_maximum_packet_size, UINT32_MAX);
+		if (m->own_maximum_packet_size != UINT32_MAX)
+			m->bits |= SIZE_LIMITED;
+		if (property_number(properties, PROP_request_response_information, 0))
+			m->bits |= WANTS_RESPONSE_INFO;
+		if (!property_number(properties, PROP_request_problem_information, 1))
+			m->bits |= NO_PROBLEM_INFO;
+		m->method = method_of(p);
+		if (m->method)
+			m->bits |= WITH_METHOD;
+	}
+	if (p->client_id.len)
+		m->key = hash_bytes(p->client_id);
+	session_connecting(m);
+}
+
+/* [5:MQTT-4.12.0-7, 4.12.1-1] */
+static bool auth_is_proper(const struct monitor *m, const struct packet *p)
+{
+	uint8_t reason = m->state == CONNECTING ? 0x18 : p->reason;
+
+	return m->bits & WITH_METHOD && method_of(p) == m->method && p->reason == reason;
+}
+
+static bool aliases_are_proper(struct monitor *m, const struct packet *p)
+{
+	struct value value;
+	uint64_t bit;
+
+	if (!p->properties.len || !property_find(p->properties, PROP_topic_alias, &value))
+		return true;
+	if (m->state == CONNECTED && (!value.number || value.number > m->topic_alias_maximum))
+		return false;
+	if (value.number > 64)
+		return true;
+	bit = 1ull << ((value.number - 1) & 63);
+	if (p->topic.len)
+		m->mapped |= bit;
+	return m->mapped & bit;
+}
+
+/* [5:MQTT-3.14.2.2.2] it may change the interval, but not from 0 */
+static bool disconnect_is_proper(struct monitor *m, const struct packet *p)
+{
+	uint32_t was = m->session_expiry_interval;
+
+	m->bits |= DISCONNECTED;
+	if (!is_5(m))
+		return true;
+	m->session_expiry_interval = (uint32_t)property_number(p->properties, PROP_session_expiry_interval, was);
+	return was || !m->session_expiry_interval;
+}
+
+/* A remaining length that lies, or is longer than it need be. */
+static bool length_is_proper(const uint8_t *bytes, size_t len)
+{
+	struct reader r = reader_over(span_of(bytes + 1, len - 1));
+	bool overlong = false;
+	uint32_t remaining = rd_varint(&r, &overlong);
+
+	return !r.why && !overlong && rd_left(&r) == remaining;
+}
+
+/* What the flow asks of a client, as far as it decides what a server may do then. */
+static void sent_by_flow(struct monitor *m, const struct packet *p, size_t len)
+{
+	bool proper = len <= m->maximum_packet_size;
+
+	if (m->state == CONNECTING && m->bits & WITH_METHOD && p->type != AUTH && p->type != DISCONNECT)
+		proper = false;		/* [5:MQTT-3.1.2-30] */
+	switch (p->type) {
+	case CONNECT:
+		proper = false;		/* a second one */
+		break;
+	case AUTH:
+		proper = proper && auth_is_proper(m, p);
+		break;
+	case DISCONNECT:
+		proper = disconnect_is_proper(m, p) && proper;
+		break;
+	case PUBLISH:
+		proper = proper && aliases_are_proper(m, p);
+		break;
+	case PINGREQ:
+		m->pings += m->pings < UINT16_MAX;
+		break;
+	}
+	if (!proper) {
+		monitor_misbehaved(m);
+		return;
+	}
+	switch (p->type) {
+	case PUBLISH:
+		sent_publish(m, p);
+		break;
+	case PUBACK:
+	case PUBREC:
+	case PUBREL:
+	case PUBCOMP:
+		sent_ack(m, p);
+		break;
+	case SUBSCRIBE:
+	case UNSUBSCRIBE:
+		sent_request(m, p);
+		break;
+	}
+}
+
+void monitor_sent(struct monitor *m, const uint8_t *bytes, size_t len, const struct packet *packet)
+{
+	struct finding finding;
+	bool proper = packet && len >= 2 && length_is_proper(bytes, len) && check(packet, FROM_CLIENT, &finding) == CODEC_OK;
+
+	if (m->state == NOT_CONNECTED) {
+		if (packet && packet->type == CONNECT) {
+			sent_connect(m, packet);
+			if (!proper)
+				monitor_misbehaved(m);
+		} else {
+			m->bits |= VERSION_OPEN;
+			monitor_misbehaved(m);
+		}
+		return;
+	}
+	if (m->bits & LENIENT) {
+		if (packet && packet->type == DISCONNECT)
+			m->bits |= DISCONNECTED;
+	} else if (!proper || m->bits & DISCONNECTED) {
+		monitor_misbehaved(m);
+	} else if (m->bits & REPLACED) {
+		/* a server that has not yet ended this connection may still obey: to whom the session went cannot know */
+		if (packet->type != DISCONNECT && packet->type != PINGREQ)
+			session_lose(m);
+	} else {
+		sent_by_flow(m, packet, len);
+	}
+}
+
+/* ---- what they send ---- */
+
+static void take_limits(struct monitor *m, const struct packet *p)
+{
+	static const struct {
+		uint8_t property, bit;
+	} flags[] = {
+		{ PROP_retain_available, RETAIN_AVAILABLE },
+		{ PROP_wildcard_subscription_available, WILDCARD_AVAILABLE },
+		{ PROP_subscription_identifier_available, IDENTIFIER_AVAILABLE },
+		{ PROP_shared_subscription_available, SHARED_AVAILABLE },
+	};
+	struct span list = p->properties;
+
+	m->session_expiry_interval = (uint32_t)property_number(list, PROP_session_expiry_interval, m->session_expiry_interval);
+	m->keep_alive = (uint16_t)property_number(list, PROP_server_keep_alive, m->keep_alive);
+	m->receive_maximum = (uint16_t)property_number(list, PROP_receive_maximum, UINT16_MAX);
+	m->topic_alias_maximum = (uint16_t)property_number(list, PROP_topic_alias_maximum, 0);
+	m->maximum_packet_size = (uint32_t)property_number(list, PROP_maximum_packet_size, UINT32_MAX);
+	m->features = (uint8_t)(property_number(list, PROP_maximum_qos, 2) & MAXIMUM_QOS);
+	for (size_t i = 0; i < sizeof(flags) / sizeof(*flags); i++)
+		if (property_number(list, flags[i].property, 1))
+			m->features |= flags[i].bit;
+}
+
+/* Authentication Method in CONNACK or AUTH. */
+static void judge_method(struct seen *seen)
+{
+	struct monitor *m = seen->m;
+	const struct packet *p = seen->packet;
+	uint64_t method = p->properties.len ? method_of(p) : 0;
+
+	if (!(m->bits & WITH_METHOD)) {
+		if (method || p->type == AUTH)
+			violate(seen, ROW_METHOD_UNASKED, seen->bytes, "authentication_method", "%s",
+			        p->type == AUTH ? "AUTH" : "an Authentication Method in CONNACK");
+		else
+			hold(m, ROW_METHOD_UNASKED);
+	} else if (p->type == CONNACK && p->reason) {
+		return;			/* only a success need repeat it */
+	} else if (method != m->method && (method || p->type == CONNACK)) {
+		violate(seen, ROW_METHOD_ECHO, seen->bytes, "authentication_method", "%s Authentication Method",
+		        method ? "another" : "no");
+	} else {
+		hold(m, ROW_METHOD_ECHO);
+	}
+}
+
+/* Takes the assigned client id as ours. */
+static void judge_client_id(struct seen *seen)
+{
+	struct monitor *m = seen->m;
+	struct value value;
+	bool assigned = property_find(seen->packet->properties, PROP_assigned_client_identifier, &value);
+
+	if (assigned && value.bytes.len) {
+		if (!m->key)
+			m->key = hash_bytes(value.bytes);
+		else if (m->key != hash_bytes(value.bytes))
+			m->bits |= PARTIAL | REPLACED;	/* served under another id than ours: which session that is, is its own affair */
+	}
+	if (!(m->bits & EMPTY_ID) || seen->packet->reason)
+		return;
+	if (!assigned || !value.bytes.len)
+		violate(seen, ROW_ASSIGNED_ID, seen->bytes, "assigned_client_identifier", "%s Assigned Client Identifier",
+		        assigned ? "an empty" : "no");
+	else
+		hold(m, ROW_ASSIGNED_ID);
+}
+
+static void judge_connack(struct seen *seen)
+{
+	struct monitor *m = seen->m;
+	const struct packet *p = seen->packet;
+	bool present = p->ack_flags & 1;
+	struct value value;
+
+	hold(m, ROW_CONNACK_FIRST);
+	hold(m, ROW_CONNACK_ONCE);
+	if (m->version != MQTT_3_1) {	/* which has no Session Present */
+		if (p->reason && present)
+			violate(seen, ROW_CONNACK_REFUSED, p->version == MQTT_5 || seen->len > 2 ? seen->bytes + 2 : NULL,
+			        "session_present", "code 0x%02x with Session Present 1", p->reason);
+		else if (p->reason)
+			hold(m, ROW_CONNACK_REFUSED);
+		else if (present && m->bits & CLEAN_START)
+			violate(seen, ROW_CONNACK_CLEAN, seen->bytes + 2, "session_present", "Session Present 1");
+		else if (m->bits & CLEAN_START)
+			hold(m, ROW_CONNACK_CLEAN);
+	}
+	if (!is_5(m))
+		return;
+	judge_method(seen);
+	judge_client_id(seen);
+	if (m->bits & WANTS_RESPONSE_INFO)
+		return;
+	if (property_find(p->properties, PROP_response_information, &value))
+		violate(seen, ROW_RESPONSE_INFO, seen->bytes, "response_information", "Response Information unasked");
+	else
+		hold(m, ROW_RESPONSE_INFO);
+}
+
+static void got_connack(struct seen *seen)
+{
+	struct monitor *m = seen->m;
+	const struct packet *p = seen->packet;
+	bool present = p->ack_flags & 1;
+
+	if (m->state != CONNECTING) {
+		if (!(m->bits & LENIENT))
+			violate(seen, ROW_CONNACK_ONCE, NULL, NULL, "a second CONNACK");
+		return;
+	}
+	if (!(m->bits & LENIENT) && p->version == m->version)
+		judge_connack(seen);
+	if (p->reason) {
+		m->state = REFUSED;
+		session_refused(m);
+		return;
+	}
+	m->state = CONNECTED;
+	if (is_5(m) && p->version == MQTT_5)
+		take_limits(m, p);
+	if (m->version == MQTT_3_1)	/* it cannot say whether a session was there */
+		present = !(m->bits & CLEAN_START);
+	if (present)
+		m->bits |= RESUMED;
+	session_accepted(m, present);
+}
+
+static void judge_size(struct seen *seen)
+{
+	struct monitor *m = seen->m;
+	const struct packet *p = seen->packet;
+	struct value value;
+
+	if (!(m->bits & SIZE_LIMITED))
+		return;
+	if (seen->len <= m->own_maximum_packet_size) {
+		hold(m, ROW_PACKET_SIZE);
+		return;
+	}
+	if (p->type != PUBLISH && property_find(p->properties, PROP_reason_string, &value))
+		violate(seen, ROW_SIZE_BY_PROPERTIES, NULL, "reason_string", "%s of %zu bytes, Maximum Packet Size is %u",
+		        packet_name((enum packet_type)p->type), seen->len, m->own_maximum_packet_size);
+	else if (p->type != PUBLISH && property_find(p->properties, PROP_user_property, &value))
+		violate(seen, ROW_SIZE_BY_PROPERTIES, NULL, "user_property", "%s of %zu bytes, Maximum Packet Size is %u",
+		        packet_name((enum packet_type)p->type), seen->len, m->own_maximum_packet_size);
+	else
+		violate(seen, ROW_PACKET_SIZE, NULL, NULL, "%s of %zu bytes, Maximum Packet Size is %u",
+		        packet_name((enum packet_type)p->type), seen->len, m->own_maximum_packet_size);
+}
+
+static void judge_problem_information(struct seen *seen)
+{
+	const struct packet *p = seen->packet;
+	struct value value;
+
+	if (!(seen->m->bits & NO_PROBLEM_INFO) || !(ON(p->type) & (ACKS | ON(AUTH))))
+		return;
+	if (property_find(p->properties, PROP_reason_string, &value))
+		violate(seen, ROW_PROBLEM_INFO, NULL, "reason_string", "a Reason String in %s", packet_name((enum packet_type)p->type));
+	else if (property_find(p->properties, PROP_user_property, &value))
+		violate(seen, ROW_PROBLEM_INFO, NULL, "user_property", "a User Property in %s", packet_name((enum packet_type)p->type));
+	else
+		hold(seen->m, ROW_PROBLEM_INFO);
+}
+
+/* What may come at all in this state of the connection. False: the packet is no further matter of the rules. */
+static bool judge_moment(struct seen *seen)
+{
+	struct monitor *m = seen->m;
+	uint8_t type = seen->packet->type;
+	const char *name = packet_name((enum packet_type)type);
+
+	switch (m->state) {
+	case CONNECTING:
+		if (type == CONNACK || (type == AUTH && is_5(m)))
+			return true;
+		violate(seen, type == DISCONNECT && is_5(m) ? ROW_DISCONNECT_EARLY : ROW_CONNACK_FIRST, NULL, NULL,
+		        "%s before CONNACK", name);
+		return false;
+	case REFUSED:
+		violate(seen, ROW_SILENT_REFUSED, NULL, NULL, "%s after a CONNACK that refused", name);
+		return false;
+	case ENDED:
+		violate(seen, ROW_SILENT_ENDED, NULL, NULL, "%s after DISCONNECT", name);
+		return false;
+	default:
+		return m->state == CONNECTED;
+	}
+}
+
+static void judge_auth(struct seen *seen)
+{
+	if (seen->m->state == CONNECTING && seen->m->bits & WITH_METHOD) {
+		if (seen->packet->reason != 0x18)
+			violate(seen, ROW_AUTH_CODE, NULL, "reason", "AUTH with code 0x%02x before CONNACK", seen->packet->reason);
+		else
+			hold(seen->m, ROW_AUTH_CODE);
+	}
+	judge_method(seen);
+}
+
+static void judge_flow(struct seen *seen)
+{
+	struct monitor *m = seen->m;
+
+	switch (seen->packet->type) {
+	case PUBLISH:
+		got_publish(seen);
+		break;
+	case PUBACK:
+	case PUBREC:
+	case PUBREL:
+	case PUBCOMP:
+		got_ack(seen);
+		break;
+	case SUBACK:
+	case UNSUBACK:
+		got_request_ack(seen);
+		break;
+	case PINGRESP:
+		if (!m->pings)
+			violate(seen, ROW_PINGRESP_ASKED, NULL, NULL, "PINGRESP without PINGREQ");
+		else if (m->pings--)
+			hold(m, ROW_PINGRESP_ASKED);
+		break;
+	case AUTH:
+		judge_auth(seen);
+		break;
+	case DISCONNECT:
+		hold(m, ROW_DISCONNECT_EARLY);
+		m->state = ENDED;
+		break;
+	}
+}
+
+static void judge(struct seen *seen)
+{
+	struct monitor *m = seen->m;
+	bool waiting = m->open > 0;
+
+	if (seen->packet->type == CONNACK && m->state <= CONNECTED) {
+		if (!(m->bits & LENIENT))
+			judge_size(seen);
+		got_connack(seen);
+		return;
+	}
+	if (m->bits & (LENIENT | REPLACED)) {
+		if (seen->packet->type == DISCONNECT)
+			m->state = ENDED;
+		return;
+	}
+	if (!judge_moment(seen))
+		return;
+	if (is_5(m)) {
+		judge_size(seen);
+		judge_problem_information(seen);
+	}
+	judge_flow(seen);
+	if (waiting && is_5(m) && !seen->broken)
+		hold(m, ROW_RESENT_LIVE);
+}
+
+/* ---- form ---- */
+
+/* Where the property length stands in a packet of 5; 0: it has none. */
+static size_t property_length_at(const struct packet *p, size_t header)
+{
+	switch (p->type) {
+	case CONNACK:
+	case SUBACK:
+	case UNSUBACK:
+		return header + 2;
+	case PUBLISH:
+		return header + 2 + p->topic.len + (publish_qos(p) ? 2 : 0);
+	case PUBACK:
+	case PUBREC:
+	case PUBREL:
+	case PUBCOMP:
+		return p->written & WRITTEN_PROPERTIES ? header + 3 : 0;
+	case DISCONNECT:
+	case AUTH:
+		return p->written & WRITTEN_PROPERTIES ? header + 1 : 0;
+	default:
+		return 0;
+	}
+}
+
+/* [5:MQTT-1.5.5-1]; earlier versions do not ask for the shortest form */
+static void judge_overlong(struct seen *seen, const struct frame *frame)
+{
+	const struct packet *p = seen->packet;
+	size_t at = property_length_at(p, frame->header_size);
+	struct property_walk walk = properties_of(p->properties);
+	struct property property;
+	bool overlong = false;
+
+	if (frame->overlong)
+		violate(seen, ROW_OVERLONG, seen->bytes + 1, NULL, "an overlong Remaining Length");
+	if (at && at < seen->len) {
+		struct reader r = reader_over(span_of(seen->bytes + at, seen->len - at));
+
+		rd_varint(&r, &overlong);
+		if (overlong)
+			violate(seen, ROW_OVERLONG, seen->bytes + at, NULL, "an overlong Property Length");
+	}
+	while (p->properties.len && property_next(&walk, &property))
+		if (property.kind == VARINT && property.size != 1 + varint_size((uint32_t)property.value.number))
+			violate(seen, ROW_OVERLONG, property.at, NULL, "an overlong property value");
+	if (!seen->broken)
+		hold(seen->m, ROW_OVERLONG);
+}
+
+/* A server forwards these as it got them; nothing makes it look into them. */
+static bool is_publishers_fault(const struct seen *seen, const struct finding *finding)
+{
+	const char *id = rule_id(finding->rule, (enum version)finding->version);
+
+	return seen->packet->type == PUBLISH && (!strcmp(id, "payload-format") || !strcmp(id, "MQTT-3.3.2-14"));
+}
+
+static void report_finding(struct seen *seen, const struct finding *finding)
+{
+	violate_clause(seen, rule_id(finding->rule, (enum version)finding->version), finding->offset, finding->field,
+	               finding->why ? finding->why : rule_asks(finding->rule));
+}
+
+/* A server that does not speak our version may refuse it in its own: 3.1.1 by code 1, 5 by 0x84. */
+static bool refuses_in_its_own(const uint8_t *bytes, size_t len, bool any_code, enum version other, struct packet *packet)
+{
+	struct finding finding;
+
+	return decode(bytes, len, other, packet, &finding) == CODEC_OK && packet->type == CONNACK && packet->reason &&
+	       check(packet, FROM_SERVER, &finding) == CODEC_OK &&
+	       (any_code || packet->reason == (other == MQTT_5 ? 0x84 : 0x01));
+}
+
+enum status monitor_received(struct monitor *m, const uint8_t *bytes, size_t len, const struct frame *frame,
+                             struct packet *packet)
+{
+	struct seen seen = { .m = m, .packet = packet, .bytes = bytes, .len = len };
+	struct finding finding;
+	enum status status = decode(bytes, len, (enum version)m->version, packet, &finding);
+	bool proper = status == CODEC_OK && check(packet, FROM_SERVER, &finding) == CODEC_OK;
+
+	if (!proper && m->state <= CONNECTING) {
+		struct packet other;
+
+		if (refuses_in_its_own(bytes, len, m->bits & VERSION_OPEN, is_5(m) ? MQTT_3_1_1 : MQTT_5, &other)) {
+			*packet = other;
+			proper = true;
+			status = CODEC_OK;
+		}
+	}
+	if (status != CODEC_OK) {
+		*packet = (struct packet){ 0 };
+		report_finding(&seen, &finding);
+		return CODEC_BAD;
+	}
+	if (!proper && !is_publishers_fault(&seen, &finding))
+		report_finding(&seen, &finding);
+	if (packet->version == MQTT_5)
+		judge_overlong(&seen, frame);
+	judge(&seen);
+	if (!seen.broken)
+		hold_packet(&seen);
+	return CODEC_OK;
+}
+
+void monitor_bad_frame(struct monitor *m, const struct finding *finding)
+{
+	struct seen seen = { .m = m };
+
+	report_finding(&seen, finding);
+}

@@ -1,0 +1,180 @@
+#ifndef HARNESS_MONITOR_INTERNAL_H
+#define HARNESS_MONITOR_INTERNAL_H
+
+#include "harness/monitor.h"
+
+/* What the files of the monitor share; nobody else includes this. */
+
+enum monitor_row {
+#define X(name, id_311, id_5, asks) ROW_##name,
+#include "harness/monitor.def"
+#undef X
+	N_ROWS
+};
+
+/* monitor.state */
+enum { NOT_CONNECTED, CONNECTING, CONNECTED, REFUSED, ENDED };
+
+/* monitor.bits */
+enum {
+	LENIENT = 1 << 0,		/* our side broke a rule: form only */
+	PARTIAL = 1 << 1,		/* the session was not seen from its start */
+	RESUMED = 1 << 2,		/* CONNACK said Session Present */
+	REPLACED = 1 << 3,		/* another connection took the session over */
+	CLEAN_START = 1 << 4,
+	EMPTY_ID = 1 << 5,
+	WITH_METHOD = 1 << 6,
+	WANTS_RESPONSE_INFO = 1 << 7,
+	NO_PROBLEM_INFO = 1 << 8,
+	SIZE_LIMITED = 1 << 9,		/* we gave a Maximum Packet Size */
+	VERSION_OPEN = 1 << 10,		/* our CONNECT leaves open by which version it is answered */
+	DISCONNECTED = 1 << 11,		/* we sent DISCONNECT */
+	REQUESTS_LOST = 1 << 12,	/* more SUBSCRIBE open than are kept */
+	ALIASES_LOST = 1 << 13,		/* more aliases than are kept */
+	COUNTED = 1 << 14,		/* our CONNECT is counted in the session's `connecting` */
+};
+
+/* monitor.features: as CONNACK announced them */
+enum { MAXIMUM_QOS = 3, RETAIN_AVAILABLE = 4, WILDCARD_AVAILABLE = 8, IDENTIFIER_AVAILABLE = 16, SHARED_AVAILABLE = 32,
+       ALL_FEATURES = 2 | RETAIN_AVAILABLE | WILDCARD_AVAILABLE | IDENTIFIER_AVAILABLE | SHARED_AVAILABLE };
+
+/* One packet on its way through the rules: the first one broken is reported. */
+struct seen {
+	struct monitor *m;
+	const struct packet *packet;
+	const uint8_t *bytes;
+	size_t len;
+	bool broken;
+};
+
+void violate(struct seen *seen, enum monitor_row row, const void *at, const char *field, const char *format, ...)
+	__attribute__((format(printf, 5, 6)));
+void violate_clause(struct seen *seen, const char *clause, uint32_t offset, const char *field, const char *text);
+void hold(struct monitor *m, enum monitor_row row);
+void hold_packet(struct seen *seen);		/* nothing was wrong with it */
+
+static inline bool is_5(const struct monitor *m)
+{
+	return m->version == MQTT_5;
+}
+
+/* ---- exchanges under way, by packet id ---- */
+
+/* States of a delivery to us; the id is in use in all but THEIRS_DONE. */
+enum { THEIRS_DONE = 1, THEIRS_QOS1, THEIRS_QOS2, THEIRS_RECEIVED, THEIRS_RELEASED };
+/* States of our ids. */
+enum { OURS_DONE = 1, OURS_QOS1, OURS_QOS2, OURS_RECEIVED, OURS_RELEASED, OURS_REQUEST };
+
+enum {	/* flow.bits */
+	HERE = 1,			/* PUBLISH came, or was sent, on this connection */
+	RELEASED_HERE = 2,		/* PUBREL came on this connection */
+};
+
+struct flow {
+	uint16_t id;			/* 0: the slot is free */
+	uint8_t state, bits;
+	uint8_t answers;		/* theirs: PUBRELs, ours: PUBACKs or PUBRECs that may still come */
+	uint8_t completions;		/* ours: PUBCOMPs that may still come */
+	uint16_t sample;		/* theirs: of topic and payload, to tell a message sent again from a new one */
+};
+
+struct flows {				/* open addressing */
+	struct flow *at;
+	uint32_t n, cap;
+};
+
+struct flow *flow_find(const struct flows *flows, uint16_t id);
+/* The flow of that id, new ones all zero but for the id; NULL when there is no room. Others may move. */
+struct flow *flow_add(struct monitor_world *world, struct flows *flows, uint16_t id);
+void flow_remove(struct flows *flows, struct flow *flow);	/* others may move */
+
+/* ---- subscriptions ---- */
+
+enum {	/* filter.bits */
+	WILDCARD = 1,
+	SHARED = 2,
+	MAY_RETAIN = 4,			/* RETAIN 1 can come by it: retained messages, or Retain As Published */
+};
+
+/*
+ * One filter with one identifier that was ever subscribed to in this session. It stays when the
+ * subscription is gone or has changed, since messages queued before may come at any later time.
+ */
+struct filter {
+	uint32_t hash, text;		/* text: offset in session.text */
+	uint32_t identifier;		/* 0 for none */
+	uint16_t len;
+	int8_t granted, asked;		/* highest QoS granted ever; asked for and not answered; -1 for none */
+	uint16_t open;			/* SUBSCRIBEs not answered */
+	uint8_t bits;
+};
+
+struct request {			/* a SUBSCRIBE or UNSUBSCRIBE not answered */
+	struct request *next;
+	uint32_t size;			/* of this block */
+	uint32_t n, n_kept;		/* filters in it; those that stand in `asked` */
+	uint16_t id;
+	bool unsubscribe;
+	uint32_t asked[];		/* index of the filter << 2 | QoS asked for; NO_FILTER for one not kept */
+};
+
+#define NO_FILTER 0x3fffffffu
+
+/* ---- sessions ---- */
+
+struct monitor_session {
+	struct monitor_session *next;	/* in the world's bucket */
+	struct monitor *owner;		/* the connection it is attached to */
+	uint64_t key;			/* 0: of no client id, not in the table */
+	struct flows theirs, ours;
+	struct filter *filters;
+	uint8_t *text;
+	struct request *requests, *last_request;
+	uint32_t n_filters, filters_cap, text_len, text_cap;
+	uint32_t hint;			/* the filter that matched last */
+	uint16_t n_requests;
+	uint16_t connecting;		/* CONNECTs with this client id that CONNACK has not answered */
+	uint16_t highest;		/* of the server's packet ids seen in this session */
+	uint8_t version;
+	bool known;			/* all of it was seen, from its start */
+	bool contested;			/* several were connecting at once: whose it became is unknown */
+	bool identifiers, quiet, shared, opaque;	/* filters with an identifier; without MAY_RETAIN;
+							 * shared ones; ones whose meaning is the vendor's */
+};
+
+uint64_t hash_bytes(struct span s);
+
+/* The session of that client id; add makes one that is not known. NULL: none, or no room. */
+struct monitor_session *world_session(struct monitor_world *world, uint64_t key, bool add);
+bool world_subscriptions_are_ours(const struct monitor_world *world);
+
+/* The connection's session, made when there is none. NULL: there is no room, or it has none to judge by. */
+struct monitor_session *session_of(struct monitor *m);
+void session_clear(struct monitor_world *world, struct monitor_session *s);	/* nothing in it, nobody's */
+void session_release(struct monitor_world *world, struct monitor_session *s);	/* freed, unless somebody is connecting */
+void session_lose(struct monitor *m);		/* what is known of the client id's session is not to be trusted */
+
+void session_connecting(struct monitor *m);	/* CONNECT with m->key was sent */
+void session_refused(struct monitor *m);	/* CONNACK refused, or none came */
+void session_accepted(struct monitor *m, bool present);	/* CONNACK accepted */
+void session_closed(struct monitor *m, bool persists);
+
+void *pool_take(struct monitor_world *world, size_t size);	/* zeroed; NULL: no more room */
+void pool_give(struct monitor_world *world, void *block, size_t size);	/* NULL is fine */
+
+/* ---- the packets ---- */
+
+void aliases_free(struct monitor *m);
+bool alias_resolve(struct seen *seen, struct span *topic);	/* false: what topic it is cannot be said */
+
+void sent_publish(struct monitor *m, const struct packet *p);
+void sent_ack(struct monitor *m, const struct packet *p);
+void got_publish(struct seen *seen);
+void got_ack(struct seen *seen);		/* PUBACK, PUBREC, PUBREL, PUBCOMP */
+
+void sent_request(struct monitor *m, const struct packet *p);	/* SUBSCRIBE, UNSUBSCRIBE */
+void got_request_ack(struct seen *seen);	/* SUBACK, UNSUBACK */
+void requests_drop(struct monitor_world *world, struct monitor_session *s);	/* unanswered: they may have been obeyed */
+void judge_delivery(struct seen *seen, struct span topic);
+
+#endif

@@ -1,0 +1,477 @@
+#include "harness/monitor_internal.h"
+
+#include <stdlib.h>
+
+/*
+ * The world: sessions by client id, and the memory that connections draw on. What is kept is bounded:
+ * WORLD_ROOM for everything together. Beyond it nothing is remembered, and what is
+ * not remembered is not judged.
+ */
+
+#define WORLD_ROOM ((size_t)256 << 20)
+#define N_POOLS 8			/* blocks of 32 to 4096 bytes */
+
+struct monitor_world {
+	struct monitor_session **buckets;
+	uint32_t n_sessions, n_buckets;
+	size_t used;
+	bool subscriptions_are_ours;
+	void *pools[N_POOLS];		/* free blocks, each holding the next one's address */
+};
+
+/* ---- memory ---- */
+
+static unsigned pool_of(size_t size)
+{
+	unsigned pool = 0;
+
+	while (pool < N_POOLS && (size_t)32 << pool < size)
+		pool++;
+	return pool;
+}
+
+void *pool_take(struct monitor_world *world, size_t size)
+{
+	unsigned pool = pool_of(size);
+	size_t whole = pool < N_POOLS ? (size_t)32 << pool : size;
+	void *block;
+
+	if (pool < N_POOLS && world->pools[pool]) {
+		block = world->pools[pool];
+		memcpy(&world->pools[pool], block, sizeof(void *));
+		memset(block, 0, whole);
+		return block;
+	}
+	if (whole > WORLD_ROOM - world->used)
+		return NULL;
+	block = calloc(1, whole);
+	if (block)
+		world->used += whole;
+	return block;
+}
+
+void pool_give(struct monitor_world *world, void *block, size_t size)
+{
+	unsigned pool = pool_of(size);
+
+	if (!block)
+		return;
+	if (pool < N_POOLS) {
+		memcpy(block, &world->pools[pool], sizeof(void *));
+		world->pools[pool] = block;
+	} else {
+		free(block);
+		world->used -= size;
+	}
+}
+
+struct monitor_world *monitor_world_new(void)
+{
+	struct monitor_world *world = calloc(1, sizeof(*world));
+
+	if (!world)
+		return NULL;
+	world->n_buckets = 64;
+	world->buckets = calloc(world->n_buckets, sizeof(*world->buckets));
+	if (!world->buckets) {
+		free(world);
+		return NULL;
+	}
+	return world;
+}
+
+void monitor_world_free(struct monitor_world *world)
+{
+	if (!world)
+		return;
+	for (uint32_t i = 0; i < world->n_buckets; i++) {
+		for (struct monitor_session *s; (s = world->buckets[i]);) {
+			s->connecting = 0;
+			session_release(world, s);
+		}
+	}
+	for (unsigned i = 0; i < N_POOLS; i++) {
+		for (void *block; (block = world->pools[i]);) {
+			memcpy(&world->pools[i], block, sizeof(void *));
+			free(block);
+		}
+	}
+	free(world->buckets);
+	free(world);
+}
+
+void monitor_world_subscriptions_are_ours(struct monitor_world *world, bool ours)
+{
+	world->subscriptions_are_ours = ours;
+}
+
+bool world_subscriptions_are_ours(const struct monitor_world *world)
+{
+	return world->subscriptions_are_ours;
+}
+
+/* FNV-1a with a last mixing. A broker that found a collision would only be judged by the wrong session. */
+uint64_t hash_bytes(struct span s)
+{
+	uint64_t h = 0xcbf29ce484222325u;
+
+	for (size_t i = 0; i < s.len; i++)
+		h = (h ^ s.at[i]) * 0x100000001b3u;
+	h ^= h >> 32;
+	h *= 0xd6e8feb86659fd93u;
+	h ^= h >> 32;
+	return h ? h : 1;
+}
+
+/* ---- the table of sessions ---- */
+
+static struct monitor_session **bucket_of(struct monitor_world *world, uint64_t key)
+{
+	return &world->buckets[key & (world->n_buckets - 1)];
+}
+
+static void world_grow(struct monitor_world *world)
+{
+	uint32_t n = world->n_buckets * 2;
+	struct monitor_session **old = world->buckets;
+	struct monitor_session **new = calloc(n, sizeof(*new));
+
+	if (!new)
+		return;			/* longer chains, nothing worse */
+	world->buckets = new;
+	world->n_buckets = n;
+	for (uint32_t i = 0; i < n / 2; i++) {
+		for (struct monitor_session *s; (s = old[i]);) {
+			struct monitor_session **to = bucket_of(world, s->key);
+
+			old[i] = s->next;
+			s->next = *to;
+			*to = s;
+		}
+	}
+	free(old);
+}
+
+struct monitor_session *world_session(struct monitor_world *world, uint64_t key, bool add)
+{
+	struct monitor_session *s;
+
+	for (s = key ? *bucket_of(world, key) : NULL; s; s = s->next)
+		if (s->key == key)
+			return s;
+	if (!add || !(s = pool_take(world, sizeof(*s))))
+		return NULL;
+	s->key = key;
+	if (!key)
+		return s;
+	if (++world->n_sessions > world->n_buckets)
+		world_grow(world);
+	s->next = *bucket_of(world, key);
+	*bucket_of(world, key) = s;
+	return s;
+}
+
+void session_clear(struct monitor_world *world, struct monitor_session *s)
+{
+	if (s->owner) {
+		s->owner->session = NULL;
+		s->owner->bits |= PARTIAL | REPLACED;
+		s->owner = NULL;
+	}
+	requests_drop(world, s);
+	pool_give(world, s->theirs.at, s->theirs.cap * sizeof(struct flow));
+	pool_give(world, s->ours.at, s->ours.cap * sizeof(struct flow));
+	pool_give(world, s->filters, s->filters_cap * sizeof(struct filter));
+	pool_give(world, s->text, s->text_cap);
+	*s = (struct monitor_session){ .next = s->next, .key = s->key, .connecting = s->connecting,
+	                               .contested = s->contested };
+}
+
+void session_release(struct monitor_world *world, struct monitor_session *s)
+{
+	session_clear(world, s);
+	if (s->connecting)
+		return;			/* whoever is connecting settles it */
+	if (s->key) {
+		struct monitor_session **at = bucket_of(world, s->key);
+
+		while (*at != s)
+			at = &(*at)->next;
+		*at = s->next;
+		world->n_sessions--;
+	}
+	pool_give(world, s, sizeof(*s));
+}
+
+void monitor_world_forget(struct monitor_world *world, struct span client_id)
+{
+	struct monitor_session *s = client_id.len ? world_session(world, hash_bytes(client_id), false) : NULL;
+
+	if (s && !s->owner)
+		session_release(world, s);
+}
+
+/* ---- a connection and its session ---- */
+
+struct monitor_session *session_of(struct monitor *m)
+{
+	struct monitor_session *s;
+
+	if (m->session || m->bits & (LENIENT | REPLACED) || m->state == NOT_CONNECTED)
+		return m->session;
+	if (m->state == CONNECTING && m->key) {
+		/* sent behind CONNECT without waiting: kept with the session once CONNACK has said which */
+		s = world_session(m->world, 0, true);
+	} else {
+		s = world_session(m->world, m->key, true);
+		if (s && s->owner) {	/* somebody else's by now, who cannot know what is ours of it */
+			session_lose(m);
+			return NULL;
+		}
+	}
+	if (!s) {
+		m->bits |= PARTIAL | REQUESTS_LOST;
+		return NULL;
+	}
+	s->owner = m;
+	s->version = m->version;
+	m->session = s;
+	return s;
+}
+
+void session_lose(struct monitor *m)
+{
+	struct monitor_session *own = m->session;
+	struct monitor_session *s = m->key ? world_session(m->world, m->key, false) : NULL;
+
+	m->session = NULL;
+	m->bits |= PARTIAL | REPLACED;
+	if (own && own != s) {
+		own->owner = NULL;
+		session_release(m->world, own);
+	}
+	if (!s)
+		return;
+	if (s->owner == m)
+		s->owner = NULL;
+	session_release(m->world, s);
+}
+
+void session_connecting(struct monitor *m)
+{
+	struct monitor_session *s = m->key ? world_session(m->world, m->key, true) : NULL;
+
+	if (!s)
+		return;
+	m->bits |= COUNTED;
+	s->contested |= s->connecting++ > 0;
+}
+
+/* Our CONNECT is answered, or will never be: the session of the client id, if there is one. */
+static struct monitor_session *settle(struct monitor *m, bool *contested)
+{
+	struct monitor_session *s = m->bits & COUNTED ? world_session(m->world, m->key, false) : NULL;
+
+	*contested = false;
+	if (!s)
+		return NULL;
+	m->bits &= (uint16_t)~COUNTED;
+	*contested = s->contested;
+	if (--s->connecting == 0)
+		s->contested = false;
+	return s;
+}
+
+/* What was sent behind a CONNECT that nobody accepted. */
+static void drop_early(struct monitor *m)
+{
+	struct monitor_session *early = m->session;
+
+	m->session = NULL;
+	if (early) {
+		early->owner = NULL;
+		session_release(m->world, early);
+	}
+}
+
+void session_refused(struct monitor *m)
+{
+	bool contested;
+	struct monitor_session *s = settle(m, &contested);
+
+	drop_early(m);
+	/* a refusal leaves a stored session alone; without CONNACK nobody knows whether the server saw our CONNECT */
+	if (s && (m->state != REFUSED || (!s->known && !s->owner)))
+		session_release(m->world, s);
+}
+
+/* A resumed session: what was open on the last connection may come again, once. */
+static void session_resume(struct monitor_world *world, struct monitor_session *s)
+{
+	requests_drop(world, s);
+	for (uint32_t i = 0; i < s->theirs.cap; i++) {
+		struct flow *f = &s->theirs.at[i];
+
+		f->bits &= (uint8_t)~(HERE | RELEASED_HERE);
+		f->answers = f->state == THEIRS_RECEIVED || f->state == THEIRS_RELEASED;
+	}
+	for (uint32_t i = 0; i < s->ours.cap; i++) {
+		struct flow *f = &s->ours.at[i];
+
+		f->bits &= (uint8_t)~HERE;
+		if (f->state == OURS_REQUEST) {	/* an id is not kept beyond its connection for these */
+			f->state = OURS_DONE;
+			f->answers = 0;
+		}
+	}
+}
+
+/* What was sent behind CONNECT belongs to the session that CONNACK named: a new one takes it over as it is. */
+static void adopt_early(struct monitor *m, struct monitor_session *early, struct monitor_session *s)
+{
+	struct monitor_session *next = s->next;
+	uint16_t connecting = s->connecting;
+	bool contested = s->contested;
+
+	*s = *early;
+	s->next = next;
+	s->key = m->key;
+	s->connecting = connecting;
+	s->contested = contested;
+	s->owner = m;
+	m->session = s;
+	pool_give(m->world, early, sizeof(*early));
+}
+
+void session_accepted(struct monitor *m, bool present)
+{
+	bool contested;
+	struct monitor_session *s = settle(m, &contested);
+	struct monitor_session *early = m->session;
+	bool known = !present;
+
+	if (m->bits & LENIENT) {
+		session_lose(m);
+		return;
+	}
+	if (s && present && s->known && !contested && !early && s->version == m->version && !(m->bits & CLEAN_START)) {
+		if (s->owner && s->owner != m) {
+			s->owner->session = NULL;
+			s->owner->bits |= PARTIAL | REPLACED;
+		}
+		s->owner = m;
+		m->session = s;
+		session_resume(m->world, s);
+		return;
+	}
+	known = known && !contested;
+	if (!known)
+		m->bits |= PARTIAL;
+	if (!s)
+		return;			/* no client id: `early`, if any, is it */
+	if (early) {
+		session_clear(m->world, s);
+		adopt_early(m, early, s);
+	} else {
+		session_release(m->world, s);
+	}
+}
+
+void session_closed(struct monitor *m, bool persists)
+{
+	struct monitor_session *s;
+
+	if (m->state != CONNECTED && m->state != ENDED) {
+		session_refused(m);
+		return;
+	}
+	if (m->bits & REPLACED)
+		return;
+	persists = persists && m->key && !(m->bits & PARTIAL);
+	s = m->session;
+	if (!s && m->key && (s = world_session(m->world, m->key, persists)) && s->owner)
+		return;			/* another connection's, which took it over */
+	m->session = NULL;
+	if (!s)
+		return;
+	s->owner = NULL;
+	if (!persists || s->key != m->key) {
+		session_release(m->world, s);
+		return;
+	}
+	s->known = true;
+	s->version = m->version;
+	requests_drop(m->world, s);
+}
+
+/* ---- exchanges by packet id ---- */
+
+static uint32_t slot_of(const struct flows *flows, uint16_t id)
+{
+	return (id * 0x9e3779b1u >> 8) & (flows->cap - 1);
+}
+
+struct flow *flow_find(const struct flows *flows, uint16_t id)
+{
+	if (!flows->n || !id)
+		return NULL;
+	for (uint32_t i = slot_of(flows, id); flows->at[i].id; i = (i + 1) & (flows->cap - 1))
+		if (flows->at[i].id == id)
+			return &flows->at[i];
+	return NULL;
+}
+
+static struct flow *free_slot(struct flows *flows, uint16_t id)
+{
+	uint32_t i = slot_of(flows, id);
+
+	while (flows->at[i].id)
+		i = (i + 1) & (flows->cap - 1);
+	return &flows->at[i];
+}
+
+static bool flows_grow(struct monitor_world *world, struct flows *flows)
+{
+	struct flows larger = { .n = flows->n, .cap = flows->cap ? flows->cap * 2 : 4 };
+
+	larger.at = pool_take(world, larger.cap * sizeof(struct flow));
+	if (!larger.at)
+		return false;
+	for (uint32_t i = 0; i < flows->cap; i++)
+		if (flows->at[i].id)
+			*free_slot(&larger, flows->at[i].id) = flows->at[i];
+	pool_give(world, flows->at, flows->cap * sizeof(struct flow));
+	*flows = larger;
+	return true;
+}
+
+struct flow *flow_add(struct monitor_world *world, struct flows *flows, uint16_t id)
+{
+	struct flow *f = flow_find(flows, id);
+
+	if (f)
+		return f;
+	if (flows->n + 1 > flows->cap - flows->cap / 4 && !flows_grow(world, flows))
+		return NULL;
+	f = free_slot(flows, id);
+	*f = (struct flow){ .id = id };
+	flows->n++;
+	return f;
+}
+
+void flow_remove(struct flows *flows, struct flow *flow)
+{
+	uint32_t mask = flows->cap - 1, hole = (uint32_t)(flow - flows->at);
+
+	/* those behind the hole that would no longer be found move up into it */
+	for (uint32_t i = (hole + 1) & mask; flows->at[i].id; i = (i + 1) & mask) {
+		uint32_t home = slot_of(flows, flows->at[i].id);
+
+		if (((i - home) & mask) >= ((i - hole) & mask)) {
+			flows->at[hole] = flows->at[i];
+			hole = i;
+		}
+	}
+	flows->at[hole] = (struct flow){ 0 };
+	flows->n--;
+}
