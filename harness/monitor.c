@@ -34,12 +34,12 @@ void monitor_close(struct monitor *m)
 		return;
 	if (!(m->bits & LENIENT)) {
 		if (m->state == REFUSED)
-			hold(m, ROW_SILENT_REFUSED);
+			monitor_hold(m, ROW_SILENT_REFUSED);
 		else if (m->state == ENDED)
-			hold(m, ROW_SILENT_ENDED);
+			monitor_hold(m, ROW_SILENT_ENDED);
 	}
-	session_closed(m, session_persists(m));
-	aliases_free(m);
+	monitor_session_closed(m, session_persists(m));
+	monitor_aliases_free(m);
 	m->world = NULL;
 }
 
@@ -58,8 +58,8 @@ void monitor_misbehaved(struct monitor *m)
 	if (m->bits & LENIENT)
 		return;
 	m->bits |= LENIENT;
-	session_lose(m);
-	aliases_free(m);
+	monitor_session_lose(m);
+	monitor_aliases_free(m);
 }
 
 uint64_t monitor_in_force(const struct monitor *m, enum property_id property)
@@ -96,7 +96,7 @@ static uint64_t method_of(const struct packet *p)
 {
 	struct value value;
 
-	return property_find(p->properties, PROP_authentication_method, &value) ? hash_bytes(value.bytes) : 0;
+	return property_find(p->properties, PROP_authentication_method, &value) ? monitor_hash_bytes(value.bytes) : 0;
 }
 
 static void sent_connect(struct monitor *m, const struct packet *p)
@@ -126,8 +126,8 @@ static void sent_connect(struct monitor *m, const struct packet *p)
 			m->bits |= WITH_METHOD;
 	}
 	if (p->client_id.len)
-		m->key = hash_bytes(p->client_id);
-	session_connecting(m);
+		m->key = monitor_hash_bytes(p->client_id);
+	monitor_session_connecting(m);
 }
 
 /* [5:MQTT-4.12.0-7, 4.12.1-1] */
@@ -207,17 +207,17 @@ static void sent_by_flow(struct monitor *m, const struct packet *p, size_t len)
 	}
 	switch (p->type) {
 	case PUBLISH:
-		sent_publish(m, p);
+		monitor_sent_publish(m, p);
 		break;
 	case PUBACK:
 	case PUBREC:
 	case PUBREL:
 	case PUBCOMP:
-		sent_ack(m, p);
+		monitor_sent_ack(m, p);
 		break;
 	case SUBSCRIBE:
 	case UNSUBSCRIBE:
-		sent_request(m, p);
+		monitor_sent_request(m, p);
 		break;
 	}
 }
@@ -246,7 +246,7 @@ void monitor_sent(struct monitor *m, const uint8_t *bytes, size_t len, const str
 	} else if (m->bits & REPLACED) {
 		/* a server that has not yet ended this connection may still obey: to whom the session went cannot know */
 		if (packet->type != DISCONNECT && packet->type != PINGREQ)
-			session_lose(m);
+			monitor_session_lose(m);
 	} else {
 		sent_by_flow(m, packet, len);
 	}
@@ -286,17 +286,17 @@ static void judge_method(struct seen *seen)
 
 	if (!(m->bits & WITH_METHOD)) {
 		if (method || p->type == AUTH)
-			violate(seen, ROW_METHOD_UNASKED, seen->bytes, "authentication_method", "%s",
+			monitor_violate(seen, ROW_METHOD_UNASKED, seen->bytes, "authentication_method", "%s",
 			        p->type == AUTH ? "AUTH" : "an Authentication Method in CONNACK");
 		else
-			hold(m, ROW_METHOD_UNASKED);
+			monitor_hold(m, ROW_METHOD_UNASKED);
 	} else if (p->type == CONNACK && p->reason) {
 		return;			/* only a success need repeat it */
 	} else if (method != m->method && (method || p->type == CONNACK)) {
-		violate(seen, ROW_METHOD_ECHO, seen->bytes, "authentication_method", "%s Authentication Method",
+		monitor_violate(seen, ROW_METHOD_ECHO, seen->bytes, "authentication_method", "%s Authentication Method",
 		        method ? "another" : "no");
 	} else {
-		hold(m, ROW_METHOD_ECHO);
+		monitor_hold(m, ROW_METHOD_ECHO);
 	}
 }
 
@@ -309,17 +309,17 @@ static void judge_client_id(struct seen *seen)
 
 	if (assigned && value.bytes.len) {
 		if (!m->key)
-			m->key = hash_bytes(value.bytes);
-		else if (m->key != hash_bytes(value.bytes))
+			m->key = monitor_hash_bytes(value.bytes);
+		else if (m->key != monitor_hash_bytes(value.bytes))
 			m->bits |= PARTIAL | REPLACED;	/* served under another id than ours: which session that is, is its own affair */
 	}
 	if (!(m->bits & EMPTY_ID) || seen->packet->reason)
 		return;
 	if (!assigned || !value.bytes.len)
-		violate(seen, ROW_ASSIGNED_ID, seen->bytes, "assigned_client_identifier", "%s Assigned Client Identifier",
+		monitor_violate(seen, ROW_ASSIGNED_ID, seen->bytes, "assigned_client_identifier", "%s Assigned Client Identifier",
 		        assigned ? "an empty" : "no");
 	else
-		hold(m, ROW_ASSIGNED_ID);
+		monitor_hold(m, ROW_ASSIGNED_ID);
 }
 
 static void judge_connack(struct seen *seen)
@@ -329,18 +329,18 @@ static void judge_connack(struct seen *seen)
 	bool present = p->ack_flags & 1;
 	struct value value;
 
-	hold(m, ROW_CONNACK_FIRST);
-	hold(m, ROW_CONNACK_ONCE);
+	monitor_hold(m, ROW_CONNACK_FIRST);
+	monitor_hold(m, ROW_CONNACK_ONCE);
 	if (m->version != MQTT_3_1) {	/* which has no Session Present */
 		if (p->reason && present)
-			violate(seen, ROW_CONNACK_REFUSED, p->version == MQTT_5 || seen->len > 2 ? seen->bytes + 2 : NULL,
+			monitor_violate(seen, ROW_CONNACK_REFUSED, p->version == MQTT_5 || seen->len > 2 ? seen->bytes + 2 : NULL,
 			        "session_present", "code 0x%02x with Session Present 1", p->reason);
 		else if (p->reason)
-			hold(m, ROW_CONNACK_REFUSED);
+			monitor_hold(m, ROW_CONNACK_REFUSED);
 		else if (present && m->bits & CLEAN_START)
-			violate(seen, ROW_CONNACK_CLEAN, seen->bytes + 2, "session_present", "Session Present 1");
+			monitor_violate(seen, ROW_CONNACK_CLEAN, seen->bytes + 2, "session_present", "Session Present 1");
 		else if (m->bits & CLEAN_START)
-			hold(m, ROW_CONNACK_CLEAN);
+			monitor_hold(m, ROW_CONNACK_CLEAN);
 	}
 	if (!is_5(m))
 		return;
@@ -349,9 +349,9 @@ static void judge_connack(struct seen *seen)
 	if (m->bits & WANTS_RESPONSE_INFO)
 		return;
 	if (property_find(p->properties, PROP_response_information, &value))
-		violate(seen, ROW_RESPONSE_INFO, seen->bytes, "response_information", "Response Information unasked");
+		monitor_violate(seen, ROW_RESPONSE_INFO, seen->bytes, "response_information", "Response Information unasked");
 	else
-		hold(m, ROW_RESPONSE_INFO);
+		monitor_hold(m, ROW_RESPONSE_INFO);
 }
 
 static void got_connack(struct seen *seen)
@@ -362,14 +362,14 @@ static void got_connack(struct seen *seen)
 
 	if (m->state != CONNECTING) {
 		if (!(m->bits & LENIENT))
-			violate(seen, ROW_CONNACK_ONCE, NULL, NULL, "a second CONNACK");
+			monitor_violate(seen, ROW_CONNACK_ONCE, NULL, NULL, "a second CONNACK");
 		return;
 	}
 	if (!(m->bits & LENIENT) && p->version == m->version)
 		judge_connack(seen);
 	if (p->reason) {
 		m->state = REFUSED;
-		session_refused(m);
+		monitor_session_refused(m);
 		return;
 	}
 	m->state = CONNECTED;
@@ -379,7 +379,7 @@ static void got_connack(struct seen *seen)
 		present = !(m->bits & CLEAN_START);
 	if (present)
 		m->bits |= RESUMED;
-	session_accepted(m, present);
+	monitor_session_accepted(m, present);
 }
 
 static void judge_size(struct seen *seen)
@@ -391,17 +391,17 @@ static void judge_size(struct seen *seen)
 	if (!(m->bits & SIZE_LIMITED))
 		return;
 	if (seen->len <= m->own_maximum_packet_size) {
-		hold(m, ROW_PACKET_SIZE);
+		monitor_hold(m, ROW_PACKET_SIZE);
 		return;
 	}
 	if (p->type != PUBLISH && property_find(p->properties, PROP_reason_string, &value))
-		violate(seen, ROW_SIZE_BY_PROPERTIES, NULL, "reason_string", "%s of %zu bytes, Maximum Packet Size is %u",
+		monitor_violate(seen, ROW_SIZE_BY_PROPERTIES, NULL, "reason_string", "%s of %zu bytes, Maximum Packet Size is %u",
 		        packet_name((enum packet_type)p->type), seen->len, m->own_maximum_packet_size);
 	else if (p->type != PUBLISH && property_find(p->properties, PROP_user_property, &value))
-		violate(seen, ROW_SIZE_BY_PROPERTIES, NULL, "user_property", "%s of %zu bytes, Maximum Packet Size is %u",
+		monitor_violate(seen, ROW_SIZE_BY_PROPERTIES, NULL, "user_property", "%s of %zu bytes, Maximum Packet Size is %u",
 		        packet_name((enum packet_type)p->type), seen->len, m->own_maximum_packet_size);
 	else
-		violate(seen, ROW_PACKET_SIZE, NULL, NULL, "%s of %zu bytes, Maximum Packet Size is %u",
+		monitor_violate(seen, ROW_PACKET_SIZE, NULL, NULL, "%s of %zu bytes, Maximum Packet Size is %u",
 		        packet_name((enum packet_type)p->type), seen->len, m->own_maximum_packet_size);
 }
 
@@ -413,11 +413,11 @@ static void judge_problem_information(struct seen *seen)
 	if (!(seen->m->bits & NO_PROBLEM_INFO) || !(ON(p->type) & (ACKS | ON(AUTH))))
 		return;
 	if (property_find(p->properties, PROP_reason_string, &value))
-		violate(seen, ROW_PROBLEM_INFO, NULL, "reason_string", "a Reason String in %s", packet_name((enum packet_type)p->type));
+		monitor_violate(seen, ROW_PROBLEM_INFO, NULL, "reason_string", "a Reason String in %s", packet_name((enum packet_type)p->type));
 	else if (property_find(p->properties, PROP_user_property, &value))
-		violate(seen, ROW_PROBLEM_INFO, NULL, "user_property", "a User Property in %s", packet_name((enum packet_type)p->type));
+		monitor_violate(seen, ROW_PROBLEM_INFO, NULL, "user_property", "a User Property in %s", packet_name((enum packet_type)p->type));
 	else
-		hold(seen->m, ROW_PROBLEM_INFO);
+		monitor_hold(seen->m, ROW_PROBLEM_INFO);
 }
 
 /* What may come at all in this state of the connection. False: the packet is no further matter of the rules. */
@@ -431,14 +431,14 @@ static bool judge_moment(struct seen *seen)
 	case CONNECTING:
 		if (type == CONNACK || (type == AUTH && is_5(m)))
 			return true;
-		violate(seen, type == DISCONNECT && is_5(m) ? ROW_DISCONNECT_EARLY : ROW_CONNACK_FIRST, NULL, NULL,
+		monitor_violate(seen, type == DISCONNECT && is_5(m) ? ROW_DISCONNECT_EARLY : ROW_CONNACK_FIRST, NULL, NULL,
 		        "%s before CONNACK", name);
 		return false;
 	case REFUSED:
-		violate(seen, ROW_SILENT_REFUSED, NULL, NULL, "%s after a CONNACK that refused", name);
+		monitor_violate(seen, ROW_SILENT_REFUSED, NULL, NULL, "%s after a CONNACK that refused", name);
 		return false;
 	case ENDED:
-		violate(seen, ROW_SILENT_ENDED, NULL, NULL, "%s after DISCONNECT", name);
+		monitor_violate(seen, ROW_SILENT_ENDED, NULL, NULL, "%s after DISCONNECT", name);
 		return false;
 	default:
 		return m->state == CONNECTED;
@@ -449,9 +449,9 @@ static void judge_auth(struct seen *seen)
 {
 	if (seen->m->state == CONNECTING && seen->m->bits & WITH_METHOD) {
 		if (seen->packet->reason != 0x18)
-			violate(seen, ROW_AUTH_CODE, NULL, "reason", "AUTH with code 0x%02x before CONNACK", seen->packet->reason);
+			monitor_violate(seen, ROW_AUTH_CODE, NULL, "reason", "AUTH with code 0x%02x before CONNACK", seen->packet->reason);
 		else
-			hold(seen->m, ROW_AUTH_CODE);
+			monitor_hold(seen->m, ROW_AUTH_CODE);
 	}
 	judge_method(seen);
 }
@@ -462,29 +462,29 @@ static void judge_flow(struct seen *seen)
 
 	switch (seen->packet->type) {
 	case PUBLISH:
-		got_publish(seen);
+		monitor_got_publish(seen);
 		break;
 	case PUBACK:
 	case PUBREC:
 	case PUBREL:
 	case PUBCOMP:
-		got_ack(seen);
+		monitor_got_ack(seen);
 		break;
 	case SUBACK:
 	case UNSUBACK:
-		got_request_ack(seen);
+		monitor_got_request_ack(seen);
 		break;
 	case PINGRESP:
 		if (!m->pings)
-			violate(seen, ROW_PINGRESP_ASKED, NULL, NULL, "PINGRESP without PINGREQ");
+			monitor_violate(seen, ROW_PINGRESP_ASKED, NULL, NULL, "PINGRESP without PINGREQ");
 		else if (m->pings--)
-			hold(m, ROW_PINGRESP_ASKED);
+			monitor_hold(m, ROW_PINGRESP_ASKED);
 		break;
 	case AUTH:
 		judge_auth(seen);
 		break;
 	case DISCONNECT:
-		hold(m, ROW_DISCONNECT_EARLY);
+		monitor_hold(m, ROW_DISCONNECT_EARLY);
 		m->state = ENDED;
 		break;
 	}
@@ -514,7 +514,7 @@ static void judge(struct seen *seen)
 	}
 	judge_flow(seen);
 	if (waiting && is_5(m) && !seen->broken)
-		hold(m, ROW_RESENT_LIVE);
+		monitor_hold(m, ROW_RESENT_LIVE);
 }
 
 /* ---- form ---- */
@@ -552,19 +552,19 @@ static void judge_overlong(struct seen *seen, const struct frame *frame)
 	bool overlong = false;
 
 	if (frame->overlong)
-		violate(seen, ROW_OVERLONG, seen->bytes + 1, NULL, "an overlong Remaining Length");
+		monitor_violate(seen, ROW_OVERLONG, seen->bytes + 1, NULL, "an overlong Remaining Length");
 	if (at && at < seen->len) {
 		struct reader r = reader_over(span_of(seen->bytes + at, seen->len - at));
 
 		rd_varint(&r, &overlong);
 		if (overlong)
-			violate(seen, ROW_OVERLONG, seen->bytes + at, NULL, "an overlong Property Length");
+			monitor_violate(seen, ROW_OVERLONG, seen->bytes + at, NULL, "an overlong Property Length");
 	}
 	while (p->properties.len && property_next(&walk, &property))
 		if (property.kind == VARINT && property.size != 1 + varint_size((uint32_t)property.value.number))
-			violate(seen, ROW_OVERLONG, property.at, NULL, "an overlong property value");
+			monitor_violate(seen, ROW_OVERLONG, property.at, NULL, "an overlong property value");
 	if (!seen->broken)
-		hold(seen->m, ROW_OVERLONG);
+		monitor_hold(seen->m, ROW_OVERLONG);
 }
 
 /* A server forwards these as it got them; nothing makes it look into them. */
@@ -577,7 +577,7 @@ static bool is_publishers_fault(const struct seen *seen, const struct finding *f
 
 static void report_finding(struct seen *seen, const struct finding *finding)
 {
-	violate_clause(seen, rule_id(finding->rule, (enum version)finding->version), finding->offset, finding->field,
+	monitor_violate_clause(seen, rule_id(finding->rule, (enum version)finding->version), finding->offset, finding->field,
 	               finding->why ? finding->why : rule_asks(finding->rule));
 }
 
@@ -619,7 +619,7 @@ enum status monitor_received(struct monitor *m, const uint8_t *bytes, size_t len
 		judge_overlong(&seen, frame);
 	judge(&seen);
 	if (!seen.broken)
-		hold_packet(&seen);
+		monitor_hold_packet(&seen);
 	return CODEC_OK;
 }
 

@@ -11,12 +11,12 @@
 
 static struct flow *their_flow(struct monitor *m, uint16_t id)
 {
-	return m->session ? flow_find(&m->session->theirs, id) : NULL;
+	return m->session ? monitor_flow_find(&m->session->theirs, id) : NULL;
 }
 
 static struct flow *our_flow(struct monitor *m, uint16_t id)
 {
-	return m->session ? flow_find(&m->session->ours, id) : NULL;
+	return m->session ? monitor_flow_find(&m->session->ours, id) : NULL;
 }
 
 static void up(uint8_t *n)
@@ -26,8 +26,8 @@ static void up(uint8_t *n)
 
 static struct flow *add_flow(struct monitor *m, bool ours, uint16_t id)
 {
-	struct monitor_session *s = session_of(m);
-	struct flow *f = s ? flow_add(m->world, ours ? &s->ours : &s->theirs, id) : NULL;
+	struct monitor_session *s = monitor_session_of(m);
+	struct flow *f = s ? monitor_flow_add(m->world, ours ? &s->ours : &s->theirs, id) : NULL;
 
 	if (!f)
 		m->bits |= PARTIAL;
@@ -36,7 +36,7 @@ static struct flow *add_flow(struct monitor *m, bool ours, uint16_t id)
 
 /* ---- what we send ---- */
 
-void sent_publish(struct monitor *m, const struct packet *p)
+void monitor_sent_publish(struct monitor *m, const struct packet *p)
 {
 	unsigned qos = publish_qos(p);
 	uint8_t published = qos == 1 ? OURS_QOS1 : OURS_QOS2;
@@ -88,7 +88,7 @@ static void sent_puback(struct monitor *m, uint16_t id)
 		monitor_misbehaved(m);
 	} else if (f && f->state == THEIRS_QOS1) {
 		slot_freed(m, f->bits & HERE);
-		flow_remove(&m->session->theirs, f);
+		monitor_flow_remove(&m->session->theirs, f);
 	} else {
 		slot_freed(m, false);
 	}
@@ -104,7 +104,7 @@ static void sent_pubrec(struct monitor *m, uint16_t id, bool refused)
 	}
 	if (refused && f && f->state == THEIRS_QOS2) {
 		slot_freed(m, f->bits & HERE);
-		flow_remove(&m->session->theirs, f);
+		monitor_flow_remove(&m->session->theirs, f);
 		return;
 	}
 	if (refused) {
@@ -136,11 +136,11 @@ static void sent_pubcomp(struct monitor *m, uint16_t id)
 		return;
 	}
 	slot_freed(m, f->bits & HERE);
-	hold(m, ROW_AFTER_PUBREL);
+	monitor_hold(m, ROW_AFTER_PUBREL);
 	f->state = THEIRS_DONE;
 	f->bits = 0;
 	if (!f->answers)
-		flow_remove(&m->session->theirs, f);
+		monitor_flow_remove(&m->session->theirs, f);
 }
 
 static void sent_pubrel(struct monitor *m, uint16_t id)
@@ -157,7 +157,7 @@ static void sent_pubrel(struct monitor *m, uint16_t id)
 	up(&f->completions);
 }
 
-void sent_ack(struct monitor *m, const struct packet *p)
+void monitor_sent_ack(struct monitor *m, const struct packet *p)
 {
 	bool refused = is_5(m) && p->reason >= 0x80;
 
@@ -183,7 +183,7 @@ static uint16_t sample_of(struct span topic, struct span payload)
 {
 	struct span head = { payload.at, payload.len < 64 ? payload.len : 64 };
 
-	return (uint16_t)(hash_bytes(topic) ^ hash_bytes(head) << 1 ^ payload.len);
+	return (uint16_t)(monitor_hash_bytes(topic) ^ monitor_hash_bytes(head) << 1 ^ payload.len);
 }
 
 /* An id that is in use comes again. */
@@ -195,30 +195,30 @@ static void got_again(struct seen *seen, struct flow *f, const uint8_t *at)
 
 	if (f->state == THEIRS_RELEASED) {
 		if (dup)
-			violate(seen, ROW_AFTER_PUBREL, seen->bytes, "packet_id",
+			monitor_violate(seen, ROW_AFTER_PUBREL, seen->bytes, "packet_id",
 			        "PUBLISH again under id %u, which PUBREL has released", p->packet_id);
 		else
-			violate(seen, ROW_ID_IN_USE, at, "packet_id",
+			monitor_violate(seen, ROW_ID_IN_USE, at, "packet_id",
 			        "PUBLISH under id %u, which waits for our PUBCOMP", p->packet_id);
 	} else if (f->bits & HERE) {
 		bool other_qos = (f->state == THEIRS_QOS1) != (publish_qos(p) == 1);
 
 		if (!dup || (other_qos && !is_5(m)))
-			violate(seen, ROW_ID_IN_USE, at, "packet_id",
+			monitor_violate(seen, ROW_ID_IN_USE, at, "packet_id",
 			        "PUBLISH under id %u, whose delivery is not finished", p->packet_id);
 		else if (is_5(m))
-			violate(seen, ROW_RESENT_LIVE, seen->bytes, "dup",
+			monitor_violate(seen, ROW_RESENT_LIVE, seen->bytes, "dup",
 			        "PUBLISH %u sent again on a live connection", p->packet_id);
 		else
-			hold(m, ROW_DUP_AGAIN);
+			monitor_hold(m, ROW_DUP_AGAIN);
 	} else if (dup) {
-		hold(m, ROW_DUP_AGAIN);
+		monitor_hold(m, ROW_DUP_AGAIN);
 	} else if (m->bits & SIZE_LIMITED) {
 		/* what has become too large to resend counts as delivered [5:MQTT-3.1.2-25]: the id may be free */
 	} else if (f->sample == sample_of(p->topic, p->payload)) {
-		violate(seen, ROW_DUP_AGAIN, seen->bytes, "dup", "PUBLISH %u sent again with DUP 0", p->packet_id);
+		monitor_violate(seen, ROW_DUP_AGAIN, seen->bytes, "dup", "PUBLISH %u sent again with DUP 0", p->packet_id);
 	} else {
-		violate(seen, ROW_ID_IN_USE, at, "packet_id",
+		monitor_violate(seen, ROW_ID_IN_USE, at, "packet_id",
 		        "another PUBLISH under id %u, which is not acknowledged yet", p->packet_id);
 	}
 }
@@ -232,11 +232,11 @@ static void got_new(struct seen *seen)
 	bool never_seen = !m->session || p->packet_id > m->session->highest;
 
 	if (!(p->flags & PUBLISH_DUP)) {
-		hold(m, ROW_ID_IN_USE);
-		hold(m, ROW_DUP_FIRST);
+		monitor_hold(m, ROW_ID_IN_USE);
+		monitor_hold(m, ROW_DUP_FIRST);
 	} else if (fresh && (is_5(m) || never_seen)) {
 		/* below 5 a resend and our acknowledgement may have crossed, if the id was used before */
-		violate(seen, ROW_DUP_FIRST, seen->bytes, "dup", "the first PUBLISH %u has DUP 1", p->packet_id);
+		monitor_violate(seen, ROW_DUP_FIRST, seen->bytes, "dup", "the first PUBLISH %u has DUP 1", p->packet_id);
 	}
 }
 
@@ -248,10 +248,10 @@ static void judge_quota(struct seen *seen)
 	if (!is_5(m))
 		return;
 	if (m->open > limit)
-		violate(seen, ROW_QUOTA, seen->bytes, NULL, "%u PUBLISH unacknowledged, Receive Maximum is %u",
+		monitor_violate(seen, ROW_QUOTA, seen->bytes, NULL, "%u PUBLISH unacknowledged, Receive Maximum is %u",
 		        m->open, m->own_receive_maximum);
 	else if (m->open == m->own_receive_maximum)
-		hold(m, ROW_QUOTA);
+		monitor_hold(m, ROW_QUOTA);
 }
 
 static void got_acknowledged_publish(struct seen *seen, const uint8_t *id_at)
@@ -280,16 +280,16 @@ static void got_acknowledged_publish(struct seen *seen, const uint8_t *id_at)
 		m->session->highest = p->packet_id;
 }
 
-void got_publish(struct seen *seen)
+void monitor_got_publish(struct seen *seen)
 {
 	const struct packet *p = seen->packet;
 	struct span topic = p->topic;
-	bool readable = alias_resolve(seen, &topic);
+	bool readable = monitor_alias_resolve(seen, &topic);
 
 	if (publish_qos(p))
 		got_acknowledged_publish(seen, p->topic.at ? p->topic.at + p->topic.len : seen->bytes);
 	if (readable)
-		judge_delivery(seen, topic);
+		monitor_judge_delivery(seen, topic);
 }
 
 /* ---- what they send: acknowledgements ---- */
@@ -302,7 +302,7 @@ static const char *name_of(const struct seen *seen)
 static void unknown_ack(struct seen *seen, enum monitor_row row)
 {
 	if (!(seen->m->bits & PARTIAL))
-		violate(seen, row, NULL, "packet_id", "%s %u, an id under which nothing of ours waits for it",
+		monitor_violate(seen, row, NULL, "packet_id", "%s %u, an id under which nothing of ours waits for it",
 		        name_of(seen), seen->packet->packet_id);
 }
 
@@ -312,7 +312,7 @@ static void our_flow_done(struct monitor *m, struct flow *f)
 	if (m->opened)
 		m->opened--;
 	if (!f->answers && !f->completions)
-		flow_remove(&m->session->ours, f);
+		monitor_flow_remove(&m->session->ours, f);
 }
 
 /* An answer that is still due for an earlier use of the id; false when there is none. */
@@ -321,13 +321,13 @@ static bool answers_earlier(struct monitor *m, struct flow *f, uint8_t *due)
 	if (f->state != OURS_DONE || !*due)
 		return false;
 	if (!--*due && !f->answers && !f->completions)
-		flow_remove(&m->session->ours, f);
+		monitor_flow_remove(&m->session->ours, f);
 	return true;
 }
 
 static void wrong_ack(struct seen *seen)
 {
-	violate(seen, ROW_ACK_TYPE, NULL, NULL, "%s for id %u", name_of(seen), seen->packet->packet_id);
+	monitor_violate(seen, ROW_ACK_TYPE, NULL, NULL, "%s for id %u", name_of(seen), seen->packet->packet_id);
 }
 
 static void got_puback(struct seen *seen)
@@ -338,8 +338,8 @@ static void got_puback(struct seen *seen)
 	if (!f || f->state == OURS_REQUEST) {
 		unknown_ack(seen, ROW_ACK_ID);
 	} else if (f->state == OURS_QOS1) {
-		hold(m, ROW_ACK_ID);
-		hold(m, ROW_ACK_TYPE);
+		monitor_hold(m, ROW_ACK_ID);
+		monitor_hold(m, ROW_ACK_TYPE);
 		f->answers--;
 		our_flow_done(m, f);
 	} else if (f->state != OURS_DONE) {
@@ -363,8 +363,8 @@ static void got_pubrec(struct seen *seen)
 			unknown_ack(seen, ROW_ACK_ID);
 	} else {
 		/* again while PUBREL or PUBCOMP is due: nothing forbids to repeat a PUBREC */
-		hold(m, ROW_ACK_ID);
-		hold(m, ROW_ACK_TYPE);
+		monitor_hold(m, ROW_ACK_ID);
+		monitor_hold(m, ROW_ACK_TYPE);
 		if (f->answers)
 			f->answers--;
 		if (f->state == OURS_QOS2 && is_5(m) && seen->packet->reason >= 0x80)
@@ -384,10 +384,10 @@ static void got_pubcomp(struct seen *seen)
 	} else if (f->state == OURS_QOS1) {
 		wrong_ack(seen);
 	} else if (f->state == OURS_QOS2 || f->state == OURS_RECEIVED) {
-		violate(seen, ROW_PUBCOMP_EARLY, NULL, NULL, "PUBCOMP %u before our PUBREL", seen->packet->packet_id);
+		monitor_violate(seen, ROW_PUBCOMP_EARLY, NULL, NULL, "PUBCOMP %u before our PUBREL", seen->packet->packet_id);
 	} else if (f->state == OURS_RELEASED) {
-		hold(m, ROW_PUBCOMP_ID);
-		hold(m, ROW_PUBCOMP_EARLY);
+		monitor_hold(m, ROW_PUBCOMP_ID);
+		monitor_hold(m, ROW_PUBCOMP_EARLY);
 		f->completions--;
 		our_flow_done(m, f);
 	} else if (!answers_earlier(m, f, &f->completions)) {
@@ -404,9 +404,9 @@ static void got_stray_pubrel(struct seen *seen)
 	if (m->bits & PARTIAL)
 		return;
 	if (!m->session || id > m->session->highest)
-		violate(seen, ROW_PUBREL_ID, NULL, "packet_id", "PUBREL %u, under which no PUBLISH came", id);
+		monitor_violate(seen, ROW_PUBREL_ID, NULL, "packet_id", "PUBREL %u, under which no PUBLISH came", id);
 	else if (is_5(m) && !(m->bits & RESUMED))
-		violate(seen, ROW_PUBREL_EARLY, NULL, "packet_id", "PUBREL %u answers no PUBREC", id);
+		monitor_violate(seen, ROW_PUBREL_EARLY, NULL, "packet_id", "PUBREL %u answers no PUBREC", id);
 	/* else our PUBCOMP may be lost, or have crossed it */
 }
 
@@ -423,21 +423,21 @@ static void got_pubrel(struct seen *seen)
 	switch (f->state) {
 	case THEIRS_QOS1:
 	case THEIRS_QOS2:
-		violate(seen, ROW_PUBREL_EARLY, NULL, NULL, "PUBREL %u before our PUBREC", id);
+		monitor_violate(seen, ROW_PUBREL_EARLY, NULL, NULL, "PUBREL %u before our PUBREC", id);
 		return;
 	case THEIRS_DONE:
 		if (!f->answers)
 			got_stray_pubrel(seen);
 		else if (!--f->answers)
-			flow_remove(&m->session->theirs, f);
+			monitor_flow_remove(&m->session->theirs, f);
 		return;
 	case THEIRS_RELEASED:
 		if (is_5(m) && !f->answers && f->bits & RELEASED_HERE)
-			violate(seen, ROW_RESENT_LIVE, NULL, NULL, "PUBREL %u sent again on a live connection", id);
+			monitor_violate(seen, ROW_RESENT_LIVE, NULL, NULL, "PUBREL %u sent again on a live connection", id);
 		break;
 	default:
-		hold(m, ROW_PUBREL_ID);
-		hold(m, ROW_PUBREL_EARLY);
+		monitor_hold(m, ROW_PUBREL_ID);
+		monitor_hold(m, ROW_PUBREL_EARLY);
 	}
 	if (f->answers)
 		f->answers--;
@@ -445,7 +445,7 @@ static void got_pubrel(struct seen *seen)
 	f->bits |= RELEASED_HERE;
 }
 
-void got_ack(struct seen *seen)
+void monitor_got_ack(struct seen *seen)
 {
 	switch (seen->packet->type) {
 	case PUBACK:

@@ -47,11 +47,11 @@ struct seen {
 	bool broken;
 };
 
-void violate(struct seen *seen, enum monitor_row row, const void *at, const char *field, const char *format, ...)
+void monitor_violate(struct seen *seen, enum monitor_row row, const void *at, const char *field, const char *format, ...)
 	__attribute__((format(printf, 5, 6)));
-void violate_clause(struct seen *seen, const char *clause, uint32_t offset, const char *field, const char *text);
-void hold(struct monitor *m, enum monitor_row row);
-void hold_packet(struct seen *seen);		/* nothing was wrong with it */
+void monitor_violate_clause(struct seen *seen, const char *clause, uint32_t offset, const char *field, const char *text);
+void monitor_hold(struct monitor *m, enum monitor_row row);
+void monitor_hold_packet(struct seen *seen);		/* nothing was wrong with it */
 
 static inline bool is_5(const struct monitor *m)
 {
@@ -83,10 +83,10 @@ struct flows {				/* open addressing */
 	uint32_t n, cap;
 };
 
-struct flow *flow_find(const struct flows *flows, uint16_t id);
+struct flow *monitor_flow_find(const struct flows *flows, uint16_t id);
 /* The flow of that id, new ones all zero but for the id; NULL when there is no room. Others may move. */
-struct flow *flow_add(struct monitor_world *world, struct flows *flows, uint16_t id);
-void flow_remove(struct flows *flows, struct flow *flow);	/* others may move */
+struct flow *monitor_flow_add(struct monitor_world *world, struct flows *flows, uint16_t id);
+void monitor_flow_remove(struct flows *flows, struct flow *flow);	/* others may move */
 
 /* ---- subscriptions ---- */
 
@@ -142,39 +142,39 @@ struct monitor_session {
 							 * shared ones; ones whose meaning is the vendor's */
 };
 
-uint64_t hash_bytes(struct span s);
+uint64_t monitor_hash_bytes(struct span s);
 
 /* The session of that client id; add makes one that is not known. NULL: none, or no room. */
-struct monitor_session *world_session(struct monitor_world *world, uint64_t key, bool add);
-bool world_subscriptions_are_ours(const struct monitor_world *world);
+struct monitor_session *monitor_world_session(struct monitor_world *world, uint64_t key, bool add);
+bool monitor_world_is_ours(const struct monitor_world *world);
 
 /* The connection's session, made when there is none. NULL: there is no room, or it has none to judge by. */
-struct monitor_session *session_of(struct monitor *m);
-void session_clear(struct monitor_world *world, struct monitor_session *s);	/* nothing in it, nobody's */
-void session_release(struct monitor_world *world, struct monitor_session *s);	/* freed, unless somebody is connecting */
-void session_lose(struct monitor *m);		/* what is known of the client id's session is not to be trusted */
+struct monitor_session *monitor_session_of(struct monitor *m);
+void monitor_session_clear(struct monitor_world *world, struct monitor_session *s);	/* nothing in it, nobody's */
+void monitor_session_release(struct monitor_world *world, struct monitor_session *s);	/* freed, unless somebody is connecting */
+void monitor_session_lose(struct monitor *m);		/* what is known of the client id's session is not to be trusted */
 
-void session_connecting(struct monitor *m);	/* CONNECT with m->key was sent */
-void session_refused(struct monitor *m);	/* CONNACK refused, or none came */
-void session_accepted(struct monitor *m, bool present);	/* CONNACK accepted */
-void session_closed(struct monitor *m, bool persists);
+void monitor_session_connecting(struct monitor *m);	/* CONNECT with m->key was sent */
+void monitor_session_refused(struct monitor *m);	/* CONNACK refused, or none came */
+void monitor_session_accepted(struct monitor *m, bool present);	/* CONNACK accepted */
+void monitor_session_closed(struct monitor *m, bool persists);
 
-void *pool_take(struct monitor_world *world, size_t size);	/* zeroed; NULL: no more room */
-void pool_give(struct monitor_world *world, void *block, size_t size);	/* NULL is fine */
+void *monitor_pool_take(struct monitor_world *world, size_t size);	/* zeroed; NULL: no more room */
+void monitor_pool_give(struct monitor_world *world, void *block, size_t size);	/* NULL is fine */
 
 /* ---- the packets ---- */
 
-void aliases_free(struct monitor *m);
-bool alias_resolve(struct seen *seen, struct span *topic);	/* false: what topic it is cannot be said */
+void monitor_aliases_free(struct monitor *m);
+bool monitor_alias_resolve(struct seen *seen, struct span *topic);	/* false: what topic it is cannot be said */
 
-void sent_publish(struct monitor *m, const struct packet *p);
-void sent_ack(struct monitor *m, const struct packet *p);
-void got_publish(struct seen *seen);
-void got_ack(struct seen *seen);		/* PUBACK, PUBREC, PUBREL, PUBCOMP */
+void monitor_sent_publish(struct monitor *m, const struct packet *p);
+void monitor_sent_ack(struct monitor *m, const struct packet *p);
+void monitor_got_publish(struct seen *seen);
+void monitor_got_ack(struct seen *seen);		/* PUBACK, PUBREC, PUBREL, PUBCOMP */
 
-void sent_request(struct monitor *m, const struct packet *p);	/* SUBSCRIBE, UNSUBSCRIBE */
-void got_request_ack(struct seen *seen);	/* SUBACK, UNSUBACK */
-void requests_drop(struct monitor_world *world, struct monitor_session *s);	/* unanswered: they may have been obeyed */
-void judge_delivery(struct seen *seen, struct span topic);
+void monitor_sent_request(struct monitor *m, const struct packet *p);	/* SUBSCRIBE, UNSUBSCRIBE */
+void monitor_got_request_ack(struct seen *seen);	/* SUBACK, UNSUBACK */
+void monitor_requests_drop(struct monitor_world *world, struct monitor_session *s);	/* unanswered: they may have been obeyed */
+void monitor_judge_delivery(struct seen *seen, struct span topic);
 
 #endif

@@ -133,12 +133,12 @@ static void report(struct seen *seen, const char *clause, uint32_t offset, const
 		m->log->violated(m->log->owner, m, &violation);
 }
 
-void violate_clause(struct seen *seen, const char *clause, uint32_t offset, const char *field, const char *text)
+void monitor_violate_clause(struct seen *seen, const char *clause, uint32_t offset, const char *field, const char *text)
 {
 	report(seen, clause, offset, field, text);
 }
 
-void violate(struct seen *seen, enum monitor_row row, const void *at, const char *field, const char *format, ...)
+void monitor_violate(struct seen *seen, enum monitor_row row, const void *at, const char *field, const char *format, ...)
 {
 	const char *clause = is_5(seen->m) ? rows[row].id_5 : rows[row].id_311;
 	const uint8_t *byte = at;
@@ -165,13 +165,13 @@ static void count(uint32_t *n)
 	*n += *n != UINT32_MAX;
 }
 
-void hold(struct monitor *m, enum monitor_row row)
+void monitor_hold(struct monitor *m, enum monitor_row row)
 {
 	if (m->log)
 		count(&m->log->held[is_5(m)][row]);
 }
 
-void hold_packet(struct seen *seen)
+void monitor_hold_packet(struct seen *seen)
 {
 	struct monitor_log *log = seen->m->log;
 	const struct packet *p = seen->packet;

@@ -30,7 +30,7 @@ static unsigned pool_of(size_t size)
 	return pool;
 }
 
-void *pool_take(struct monitor_world *world, size_t size)
+void *monitor_pool_take(struct monitor_world *world, size_t size)
 {
 	unsigned pool = pool_of(size);
 	size_t whole = pool < N_POOLS ? (size_t)32 << pool : size;
@@ -50,7 +50,7 @@ void *pool_take(struct monitor_world *world, size_t size)
 	return block;
 }
 
-void pool_give(struct monitor_world *world, void *block, size_t size)
+void monitor_pool_give(struct monitor_world *world, void *block, size_t size)
 {
 	unsigned pool = pool_of(size);
 
@@ -87,7 +87,7 @@ void monitor_world_free(struct monitor_world *world)
 	for (uint32_t i = 0; i < world->n_buckets; i++) {
 		for (struct monitor_session *s; (s = world->buckets[i]);) {
 			s->connecting = 0;
-			session_release(world, s);
+			monitor_session_release(world, s);
 		}
 	}
 	for (unsigned i = 0; i < N_POOLS; i++) {
@@ -105,13 +105,13 @@ void monitor_world_subscriptions_are_ours(struct monitor_world *world, bool ours
 	world->subscriptions_are_ours = ours;
 }
 
-bool world_subscriptions_are_ours(const struct monitor_world *world)
+bool monitor_world_is_ours(const struct monitor_world *world)
 {
 	return world->subscriptions_are_ours;
 }
 
 /* FNV-1a with a last mixing. A broker that found a collision would only be judged by the wrong session. */
-uint64_t hash_bytes(struct span s)
+uint64_t monitor_hash_bytes(struct span s)
 {
 	uint64_t h = 0xcbf29ce484222325u;
 
@@ -152,14 +152,14 @@ static void world_grow(struct monitor_world *world)
 	free(old);
 }
 
-struct monitor_session *world_session(struct monitor_world *world, uint64_t key, bool add)
+struct monitor_session *monitor_world_session(struct monitor_world *world, uint64_t key, bool add)
 {
 	struct monitor_session *s;
 
 	for (s = key ? *bucket_of(world, key) : NULL; s; s = s->next)
 		if (s->key == key)
 			return s;
-	if (!add || !(s = pool_take(world, sizeof(*s))))
+	if (!add || !(s = monitor_pool_take(world, sizeof(*s))))
 		return NULL;
 	s->key = key;
 	if (!key)
@@ -171,25 +171,25 @@ struct monitor_session *world_session(struct monitor_world *world, uint64_t key,
 	return s;
 }
 
-void session_clear(struct monitor_world *world, struct monitor_session *s)
+void monitor_session_clear(struct monitor_world *world, struct monitor_session *s)
 {
 	if (s->owner) {
 		s->owner->session = NULL;
 		s->owner->bits |= PARTIAL | REPLACED;
 		s->owner = NULL;
 	}
-	requests_drop(world, s);
-	pool_give(world, s->theirs.at, s->theirs.cap * sizeof(struct flow));
-	pool_give(world, s->ours.at, s->ours.cap * sizeof(struct flow));
-	pool_give(world, s->filters, s->filters_cap * sizeof(struct filter));
-	pool_give(world, s->text, s->text_cap);
+	monitor_requests_drop(world, s);
+	monitor_pool_give(world, s->theirs.at, s->theirs.cap * sizeof(struct flow));
+	monitor_pool_give(world, s->ours.at, s->ours.cap * sizeof(struct flow));
+	monitor_pool_give(world, s->filters, s->filters_cap * sizeof(struct filter));
+	monitor_pool_give(world, s->text, s->text_cap);
 	*s = (struct monitor_session){ .next = s->next, .key = s->key, .connecting = s->connecting,
 	                               .contested = s->contested };
 }
 
-void session_release(struct monitor_world *world, struct monitor_session *s)
+void monitor_session_release(struct monitor_world *world, struct monitor_session *s)
 {
-	session_clear(world, s);
+	monitor_session_clear(world, s);
 	if (s->connecting)
 		return;			/* whoever is connecting settles it */
 	if (s->key) {
@@ -200,20 +200,20 @@ void session_release(struct monitor_world *world, struct monitor_session *s)
 		*at = s->next;
 		world->n_sessions--;
 	}
-	pool_give(world, s, sizeof(*s));
+	monitor_pool_give(world, s, sizeof(*s));
 }
 
 void monitor_world_forget(struct monitor_world *world, struct span client_id)
 {
-	struct monitor_session *s = client_id.len ? world_session(world, hash_bytes(client_id), false) : NULL;
+	struct monitor_session *s = client_id.len ? monitor_world_session(world, monitor_hash_bytes(client_id), false) : NULL;
 
 	if (s && !s->owner)
-		session_release(world, s);
+		monitor_session_release(world, s);
 }
 
 /* ---- a connection and its session ---- */
 
-struct monitor_session *session_of(struct monitor *m)
+struct monitor_session *monitor_session_of(struct monitor *m)
 {
 	struct monitor_session *s;
 
@@ -221,11 +221,11 @@ struct monitor_session *session_of(struct monitor *m)
 		return m->session;
 	if (m->state == CONNECTING && m->key) {
 		/* sent behind CONNECT without waiting: kept with the session once CONNACK has said which */
-		s = world_session(m->world, 0, true);
+		s = monitor_world_session(m->world, 0, true);
 	} else {
-		s = world_session(m->world, m->key, true);
+		s = monitor_world_session(m->world, m->key, true);
 		if (s && s->owner) {	/* somebody else's by now, who cannot know what is ours of it */
-			session_lose(m);
+			monitor_session_lose(m);
 			return NULL;
 		}
 	}
@@ -239,27 +239,27 @@ struct monitor_session *session_of(struct monitor *m)
 	return s;
 }
 
-void session_lose(struct monitor *m)
+void monitor_session_lose(struct monitor *m)
 {
 	struct monitor_session *own = m->session;
-	struct monitor_session *s = m->key ? world_session(m->world, m->key, false) : NULL;
+	struct monitor_session *s = m->key ? monitor_world_session(m->world, m->key, false) : NULL;
 
 	m->session = NULL;
 	m->bits |= PARTIAL | REPLACED;
 	if (own && own != s) {
 		own->owner = NULL;
-		session_release(m->world, own);
+		monitor_session_release(m->world, own);
 	}
 	if (!s)
 		return;
 	if (s->owner == m)
 		s->owner = NULL;
-	session_release(m->world, s);
+	monitor_session_release(m->world, s);
 }
 
-void session_connecting(struct monitor *m)
+void monitor_session_connecting(struct monitor *m)
 {
-	struct monitor_session *s = m->key ? world_session(m->world, m->key, true) : NULL;
+	struct monitor_session *s = m->key ? monitor_world_session(m->world, m->key, true) : NULL;
 
 	if (!s)
 		return;
@@ -270,7 +270,7 @@ void session_connecting(struct monitor *m)
 /* Our CONNECT is answered, or will never be: the session of the client id, if there is one. */
 static struct monitor_session *settle(struct monitor *m, bool *contested)
 {
-	struct monitor_session *s = m->bits & COUNTED ? world_session(m->world, m->key, false) : NULL;
+	struct monitor_session *s = m->bits & COUNTED ? monitor_world_session(m->world, m->key, false) : NULL;
 
 	*contested = false;
 	if (!s)
@@ -290,11 +290,11 @@ static void drop_early(struct monitor *m)
 	m->session = NULL;
 	if (early) {
 		early->owner = NULL;
-		session_release(m->world, early);
+		monitor_session_release(m->world, early);
 	}
 }
 
-void session_refused(struct monitor *m)
+void monitor_session_refused(struct monitor *m)
 {
 	bool contested;
 	struct monitor_session *s = settle(m, &contested);
@@ -302,13 +302,13 @@ void session_refused(struct monitor *m)
 	drop_early(m);
 	/* a refusal leaves a stored session alone; without CONNACK nobody knows whether the server saw our CONNECT */
 	if (s && (m->state != REFUSED || (!s->known && !s->owner)))
-		session_release(m->world, s);
+		monitor_session_release(m->world, s);
 }
 
 /* A resumed session: what was open on the last connection may come again, once. */
 static void session_resume(struct monitor_world *world, struct monitor_session *s)
 {
-	requests_drop(world, s);
+	monitor_requests_drop(world, s);
 	for (uint32_t i = 0; i < s->theirs.cap; i++) {
 		struct flow *f = &s->theirs.at[i];
 
@@ -340,10 +340,10 @@ static void adopt_early(struct monitor *m, struct monitor_session *early, struct
 	s->contested = contested;
 	s->owner = m;
 	m->session = s;
-	pool_give(m->world, early, sizeof(*early));
+	monitor_pool_give(m->world, early, sizeof(*early));
 }
 
-void session_accepted(struct monitor *m, bool present)
+void monitor_session_accepted(struct monitor *m, bool present)
 {
 	bool contested;
 	struct monitor_session *s = settle(m, &contested);
@@ -351,7 +351,7 @@ void session_accepted(struct monitor *m, bool present)
 	bool known = !present;
 
 	if (m->bits & LENIENT) {
-		session_lose(m);
+		monitor_session_lose(m);
 		return;
 	}
 	if (s && present && s->known && !contested && !early && s->version == m->version && !(m->bits & CLEAN_START)) {
@@ -370,38 +370,38 @@ void session_accepted(struct monitor *m, bool present)
 	if (!s)
 		return;			/* no client id: `early`, if any, is it */
 	if (early) {
-		session_clear(m->world, s);
+		monitor_session_clear(m->world, s);
 		adopt_early(m, early, s);
 	} else {
-		session_release(m->world, s);
+		monitor_session_release(m->world, s);
 	}
 }
 
-void session_closed(struct monitor *m, bool persists)
+void monitor_session_closed(struct monitor *m, bool persists)
 {
 	struct monitor_session *s;
 
 	if (m->state != CONNECTED && m->state != ENDED) {
-		session_refused(m);
+		monitor_session_refused(m);
 		return;
 	}
 	if (m->bits & REPLACED)
 		return;
 	persists = persists && m->key && !(m->bits & PARTIAL);
 	s = m->session;
-	if (!s && m->key && (s = world_session(m->world, m->key, persists)) && s->owner)
+	if (!s && m->key && (s = monitor_world_session(m->world, m->key, persists)) && s->owner)
 		return;			/* another connection's, which took it over */
 	m->session = NULL;
 	if (!s)
 		return;
 	s->owner = NULL;
 	if (!persists || s->key != m->key) {
-		session_release(m->world, s);
+		monitor_session_release(m->world, s);
 		return;
 	}
 	s->known = true;
 	s->version = m->version;
-	requests_drop(m->world, s);
+	monitor_requests_drop(m->world, s);
 }
 
 /* ---- exchanges by packet id ---- */
@@ -411,7 +411,7 @@ static uint32_t slot_of(const struct flows *flows, uint16_t id)
 	return (id * 0x9e3779b1u >> 8) & (flows->cap - 1);
 }
 
-struct flow *flow_find(const struct flows *flows, uint16_t id)
+struct flow *monitor_flow_find(const struct flows *flows, uint16_t id)
 {
 	if (!flows->n || !id)
 		return NULL;
@@ -434,20 +434,20 @@ static bool flows_grow(struct monitor_world *world, struct flows *flows)
 {
 	struct flows larger = { .n = flows->n, .cap = flows->cap ? flows->cap * 2 : 4 };
 
-	larger.at = pool_take(world, larger.cap * sizeof(struct flow));
+	larger.at = monitor_pool_take(world, larger.cap * sizeof(struct flow));
 	if (!larger.at)
 		return false;
 	for (uint32_t i = 0; i < flows->cap; i++)
 		if (flows->at[i].id)
 			*free_slot(&larger, flows->at[i].id) = flows->at[i];
-	pool_give(world, flows->at, flows->cap * sizeof(struct flow));
+	monitor_pool_give(world, flows->at, flows->cap * sizeof(struct flow));
 	*flows = larger;
 	return true;
 }
 
-struct flow *flow_add(struct monitor_world *world, struct flows *flows, uint16_t id)
+struct flow *monitor_flow_add(struct monitor_world *world, struct flows *flows, uint16_t id)
 {
-	struct flow *f = flow_find(flows, id);
+	struct flow *f = monitor_flow_find(flows, id);
 
 	if (f)
 		return f;
@@ -459,7 +459,7 @@ struct flow *flow_add(struct monitor_world *world, struct flows *flows, uint16_t
 	return f;
 }
 
-void flow_remove(struct flows *flows, struct flow *flow)
+void monitor_flow_remove(struct flows *flows, struct flow *flow)
 {
 	uint32_t mask = flows->cap - 1, hole = (uint32_t)(flow - flows->at);
 

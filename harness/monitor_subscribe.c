@@ -27,12 +27,12 @@ static bool room_for(struct monitor_world *world, void **at, uint32_t *cap, size
 		return true;
 	while (n < needed)
 		n *= 2;
-	block = pool_take(world, n * unit);
+	block = monitor_pool_take(world, n * unit);
 	if (!block)
 		return false;
 	if (*cap)
 		memcpy(block, *at, *cap * unit);
-	pool_give(world, *at, *cap * unit);
+	monitor_pool_give(world, *at, *cap * unit);
 	*at = block;
 	*cap = n;
 	return true;
@@ -51,7 +51,7 @@ static bool is_vendors(struct span filter)
 
 static bool add_filter(struct monitor *m, struct monitor_session *s, struct span text, uint32_t identifier, uint32_t *index)
 {
-	uint32_t hash = (uint32_t)hash_bytes(text);
+	uint32_t hash = (uint32_t)monitor_hash_bytes(text);
 	struct span group, inner;
 	void *filters, *bytes;
 	struct filter *f;
@@ -113,7 +113,7 @@ static struct request *new_request(struct monitor *m, struct monitor_session *s,
 {
 	uint32_t kept = p->type == SUBSCRIBE && n <= MAX_FILTERS ? n : 0;
 	size_t size = sizeof(struct request) + kept * sizeof(uint32_t);
-	struct request *r = s->n_requests < MAX_REQUESTS ? pool_take(m->world, size) : NULL;
+	struct request *r = s->n_requests < MAX_REQUESTS ? monitor_pool_take(m->world, size) : NULL;
 
 	if (!r)
 		return NULL;
@@ -168,12 +168,12 @@ static void note_asked(struct monitor *m, struct monitor_session *s, struct requ
 		s->quiet = true;
 }
 
-void sent_request(struct monitor *m, const struct packet *p)
+void monitor_sent_request(struct monitor *m, const struct packet *p)
 {
 	uint32_t identifier = (uint32_t)property_number(p->properties, PROP_subscription_identifier, 0);
-	struct monitor_session *s = session_of(m);
+	struct monitor_session *s = monitor_session_of(m);
 	struct filter_walk walk = filters_of(p);
-	struct flow *f = s ? flow_find(&s->ours, p->packet_id) : NULL;
+	struct flow *f = s ? monitor_flow_find(&s->ours, p->packet_id) : NULL;
 	struct request *r;
 	struct span text;
 	uint8_t options = 0;
@@ -195,7 +195,7 @@ void sent_request(struct monitor *m, const struct packet *p)
 		m->bits |= REQUESTS_LOST | PARTIAL;
 		return;
 	}
-	if (!(f = flow_add(m->world, &s->ours, p->packet_id)))
+	if (!(f = monitor_flow_add(m->world, &s->ours, p->packet_id)))
 		m->bits |= PARTIAL;
 	else
 		f->state = OURS_REQUEST;
@@ -234,10 +234,10 @@ static void free_request(struct monitor_world *world, struct monitor_session *s,
 	if (s->last_request == r)
 		s->last_request = before;
 	s->n_requests--;
-	pool_give(world, r, r->size);
+	monitor_pool_give(world, r, r->size);
 }
 
-void requests_drop(struct monitor_world *world, struct monitor_session *s)
+void monitor_requests_drop(struct monitor_world *world, struct monitor_session *s)
 {
 	while (s->requests) {
 		struct request *r = s->requests;
@@ -257,14 +257,14 @@ static void settle_codes(struct seen *seen, struct request *r)
 		uint8_t code = i < p->list.len ? p->list.at[i] : r->asked[i] & 3;
 
 		if (code <= 2 && code > (r->asked[i] & 3))
-			violate(seen, ROW_SUBACK_GRANT, p->list.at + i, "reason", "filter %u asked for QoS %u and is granted %u",
+			monitor_violate(seen, ROW_SUBACK_GRANT, p->list.at + i, "reason", "filter %u asked for QoS %u and is granted %u",
 			        i, r->asked[i] & 3, code);
 		settle_filter(seen->m->session, r->asked[i], code <= 2 ? code : -1);
 	}
-	hold(seen->m, ROW_SUBACK_GRANT);
+	monitor_hold(seen->m, ROW_SUBACK_GRANT);
 }
 
-void got_request_ack(struct seen *seen)
+void monitor_got_request_ack(struct seen *seen)
 {
 	struct monitor *m = seen->m;
 	const struct packet *p = seen->packet;
@@ -278,25 +278,25 @@ void got_request_ack(struct seen *seen)
 		r = r->next;
 	if (!r) {
 		if (!(m->bits & REQUESTS_LOST))
-			violate(seen, id_row, NULL, "packet_id", "%s %u, an id under which no %s waits for it",
+			monitor_violate(seen, id_row, NULL, "packet_id", "%s %u, an id under which no %s waits for it",
 			        packet_name((enum packet_type)p->type), p->packet_id, unsubscribe ? "UNSUBSCRIBE" : "SUBSCRIBE");
 		return;
 	}
-	hold(m, id_row);
+	monitor_hold(m, id_row);
 	if (!unsubscribe || is_5(m)) {
 		if (p->list.len != r->n)
-			violate(seen, count_row, p->list.at, "reason", "%zu codes for %u filters", p->list.len, r->n);
+			monitor_violate(seen, count_row, p->list.at, "reason", "%zu codes for %u filters", p->list.len, r->n);
 		else
-			hold(m, count_row);
+			monitor_hold(m, count_row);
 	}
 	if (!unsubscribe)
 		settle_codes(seen, r);
 	free_request(m->world, m->session, r);
-	f = flow_find(&m->session->ours, p->packet_id);
+	f = monitor_flow_find(&m->session->ours, p->packet_id);
 	if (f && f->state == OURS_REQUEST)
 		f->state = OURS_DONE;
 	if (f && f->state == OURS_DONE && !f->answers && !f->completions)
-		flow_remove(&m->session->ours, f);
+		monitor_flow_remove(&m->session->ours, f);
 }
 
 /* ---- deliveries ---- */
@@ -374,17 +374,17 @@ static void judge_identifiers(struct seen *seen, struct span topic, const struct
 			matches = covers(seen->m, &s->filters[i], topic);
 		}
 		if (!known)
-			violate(seen, ROW_IDENTIFIER_KNOWN, property.at, "subscription_identifier",
+			monitor_violate(seen, ROW_IDENTIFIER_KNOWN, property.at, "subscription_identifier",
 			        "Subscription Identifier %u, which no subscription of this session has", (unsigned)property.value.number);
 		else if (!matches)
-			violate(seen, ROW_DELIVERY_TOPIC, property.at, "topic", "topic %s does not match the subscription with identifier %u",
+			monitor_violate(seen, ROW_DELIVERY_TOPIC, property.at, "topic", "topic %s does not match the subscription with identifier %u",
 			        shown(topic, room, sizeof(room)), (unsigned)property.value.number);
 		else
-			hold(seen->m, ROW_IDENTIFIER_KNOWN);
+			monitor_hold(seen->m, ROW_IDENTIFIER_KNOWN);
 	}
 	if (any || match->qos < 0 || match->unidentified)
 		return;
-	violate(seen, ROW_IDENTIFIER_MISSING, seen->bytes, "subscription_identifier",
+	monitor_violate(seen, ROW_IDENTIFIER_MISSING, seen->bytes, "subscription_identifier",
 	        "a delivery without Subscription Identifier, but every matching subscription has one");
 }
 
@@ -393,11 +393,11 @@ static void judge_retain(struct seen *seen, const struct match *match)
 	if (match->qos < 0 || match->may_retain)
 		return;
 	if (!(seen->packet->flags & PUBLISH_RETAIN))
-		hold(seen->m, match->plain ? ROW_RETAIN_NEVER : ROW_RETAIN_SHARED);
+		monitor_hold(seen->m, match->plain ? ROW_RETAIN_NEVER : ROW_RETAIN_SHARED);
 	else if (match->plain)
-		violate(seen, ROW_RETAIN_NEVER, seen->bytes, "retain", "RETAIN 1 by a subscription that asked for no retained messages");
+		monitor_violate(seen, ROW_RETAIN_NEVER, seen->bytes, "retain", "RETAIN 1 by a subscription that asked for no retained messages");
 	else
-		violate(seen, ROW_RETAIN_SHARED, seen->bytes, "retain", "RETAIN 1 by a shared subscription");
+		monitor_violate(seen, ROW_RETAIN_SHARED, seen->bytes, "retain", "RETAIN 1 by a shared subscription");
 }
 
 /* No filter of ours matches. */
@@ -406,7 +406,7 @@ static void judge_unmatched(struct seen *seen, struct span topic)
 	const struct monitor_session *s = seen->m->session;
 	char room[80];
 
-	if (!world_subscriptions_are_ours(seen->m->world))
+	if (!monitor_world_is_ours(seen->m->world))
 		return;
 	for (uint32_t i = 0; s && i < s->n_filters && topic.len && topic.at[0] == '$'; i++) {
 		struct span filter = text_of(s, &s->filters[i]), group, inner;
@@ -421,17 +421,17 @@ static void judge_unmatched(struct seen *seen, struct span topic)
 
 			if (filter.at[0] == '#' || span_equal(filter_rest, topic_rest) ||
 			    (filter_rest.len && topic_rest.len && topic_matches(filter_rest, topic_rest))) {
-				violate(seen, ROW_DELIVERY_DOLLAR, seen->bytes, "topic", "topic %s by a filter that begins with a wildcard",
+				monitor_violate(seen, ROW_DELIVERY_DOLLAR, seen->bytes, "topic", "topic %s by a filter that begins with a wildcard",
 				        shown(topic, room, sizeof(room)));
 				return;
 			}
 		}
 	}
-	violate(seen, ROW_DELIVERY_TOPIC, seen->bytes, "topic", "topic %s matches no filter subscribed to in this session",
+	monitor_violate(seen, ROW_DELIVERY_TOPIC, seen->bytes, "topic", "topic %s matches no filter subscribed to in this session",
 	        shown(topic, room, sizeof(room)));
 }
 
-void judge_delivery(struct seen *seen, struct span topic)
+void monitor_judge_delivery(struct seen *seen, struct span topic)
 {
 	struct monitor *m = seen->m;
 	const struct monitor_session *s = m->session;
@@ -444,19 +444,19 @@ void judge_delivery(struct seen *seen, struct span topic)
 	if (m->bits & PARTIAL || (s && s->opaque))
 		return;
 	if (!careful && s && hint_allows(m, topic, qos)) {
-		hold(m, ROW_DELIVERY_QOS);
-		hold(m, ROW_DELIVERY_TOPIC);
+		monitor_hold(m, ROW_DELIVERY_QOS);
+		monitor_hold(m, ROW_DELIVERY_TOPIC);
 		return;
 	}
 	match = match_all(m, topic);
 	if (match.qos < 0) {
 		judge_unmatched(seen, topic);
 	} else if (qos > match.qos) {
-		violate(seen, match.plain ? ROW_DELIVERY_QOS : is_5(m) ? ROW_SHARED_QOS : ROW_DELIVERY_QOS, seen->bytes, "qos",
+		monitor_violate(seen, match.plain ? ROW_DELIVERY_QOS : is_5(m) ? ROW_SHARED_QOS : ROW_DELIVERY_QOS, seen->bytes, "qos",
 		        "QoS %d, but no more than %d was granted for %s", qos, match.qos, shown(topic, room, sizeof(room)));
 	} else {
-		hold(m, match.plain || !is_5(m) ? ROW_DELIVERY_QOS : ROW_SHARED_QOS);
-		hold(m, ROW_DELIVERY_TOPIC);
+		monitor_hold(m, match.plain || !is_5(m) ? ROW_DELIVERY_QOS : ROW_SHARED_QOS);
+		monitor_hold(m, ROW_DELIVERY_TOPIC);
 	}
 	if (careful) {
 		judge_identifiers(seen, topic, &match);
@@ -486,17 +486,17 @@ static uint8_t no_text[1];		/* an empty topic's: mapped, though it takes no room
 static void alias_drop(struct monitor *m, struct alias *alias)
 {
 	if (alias->text && alias->text != no_text)
-		pool_give(m->world, alias->text, alias->len);
+		monitor_pool_give(m->world, alias->text, alias->len);
 	*alias = (struct alias){ 0 };
 }
 
-void aliases_free(struct monitor *m)
+void monitor_aliases_free(struct monitor *m)
 {
 	if (!m->aliases)
 		return;
 	for (uint32_t i = 0; i < m->aliases->cap; i++)
 		alias_drop(m, &m->aliases->at[i]);
-	pool_give(m->world, m->aliases, aliases_size(m->aliases->cap));
+	monitor_pool_give(m->world, m->aliases, aliases_size(m->aliases->cap));
 	m->aliases = NULL;
 }
 
@@ -509,12 +509,12 @@ static struct alias *alias_slot(struct monitor *m, uint16_t number)
 		return &m->aliases->at[number - 1];
 	while (cap < number)
 		cap *= 2;
-	larger = pool_take(m->world, aliases_size(cap));
+	larger = monitor_pool_take(m->world, aliases_size(cap));
 	if (!larger)
 		return NULL;
 	if (m->aliases) {
 		memcpy(larger, m->aliases, aliases_size(m->aliases->cap));
-		pool_give(m->world, m->aliases, aliases_size(m->aliases->cap));
+		monitor_pool_give(m->world, m->aliases, aliases_size(m->aliases->cap));
 	}
 	larger->cap = cap;
 	m->aliases = larger;
@@ -530,7 +530,7 @@ static void alias_map(struct monitor *m, uint16_t number, struct span topic)
 		alias_drop(m, alias);
 	}
 	if (!alias || m->aliases->bytes + topic.len > MAX_ALIAS_TEXT ||
-	    !(alias->text = topic.len ? pool_take(m->world, topic.len) : no_text)) {
+	    !(alias->text = topic.len ? monitor_pool_take(m->world, topic.len) : no_text)) {
 		m->bits |= ALIASES_LOST;
 		return;
 	}
@@ -540,7 +540,7 @@ static void alias_map(struct monitor *m, uint16_t number, struct span topic)
 	m->aliases->bytes += alias->len;
 }
 
-bool alias_resolve(struct seen *seen, struct span *topic)
+bool monitor_alias_resolve(struct seen *seen, struct span *topic)
 {
 	struct monitor *m = seen->m;
 	struct value value;
@@ -550,21 +550,21 @@ bool alias_resolve(struct seen *seen, struct span *topic)
 		return true;
 	if (!seen->packet->properties.len || !property_find(seen->packet->properties, PROP_topic_alias, &value)) {
 		if (!m->own_topic_alias_maximum)
-			hold(m, ROW_ALIAS_NONE);
+			monitor_hold(m, ROW_ALIAS_NONE);
 		return true;
 	}
 	number = (uint16_t)value.number;
 	if (!m->own_topic_alias_maximum) {
-		violate(seen, ROW_ALIAS_NONE, seen->packet->properties.at, "topic_alias", "Topic Alias %u, but CONNECT allowed none", number);
+		monitor_violate(seen, ROW_ALIAS_NONE, seen->packet->properties.at, "topic_alias", "Topic Alias %u, but CONNECT allowed none", number);
 		return topic->len > 0;
 	}
 	if (!number || number > m->own_topic_alias_maximum) {
 		if (number)
-			violate(seen, ROW_ALIAS_MAXIMUM, seen->packet->properties.at, "topic_alias",
+			monitor_violate(seen, ROW_ALIAS_MAXIMUM, seen->packet->properties.at, "topic_alias",
 			        "Topic Alias %u, Topic Alias Maximum is %u", number, m->own_topic_alias_maximum);
 		return topic->len > 0;
 	}
-	hold(m, ROW_ALIAS_MAXIMUM);
+	monitor_hold(m, ROW_ALIAS_MAXIMUM);
 	if (topic->len) {
 		alias_map(m, number, *topic);
 		return true;
@@ -572,12 +572,12 @@ bool alias_resolve(struct seen *seen, struct span *topic)
 	if (m->aliases && number <= m->aliases->cap && m->aliases->at[number - 1].text) {
 		const struct alias *alias = &m->aliases->at[number - 1];
 
-		hold(m, ROW_ALIAS_KNOWN);
+		monitor_hold(m, ROW_ALIAS_KNOWN);
 		*topic = span_of(alias->text, alias->len);
 		return true;
 	}
 	if (!(m->bits & ALIASES_LOST))
-		violate(seen, m->bits & RESUMED ? ROW_ALIAS_CARRIED : ROW_ALIAS_KNOWN, seen->packet->properties.at, "topic_alias",
+		monitor_violate(seen, m->bits & RESUMED ? ROW_ALIAS_CARRIED : ROW_ALIAS_KNOWN, seen->packet->properties.at, "topic_alias",
 		        "an empty topic with Topic Alias %u, which was not mapped on this connection", number);
 	return false;
 }
