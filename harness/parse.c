@@ -104,27 +104,30 @@ bool expected(struct parser *p, const char *what)
 
 /* ---- the nearest name ---- */
 
+/* Insertions, deletions, other letters and swapped neighbours between a and b; case does not count. */
 static unsigned distance(struct span a, const char *b, unsigned limit)
 {
-	unsigned row[2][64];
+	unsigned rows[3][64];
 	size_t n = strlen(b);
 
 	if (a.len >= 64 || n >= 64)
 		return limit + 1;
 	for (unsigned j = 0; j <= n; j++)
-		row[0][j] = j;
+		rows[0][j] = j;
 	for (unsigned i = 1; i <= a.len; i++) {
-		unsigned *above = row[(i - 1) & 1], *here = row[i & 1];
+		unsigned *before = rows[(i + 1) % 3], *above = rows[(i - 1) % 3], *here = rows[i % 3];
 
 		here[0] = i;
 		for (unsigned j = 1; j <= n; j++) {
-			unsigned swap = above[j - 1] + ((a.at[i - 1] | 0x20) != (b[j - 1] | 0x20));
+			unsigned other = above[j - 1] + ((a.at[i - 1] | 0x20) != (b[j - 1] | 0x20));
 			unsigned one = (above[j] < here[j - 1] ? above[j] : here[j - 1]) + 1;
 
-			here[j] = swap < one ? swap : one;
+			here[j] = other < one ? other : one;
+			if (i > 1 && j > 1 && a.at[i - 1] == (uint8_t)b[j - 2] && a.at[i - 2] == (uint8_t)b[j - 1] && before[j - 2] + 1 < here[j])
+				here[j] = before[j - 2] + 1;
 		}
 	}
-	return row[a.len & 1][n];
+	return rows[a.len % 3][n];
 }
 
 void nearest_try(struct nearest *nearest, const char *name)
@@ -374,12 +377,12 @@ static void parse_file(struct parser *p, struct span text)
 		return;
 	if (!for_each_case(p, parse_case))
 		return;
+	if (p->failed)
+		return;		/* what follows would only repeat it */
 	if (p->kind != FILE_SCENARIO) {
 		fail_at(p, place_of(&p->all.at[0]), "a %s is not yet played", kind_name(p->kind));
 		return;
 	}
-	if (p->failed)
-		return;		/* what follows would only repeat it */
 	check_citations(p);
 	check_bindings(p);
 }

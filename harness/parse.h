@@ -191,6 +191,7 @@ struct target {
 	const struct field *field;	/* NULL: any */
 	uint8_t type, version;
 	bool sending;
+	bool half;			/* of a pair: what stands behind ':' is not taken */
 	bool optional;			/* an unknown reason name yields NULL without a diagnostic */
 };
 

@@ -358,7 +358,7 @@ static const struct pattern *list_of(struct parser *p, const struct target *targ
 static const struct pattern *value_pattern(struct parser *p, const struct target *target, bool *dropped)
 {
 	struct place at = place_of(now(p));
-	struct target half = { .version = target->version };
+	struct target half = { .version = target->version, .half = true };
 	bool pair = target->field && target->field->kind == PAIR;
 	struct pattern *pattern;
 	const struct expr *value;
@@ -377,18 +377,6 @@ static const struct pattern *value_pattern(struct parser *p, const struct target
 	pattern->value = value;
 	if (value->kind == EXPR_ABSENT) {
 		pattern->kind = PATTERN_ABSENT;
-	} else if (value->kind == EXPR_PAIR) {
-		const struct pattern *items[2];
-
-		for (unsigned i = 0; i < 2; i++) {
-			struct pattern *half_pattern = pattern_new(p, PATTERN_EQUAL, i ? value->right->at : value->left->at);
-
-			half_pattern->value = i ? value->right : value->left;
-			items[i] = half_pattern;
-		}
-		pattern->kind = PATTERN_PAIR;
-		pattern->value = NULL;
-		set_items(p, pattern, items, 2);
 	} else if (now(p)->kind == TOKEN_RANGE) {
 		take(p);
 		pattern->kind = PATTERN_RANGE;
@@ -467,10 +455,14 @@ const struct pattern *parse_pattern(struct parser *p, const struct target *targe
 		return NULL;
 	}
 	pattern = parse_inner_pattern(p, target, dropped);
-	if (pattern && token_is(now(p), ':')) {		/* P:P */
-		take(p);
+	if (pattern && target->field && target->field->kind == PAIR && pattern->kind != PATTERN_LIST && pattern->kind != PATTERN_ONE_OF &&
+	    pattern->kind != PATTERN_NOT && !(pattern->kind >= PATTERN_ABSENT && pattern->kind <= PATTERN_PRESENT && !token_is(now(p), ':'))) {
+		if (!take_sign_if(p, ':')) {
+			fail_at(p, pattern->at, "%s is a pair; write \"name\":\"value\"", target->field->name);
+			return NULL;
+		}
 		halves[0] = pattern;
-		halves[1] = parse_pattern(p, target, dropped);
+		halves[1] = parse_inner_pattern(p, target, dropped);
 		if (!halves[1])
 			return NULL;
 		pair = pattern_new(p, PATTERN_PAIR, pattern->at);

@@ -287,7 +287,8 @@ bool parse_file_header(struct parser *p)
 			skip_line(p);
 	}
 	p->header_end = p->at;
-	check_versions(p, at);
+	if (!p->failed)
+		check_versions(p, at);
 	return p->n_versions;
 }
 

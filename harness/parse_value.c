@@ -573,7 +573,7 @@ const struct expr *parse_value(struct parser *p, const struct target *target)
 {
 	const struct expr *value = parse_plain(p, target);
 
-	if (value && token_is(now(p), ':'))
+	if (value && !target->half && token_is(now(p), ':'))
 		value = parse_pair(p, value);
 	if (value && target->field && !fits(p, target, value))
 		return NULL;
