@@ -3,7 +3,11 @@
 
 #include "harness/cli.h"
 
+extern const struct command lint_command, explain_command;
+
 static const struct command *const commands[] = {
+	&lint_command,
+	&explain_command,
 	NULL
 };
 

@@ -375,6 +375,7 @@ static void parse_file(struct parser *p, struct span text)
 		return;
 	if (!parse_file_header(p))
 		return;
+	p->header_failed = p->failed;
 	if (!for_each_case(p, parse_case))
 		return;
 	if (p->failed)

@@ -97,6 +97,7 @@ struct parser {
 	struct binding bindings[MAX_BINDINGS];
 	uint32_t n_bindings;
 	uint64_t n_all_tokens;
+	bool header_failed;
 	struct script *scripts;
 	uint32_t n_scripts, cap_scripts;
 

@@ -628,7 +628,7 @@ void check_script(struct parser *p, const struct step *steps)
 		fail_at(p, p->case_name ? p->case_at : place_of(&p->all.at[0]), "there are no steps");
 		return;
 	}
-	if (!p->n_marked && !watches)
+	if (!p->n_marked && !watches && !p->header_failed)
 		fail_at(p, p->case_name ? p->case_at : place_of(&p->all.at[0]), "no step judges anything in %s%s", version_name(p->version),
 		        p->n_candidates > 1 ? "; put [CLAUSE] behind the steps that do" : "");
 	check_order(p, steps, false);

@@ -78,7 +78,6 @@ static void every_rule_of_the_codec_is_there(void **state)
 	} rules[] = {
 #define X(name, id_311, id_5, asks) { #name, id_311, id_5 },
 #include "codec/rules.def"
-#undef X
 	};
 	int missing = 0;
 
