@@ -27,22 +27,53 @@ void effects_init(struct broker *b)
 
 /* ---- received ---- */
 
-/* Whether a fault asked for lets a packet pass that breaks exactly this rule. */
+/* Which rules a fault lets pass. */
+static const struct {
+	enum effect effect;
+	enum rule rule;
+} mildness[] = {
+	{ TAKE_FLAGS, RULE_RESERVED_FLAGS }, { TAKE_PUBREL_FLAGS, RULE_PUBREL_FLAGS },
+	{ TAKE_SUBSCRIBE_FLAGS, RULE_SUBSCRIBE_FLAGS }, { TAKE_UNSUBSCRIBE_FLAGS, RULE_UNSUBSCRIBE_FLAGS },
+	{ TAKE_DISCONNECT_FLAGS, RULE_DISCONNECT_FLAGS }, { TAKE_AUTH_FLAGS, RULE_AUTH_FLAGS },
+	{ TAKE_UTF8, RULE_UTF8 }, { TAKE_UTF8, RULE_TOPIC_FORM }, { TAKE_UTF8, RULE_SUBSCRIBE_FILTER_FORM },
+	{ TAKE_UTF8, RULE_UNSUBSCRIBE_FILTER_FORM }, { TAKE_UTF8, RULE_CLIENT_ID_UTF8 },
+	{ TAKE_UTF8, RULE_WILL_TOPIC_UTF8 }, { TAKE_UTF8, RULE_USER_NAME_UTF8 },
+	{ TAKE_TOPIC_UTF8, RULE_TOPIC_FORM }, { TAKE_FILTER_UTF8, RULE_SUBSCRIBE_FILTER_FORM },
+	{ TAKE_UNSUBSCRIBE_UTF8, RULE_UNSUBSCRIBE_FILTER_FORM }, { TAKE_ID_UTF8, RULE_CLIENT_ID_UTF8 },
+	{ TAKE_WILL_TOPIC_UTF8, RULE_WILL_TOPIC_UTF8 }, { TAKE_USER_NAME_UTF8, RULE_USER_NAME_UTF8 },
+	{ TAKE_PAIR_UTF8, RULE_PAIR_UTF8 }, { TAKE_RESPONSE_TOPIC_UTF8, RULE_RESPONSE_TOPIC_UTF8 },
+	{ TAKE_CONTENT_TYPE_UTF8, RULE_CONTENT_TYPE_UTF8 },
+	{ TAKE_NUL, RULE_NUL }, { TAKE_NUL, RULE_TOPIC_NUL }, { TAKE_TOPIC_NUL, RULE_TOPIC_NUL },
+	{ TAKE_EMPTY_TOPIC, RULE_TOPIC_EMPTY }, { TAKE_TOPIC_WILDCARD, RULE_TOPIC_WILDCARD },
+	{ TAKE_WILL_TOPIC_WILDCARD, RULE_WILL_TOPIC_WILDCARD }, { TAKE_RESPONSE_TOPIC_WILDCARD, RULE_RESPONSE_TOPIC_WILDCARD },
+	{ TAKE_ID_ZERO, RULE_PACKET_ID_ZERO }, { TAKE_QOS_3, RULE_QOS_3 }, { TAKE_ALIAS_ZERO, RULE_ALIAS_ZERO },
+	{ TAKE_CONNECT_RESERVED, RULE_CONNECT_RESERVED }, { TAKE_WILL_QOS_WITHOUT_WILL, RULE_WILL_QOS_WITHOUT_WILL },
+	{ TAKE_WILL_QOS_3, RULE_WILL_QOS_3 }, { TAKE_WILL_RETAIN_WITHOUT_WILL, RULE_WILL_RETAIN_WITHOUT_WILL },
+	{ TAKE_PASSWORD_WITHOUT_USER, RULE_PASSWORD_WITHOUT_USER }, { TAKE_EMPTY_ID, RULE_EMPTY_ID_KEPT },
+	{ TAKE_HASH, RULE_FILTER_HASH }, { TAKE_PLUS, RULE_FILTER_PLUS }, { TAKE_SHARE_NAME, RULE_SHARE_NAME },
+	{ TAKE_SHARE_FORM, RULE_SHARE_FORM }, { TAKE_SHARED_NO_LOCAL, RULE_SHARED_NO_LOCAL },
+	{ TAKE_SUBSCRIBE_EMPTY, RULE_SUBSCRIBE_EMPTY }, { TAKE_UNSUBSCRIBE_EMPTY, RULE_UNSUBSCRIBE_EMPTY },
+	{ TAKE_SUBSCRIBE_OPTIONS, RULE_SUBSCRIBE_OPTIONS }, { TAKE_SUBSCRIBE_OPTIONS, RULE_SUBSCRIBE_QOS_3 },
+	{ TAKE_SUBSCRIBE_QOS_3, RULE_SUBSCRIBE_QOS_3 }, { TAKE_RETAIN_HANDLING_3, RULE_RETAIN_HANDLING_3 },
+	{ TAKE_PROPERTY_UNKNOWN, RULE_PROPERTY_UNKNOWN }, { TAKE_PROPERTY_MISPLACED, RULE_PROPERTY_MISPLACED },
+	{ TAKE_PROPERTY_REPEATED, RULE_PROPERTY_REPEATED }, { TAKE_PROPERTY_VALUE, RULE_PROPERTY_VALUE },
+	{ TAKE_PACKET_TYPE, RULE_PACKET_TYPE }, { TAKE_LENGTH, RULE_TRUNCATED }, { TAKE_LENGTH, RULE_TRAILING_BYTES },
+	{ TAKE_OVERLONG, RULE_OVERLONG },
+	{ TAKE_UNTABLED_ACK_CODE, RULE_PUBACK_CODE }, { TAKE_UNTABLED_ACK_CODE, RULE_PUBREC_CODE },
+	{ TAKE_UNTABLED_ACK_CODE, RULE_PUBREL_CODE }, { TAKE_UNTABLED_ACK_CODE, RULE_PUBCOMP_CODE },
+	{ FOREIGN_IDENTIFIER_FORWARDED, RULE_CLIENT_SUBSCRIPTION_ID },
+	{ SERVE_ANY_NAME, RULE_PROTOCOL_NAME }, { SERVE_ANY_LEVEL, RULE_PROTOCOL_VERSION },
+};
+
+/* Whether a fault asked for lets a packet pass that breaks this rule. */
 static enum received_as tolerated(const struct link *link, const struct finding *finding)
 {
-	const char *id = rule_id(finding->rule, (enum version)link->version);
-
-	for (size_t i = 0; i < n_fault_rows; i++) {
-		const struct fault_row *row = &fault_rows[i];
-		const char *colon = strchr(row->rule, ':');
-
-		if (!fault_set(link->broker->config.broken, (unsigned)i) ||
-		    (row->rule[0] == '5') != (link->version == MQTT_5) || strcmp(colon + 1, id) != 0)
+	for (size_t i = 0; i < sizeof(mildness) / sizeof(*mildness); i++) {
+		if (mildness[i].rule != finding->rule || !broken(link, mildness[i].effect))
 			continue;
-		if (row->effect == TOLERATE || row->effect == SERVE_ANY_NAME || row->effect == SERVE_ANY_LEVEL)
-			return TAKEN;
-		if (row->effect == PASS_OVER)
-			return PASSED_OVER;
+		/* what makes no sense at all is passed over rather than acted upon */
+		return finding->rule == RULE_QOS_3 || finding->rule == RULE_ALIAS_ZERO || finding->rule == RULE_AUTH_FLAGS ?
+		       PASSED_OVER : TAKEN;
 	}
 	return REFUSED;
 }
@@ -80,6 +111,15 @@ static enum received_as well_formed(struct link *link, const struct packet *p)
 	return TAKEN;
 }
 
+/* A packet that cannot be decoded but is not refused: the least that shows it. */
+static void answer_unreadable(struct link *link, struct span bytes)
+{
+	struct packet answer = { .type = PINGRESP };
+
+	if (bytes.at[0] >> 4 == PINGREQ && link->state == CONNECTED)
+		link_send(link, &answer);
+}
+
 enum received_as received_by_fault(struct link *link, struct span bytes, const struct packet *packet,
                                    const struct finding *finding)
 {
@@ -91,6 +131,8 @@ enum received_as received_by_fault(struct link *link, struct span bytes, const s
 		return finding || (packet && servers_own(packet->type) && broken(link, ERRORS_IGNORED)) ?
 		       PASSED_OVER : well_formed(link, packet);
 	as = tolerated(link, finding);
+	if (as == TAKEN && !packet)
+		answer_unreadable(link, bytes);
 	return as == TAKEN && !packet ? PASSED_OVER : as;
 }
 

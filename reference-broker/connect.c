@@ -106,10 +106,8 @@ static bool admissible(struct link *link, const struct packet *p, const struct f
 	const struct broker_config *config = &link->broker->config;
 	struct value method;
 
-	/* the one rule broken by an empty or overlong id has an answer of its own below 5 */
-	if (bad && link->version < MQTT_5 && id_refused(link, p) && utf8_valid(p->client_id) && !has_nul(p->client_id) &&
-	    bad->field && !strcmp(bad->field, "client_id"))
-		bad = NULL;
+	if (bad && (bad->rule == RULE_EMPTY_ID_KEPT || bad->rule == RULE_CLIENT_ID_LENGTH_3_1))
+		bad = NULL;		/* they have an answer of their own: return code 2 */
 	if (bad) {
 		refuse_connect(link, link->version, link->version == MQTT_5 ? reason_for(bad) : 0, bad->why);
 		return false;

@@ -111,6 +111,22 @@ void deliveries_release(struct session *s)
 		discard(s, s->released.first);
 }
 
+/*
+ * Before a session ends: what was meant for anybody of a shared subscription goes to another member, but
+ * for QoS 2 whose delivery has begun. [5 MQTT-4.8.2-5]
+ */
+void deliveries_pass_on(struct session *s)
+{
+	for (struct delivery *d = s->open.first; d; d = d->next) {
+		struct subscription *sub = d->group && (d->qos == 1 || d->state == QUEUED) ? s->subscriptions : NULL;
+
+		while (sub && sub->group != d->group)	/* still a member, so the group is still there */
+			sub = sub->next_of_session;
+		if (sub && !message_expired(d->message, s->broker->now_ns))
+			route_again(s, sub->group, d->message);
+	}
+}
+
 void deliveries_rename(struct session *s)
 {
 	for (struct delivery *d = s->open.first; d && d->packet_id; d = d->next) {
@@ -224,11 +240,12 @@ void deliver_resume(struct link *link)
 	deliver_pump(link);
 }
 
-void deliver(struct session *s, struct message *m, unsigned qos, bool retain, const uint32_t *ids, size_t n_ids)
+void deliver(struct session *s, struct message *m, unsigned qos, bool retain, const uint32_t *ids, size_t n_ids,
+             const struct group *group)
 {
 	struct broker *b = s->broker;
 	struct link *link = s->link;
-	struct delivery form = { .qos = (uint8_t)qos, .retain = retain }, *d;
+	struct delivery form = { .qos = (uint8_t)qos, .retain = retain, .group = group }, *d;
 	size_t size;
 
 	if (s->version != MQTT_5 || n_ids > UINT16_MAX)

@@ -82,6 +82,7 @@ enum delivery_state { QUEUED, PUBLISHED, RELEASED, N_DELIVERY_STATES };
 struct delivery {
 	struct delivery *next, *prev;
 	struct message *message;	/* NULL once released */
+	const struct group *group;	/* that it was chosen from; only compared */
 	uint16_t packet_id;		/* 0 while queued */
 	uint8_t qos, state;
 	bool retain, counted;		/* counted against this connection's Receive Maximum */
@@ -220,6 +221,8 @@ void refuse_connect(struct link *link, uint8_t version, unsigned reason, const c
 void handle_publish(struct link *link, const struct packet *packet);
 void handle_ack(struct link *link, const struct packet *packet);	/* PUBACK PUBREC PUBREL PUBCOMP */
 unsigned publish_message(struct broker *broker, struct message *m);	/* how many sessions it goes to */
+struct group;
+void route_again(struct session *leaving, struct group *group, struct message *m);
 
 /* subscribe.c */
 struct subscription {
@@ -252,11 +255,13 @@ void retained_release(struct broker *broker);
 
 /* deliver.c */
 /* A message for a session: sent, queued, or dropped by a bound. */
-void deliver(struct session *session, struct message *m, unsigned qos, bool retain, const uint32_t *ids, size_t n_ids);
+void deliver(struct session *session, struct message *m, unsigned qos, bool retain, const uint32_t *ids, size_t n_ids,
+             const struct group *group);
 void deliver_pump(struct link *link);		/* send what may be sent now */
 void deliver_resume(struct link *link);		/* after CONNACK: what was open comes again, then the rest */
 void deliver_acknowledged(struct link *link, const struct packet *ack);
 void deliveries_release(struct session *session);
+void deliveries_pass_on(struct session *session);
 void deliveries_rename(struct session *session);	/* by a fault: new packet ids for what is open */
 
 /* session.c */

@@ -232,8 +232,8 @@ static void handle(struct link *link, struct span bytes)
 		as = received_by_fault(link, bytes, &packet, NULL);
 	if (as == PASSED_OVER)
 		return;
-	if (as == REFUSED) {
-		link_fail(link, reason_for(&finding), finding.why);
+	if (as == REFUSED) {	/* whatever else is wrong with it, a second CONNECT is one too many */
+		link_fail(link, bytes.at[0] >> 4 == CONNECT ? 0x82 : reason_for(&finding), finding.why);
 		return;
 	}
 	if (packet.type != PINGREQ || !broken(link, KEEP_ALIVE_IGNORES_PINGS))

@@ -83,6 +83,18 @@ static struct subscription *next_member(struct group *group)
 	return chosen;
 }
 
+/* Somebody else of the group, where there is one. */
+void route_again(struct session *leaving, struct group *g, struct message *m)
+{
+	struct subscription *s = next_member(g);
+
+	if (s->session == leaving)
+		s = next_member(g);
+	if (s->session != leaving)
+		deliver(s->session, m, m->qos < (s->options & SUBSCRIBE_QOS) ? m->qos : s->options & SUBSCRIBE_QOS, false,
+		        &s->identifier, s->identifier != 0, g);
+}
+
 /* [5 MQTT-4.8.2-3] at most the QoS granted to the member it goes to */
 static void route_shared(const struct node *node, struct message *m)
 {
@@ -91,7 +103,7 @@ static void route_shared(const struct node *node, struct message *m)
 		unsigned granted = (shared_qos_by_fault(g, s) & SUBSCRIBE_QOS);
 
 		deliver(s->session, m, m->qos < granted ? m->qos : granted,
-		        m->retain && s->options & SUBSCRIBE_RETAIN_AS_PUBLISHED, &s->identifier, s->identifier != 0);
+		        m->retain && s->options & SUBSCRIBE_RETAIN_AS_PUBLISHED, &s->identifier, s->identifier != 0, g);
 	}
 }
 
@@ -145,7 +157,7 @@ static void route_to(struct session *to, struct message *m)
 	routed_by_fault(to, m, &route);
 	to->matched = NULL;
 	for (unsigned i = 0; i < route.copies; i++)
-		deliver(to, m, route.qos, route.retain, (uint32_t *)b->id_list.at, route.n_ids);
+		deliver(to, m, route.qos, route.retain, (uint32_t *)b->id_list.at, route.n_ids, NULL);
 }
 
 unsigned publish_message(struct broker *b, struct message *m)
@@ -200,9 +212,13 @@ static void answer(struct link *link, enum packet_type type, uint16_t packet_id,
 static unsigned accept_message(struct link *link, const struct packet *p, struct span topic)
 {
 	struct broker *b = link->broker;
-	struct message *m = message_new(b, p, topic, session_id(link->session));
+	struct message *m;
 	unsigned reached;
 
+	if (link->version == MQTT_5 && property_number(p->properties, PROP_payload_format_indicator, 0) &&
+	    !utf8_valid(p->payload))
+		return 0x99;
+	m = message_new(b, p, topic, session_id(link->session));
 	if (!m) {
 		b->stats.dropped++;
 		return 0x97;
@@ -212,6 +228,12 @@ static unsigned accept_message(struct link *link, const struct packet *p, struct
 	reached = publish_message(b, m);
 	message_unref(b, m);
 	return reached ? 0x00 : 0x10;
+}
+
+static const char *refusal(unsigned reason)
+{
+	return reason == 0x99 ? "the payload is not the UTF-8 it is said to be" :
+	       reason >= 0x80 ? "no room for the message" : NULL;
 }
 
 static void receive_qos1(struct link *link, const struct packet *p, struct span topic)
@@ -226,7 +248,7 @@ static void receive_qos1(struct link *link, const struct packet *p, struct span 
 	if (reason >= 0x80 && link->version != MQTT_5)
 		link_fail(link, reason, NULL);		/* nothing less tells a publisher of 3.1.1 */
 	else
-		answer(link, PUBACK, p->packet_id, reason, reason >= 0x80 ? "no room for the message" : NULL);
+		answer(link, PUBACK, p->packet_id, reason, refusal(reason));
 }
 
 /* [MQTT-4.3.3-2] [5 MQTT-4.3.3-10] the message goes on at PUBLISH; its id is remembered until PUBREL */
@@ -256,7 +278,7 @@ static void receive_qos2(struct link *link, const struct packet *p, struct span 
 		}
 		if (reason < 0x80)
 			link->n_incoming++;
-		answer(link, PUBREC, p->packet_id, reason, reason >= 0x80 ? "no room for the message" : NULL);
+		answer(link, PUBREC, p->packet_id, reason, refusal(reason));
 		break;
 	}
 }
@@ -279,7 +301,8 @@ void handle_publish(struct link *link, const struct packet *p)
 		return;
 	}
 	if (!qos) {
-		accept_message(link, p, topic);
+		if (accept_message(link, p, topic) == 0x99)
+			link_fail(link, 0x99, "the payload is not the UTF-8 it is said to be");
 		return;
 	}
 	/* [5 MQTT-3.3.4-7] what is open and this one, unless it is a repetition */

@@ -74,7 +74,7 @@ void retained_deliver(struct session *session, const struct subscription *s, str
 		if (effect_set(b, session->version, RETAINED_QOS0))
 			qos = 0;
 		deliver(session, m, qos, !effect_set(b, session->version, RETAINED_FLAG_CLEARED),	/* [MQTT-3.3.1-8] */
-		        &s->identifier, s->identifier != 0);
+		        &s->identifier, s->identifier != 0, NULL);
 	}
 }
 

@@ -325,6 +325,10 @@ void handle_subscribe(struct link *link, const struct packet *p)
 			wanted[i] = retained;
 		}
 	}
+	if (link->version == MQTT_3_1 && n && memchr(codes, 0x80, n)) {
+		link_fail(link, 0x80, NULL);	/* 3.1 knows no code for it */
+		return;
+	}
 	send_codes(link, SUBACK, p->packet_id, span_of(codes, n));
 	if (link->state == CONNECTED)
 		send_retained(link, p, wanted);
