@@ -3,9 +3,10 @@
 
 #include "harness/cli.h"
 
-extern const struct command lint_command, explain_command;
+extern const struct command broker_command, lint_command, explain_command;
 
 static const struct command *const commands[] = {
+	&broker_command,
 	&lint_command,
 	&explain_command,
 	NULL

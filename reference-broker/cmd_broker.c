@@ -1,5 +1,3 @@
-#include "reference-broker/cmd_broker.h"
-
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -14,6 +12,8 @@
 #include "reference-broker/faults.h"
 #include "reference-broker/server.h"
 
+extern const struct command broker_command;
+
 static const char *const version_names[] = { "all", "3.1", "3.1.1", "5", NULL };
 
 static struct {
@@ -27,8 +27,8 @@ static struct {
 };
 
 static const struct cli_option options[] = {
-	OPT_LIST(0, "listen", conf.listen, "URL", "where to take connections: tcp://127.0.0.1:1883, port 0 for any free one, or unix:/path (repeatable)"),
-	OPT_LIST(0, "break", conf.broken, "RULE[/NAME]", "commit this fault (repeatable); list: say which there are"),
+	OPT_LIST(0, "listen", conf.listen, "URL", "where to take connections: tcp://127.0.0.1:1883, port 0 for any free one, or unix:/path"),
+	OPT_LIST(0, "break", conf.broken, "RULE[/NAME]", "commit this fault; list: say which there are"),
 	OPT_HEADING("What it offers, as CONNACK can announce"),
 	OPT_ENUM(0, "mqtt", conf.version, version_names, "protocol version that is served"),
 	OPT_COUNT(0, "maximum-qos", conf.maximum_qos, 0, 2, "N", "highest QoS"),
@@ -73,9 +73,9 @@ static int read_faults(void)
 		int n = faults_named(span_text(conf.broken.at[i]), broken);
 
 		if (!n)
-			return cli_usage(&cmd_broker, "--break %s: no such fault; --break list names them", conf.broken.at[i]);
+			return cli_usage(&broker_command, "--break %s: no such fault; --break list names them", conf.broken.at[i]);
 		if (n < 0)
-			return cli_usage(&cmd_broker, "--break %s: both versions have this rule: write 3.1.1:%s or 5:%s",
+			return cli_usage(&broker_command, "--break %s: both versions have this rule: write 3.1.1:%s or 5:%s",
 			                 conf.broken.at[i], conf.broken.at[i], conf.broken.at[i]);
 	}
 	return EXIT_PASS;
@@ -159,7 +159,7 @@ static int listen_all(struct server *server)
 		const char *why;
 
 		if (!read_address(urls[i], &address, &why))
-			return cli_usage(&cmd_broker, "listen %s: %s", urls[i], why);
+			return cli_usage(&broker_command, "listen %s: %s", urls[i], why);
 		listener = server_listen(server, &address);
 		if (!listener) {
 			fprintf(stderr, "mqassay broker: listen %s: %s%s\n", urls[i], transport_strerror(errno),
@@ -299,7 +299,7 @@ static int run(int n_args, char **args)
 	if (code != EXIT_PASS)
 		return code;
 	if (!conf.maximum_packet_size)
-		return cli_usage(&cmd_broker, "--maximum-packet-size 0 would refuse every packet");
+		return cli_usage(&broker_command, "--maximum-packet-size 0 would refuse every packet");
 	error = loop_init(&loop, false);
 	if (error) {
 		fprintf(stderr, "mqassay broker: %s\n", strerror(-error));
@@ -310,7 +310,7 @@ static int run(int n_args, char **args)
 	return code;
 }
 
-const struct command cmd_broker = {
+const struct command broker_command = {
 	.name = "broker",
 	.arguments = "",
 	.summary = "the reference broker as a server",
