@@ -484,6 +484,8 @@ static void judge_flow(struct seen *seen)
 		judge_auth(seen);
 		break;
 	case DISCONNECT:
+		if (!is_5(m))
+			break;		/* no packet of a server's; check() said so */
 		monitor_hold(m, ROW_DISCONNECT_EARLY);
 		m->state = ENDED;
 		break;
@@ -502,7 +504,7 @@ static void judge(struct seen *seen)
 		return;
 	}
 	if (m->bits & (LENIENT | REPLACED)) {
-		if (seen->packet->type == DISCONNECT)
+		if (seen->packet->type == DISCONNECT && is_5(m))
 			m->state = ENDED;
 		return;
 	}

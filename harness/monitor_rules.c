@@ -44,63 +44,70 @@ static const struct {
 };
 
 /*
- * Clauses that one packet by itself can break (codec/rules.def), and those bounded by the Maximum Packet Size:
- * each packet of such a type that had no fault is an occasion; where a property is named, each that had it.
+ * Rules that one packet by itself can break (codec/rules.def), as far as a server can break them: each packet of
+ * such a type that had no fault is an occasion; where a property is named instead, each time it stood in one.
  */
 #define FROM_SERVER_ALL (ON(CONNACK) | ON(PUBLISH) | ON(PUBACK) | ON(PUBREC) | ON(PUBREL) | ON(PUBCOMP) | \
                          ON(SUBACK) | ON(UNSUBACK) | ON(PINGRESP) | ON(DISCONNECT) | ON(AUTH))
-#define FLAGGED (FROM_SERVER_ALL & ~ON(PUBLISH))
+#define WITH_PROPERTIES (FROM_SERVER_ALL & ~ON(PINGRESP))
+static const struct {
+	bool judged;
+	uint8_t property;
+	uint32_t packets;
+} forms[N_RULES] = {
+#define PACKETS_OF(types) { true, 0, types }
+#define PROPERTY_OF(id) { true, id, 0 }
+	[RULE_REMAINING_LENGTH]		= PACKETS_OF(FROM_SERVER_ALL),
+	[RULE_PACKET_TYPE]		= PACKETS_OF(FROM_SERVER_ALL),
+	[RULE_DIRECTION]		= PACKETS_OF(FROM_SERVER_ALL),
+	[RULE_TRUNCATED]		= PACKETS_OF(FROM_SERVER_ALL),
+	[RULE_TRAILING_BYTES]		= PACKETS_OF(FROM_SERVER_ALL & ~ON(PUBLISH)),
+	[RULE_RESERVED_FLAGS]		= PACKETS_OF(FROM_SERVER_ALL & ~ON(PUBLISH)),
+	[RULE_PUBREL_FLAGS]		= PACKETS_OF(ON(PUBREL)),
+	[RULE_DISCONNECT_FLAGS]		= PACKETS_OF(ON(DISCONNECT)),
+	[RULE_AUTH_FLAGS]		= PACKETS_OF(ON(AUTH)),
+	[RULE_UTF8]			= PACKETS_OF(ON(PUBLISH)),
+	[RULE_NUL]			= PACKETS_OF(ON(PUBLISH)),
+	[RULE_PAIR_UTF8]		= PROPERTY_OF(PROP_user_property),
+	[RULE_ACK_FLAGS]		= PACKETS_OF(ON(CONNACK)),
+	[RULE_CONNACK_CODE]		= PACKETS_OF(ON(CONNACK)),
+	[RULE_DUP_QOS_0]		= PACKETS_OF(ON(PUBLISH)),
+	[RULE_QOS_3]			= PACKETS_OF(ON(PUBLISH)),
+	[RULE_TOPIC_FORM]		= PACKETS_OF(ON(PUBLISH)),
+	[RULE_TOPIC_WILDCARD]		= PACKETS_OF(ON(PUBLISH)),
+	[RULE_TOPIC_EMPTY]		= PACKETS_OF(ON(PUBLISH)),
+	[RULE_TOPIC_NUL]		= PACKETS_OF(ON(PUBLISH)),
+	[RULE_ALIAS_ZERO]		= PROPERTY_OF(PROP_topic_alias),
+	[RULE_RESPONSE_TOPIC_UTF8]	= PROPERTY_OF(PROP_response_topic),
+	[RULE_CONTENT_TYPE_UTF8]	= PROPERTY_OF(PROP_content_type),
+	[RULE_PUBACK_CODE]		= PACKETS_OF(ON(PUBACK)),
+	[RULE_PUBREC_CODE]		= PACKETS_OF(ON(PUBREC)),
+	[RULE_PUBREL_CODE]		= PACKETS_OF(ON(PUBREL)),
+	[RULE_PUBCOMP_CODE]		= PACKETS_OF(ON(PUBCOMP)),
+	[RULE_SUBACK_CODE]		= PACKETS_OF(ON(SUBACK)),
+	[RULE_UNSUBACK_CODE]		= PACKETS_OF(ON(UNSUBACK)),
+	[RULE_DISCONNECT_CODE]		= PACKETS_OF(ON(DISCONNECT)),
+	[RULE_AUTH_CODE]		= PACKETS_OF(ON(AUTH)),
+	[RULE_PROPERTY_LENGTH]		= PACKETS_OF(WITH_PROPERTIES),
+	[RULE_PROPERTY_UNKNOWN]		= PACKETS_OF(WITH_PROPERTIES),
+	[RULE_PROPERTY_MISPLACED]	= PACKETS_OF(WITH_PROPERTIES),
+	[RULE_PROPERTY_REPEATED]	= PACKETS_OF(WITH_PROPERTIES),
+	[RULE_PROPERTY_VALUE]		= PACKETS_OF(WITH_PROPERTIES),
+	[RULE_DATA_WITHOUT_METHOD]	= PROPERTY_OF(PROP_authentication_data),
+	[RULE_AUTH_WITHOUT_METHOD]	= PACKETS_OF(ON(AUTH)),
+	[RULE_SERVER_EXPIRY]		= PACKETS_OF(ON(DISCONNECT)),
+};
+
+/* Clauses that the codec judges under another one's name, or that follow from how a packet could be read at all. */
 static const struct {
 	const char *clause;
 	unsigned versions;
 	uint32_t packets;
-	uint8_t property;
-} plain[] = {
-	{ "MQTT-2.1.3-1",	ON_5,		FLAGGED, 0 },
-	{ "MQTT-2.2.2-1",	ON_311,		FLAGGED, 0 },
-	{ "MQTT-2.2.2-1",	ON_5,		ON(CONNACK) | ON(PUBLISH) | ON(SUBACK) | ON(UNSUBACK), 0 },
-	{ "MQTT-1.5.3-1",	ON_311,		ON(PUBLISH), 0 },
-	{ "MQTT-1.5.3-2",	ON_311,		ON(PUBLISH), 0 },
-	{ "MQTT-1.5.4-1",	ON_5,		ON(PUBLISH), 0 },
-	{ "MQTT-1.5.4-2",	ON_5,		ON(PUBLISH), 0 },
-	{ "MQTT-1.5.7-1",	ON_5,		0, PROP_user_property },
-	{ "MQTT-3.2.2-1",	ON_5,		ON(CONNACK), 0 },
-	{ "connack-flags",	ON_311,		ON(CONNACK), 0 },
-	{ "MQTT-3.2.2-6",	ON_311,		ON(CONNACK), 0 },
-	{ "MQTT-3.2.2-8",	ON_5,		ON(CONNACK), 0 },
-	{ "MQTT-3.3.1-2",	ON_5 | ON_311,	ON(PUBLISH), 0 },
-	{ "MQTT-4.3.1-1",	ON_5 | ON_311,	ON(PUBLISH), 0 },
-	{ "MQTT-3.3.1-4",	ON_5 | ON_311,	ON(PUBLISH), 0 },
-	{ "MQTT-3.3.2-1",	ON_5 | ON_311,	ON(PUBLISH), 0 },
-	{ "MQTT-3.3.2-2",	ON_5 | ON_311,	ON(PUBLISH), 0 },
-	{ "MQTT-4.7.3-1",	ON_5 | ON_311,	ON(PUBLISH), 0 },
-	{ "MQTT-4.7.3-2",	ON_5 | ON_311,	ON(PUBLISH), 0 },
-	{ "MQTT-3.3.2-8",	ON_5,		0, PROP_topic_alias },
-	{ "MQTT-3.4.2-1",	ON_5,		ON(PUBACK), 0 },
-	{ "MQTT-3.5.2-1",	ON_5,		ON(PUBREC), 0 },
-	{ "MQTT-3.6.2-1",	ON_5,		ON(PUBREL), 0 },
-	{ "MQTT-3.7.2-1",	ON_5,		ON(PUBCOMP), 0 },
-	{ "MQTT-3.6.1-1",	ON_5 | ON_311,	ON(PUBREL), 0 },
-	{ "MQTT-3.9.3-2",	ON_5 | ON_311,	ON(SUBACK), 0 },
-	{ "MQTT-3.14.1-1",	ON_5,		ON(DISCONNECT), 0 },
-	{ "MQTT-3.14.2-1",	ON_5,		ON(DISCONNECT), 0 },
-	{ "MQTT-3.14.2-2",	ON_5,		ON(DISCONNECT), 0 },
-	{ "MQTT-3.15.1-1",	ON_5,		ON(AUTH), 0 },
-	{ "MQTT-3.15.2-1",	ON_5,		ON(AUTH), 0 },
-	{ "packet-type-0",	ON_5 | ON_311,	FROM_SERVER_ALL, 0 },
-	{ "packet-type-15",	ON_311,		FROM_SERVER_ALL, 0 },
-	{ "direction",		ON_5 | ON_311,	FROM_SERVER_ALL, 0 },
-	{ "remaining-length",	ON_5 | ON_311,	FROM_SERVER_ALL, 0 },
-	{ "packet-length",	ON_5 | ON_311,	FROM_SERVER_ALL, 0 },
-	{ "property-unknown",	ON_5,		FROM_SERVER_ALL & ~ON(PINGRESP), 0 },
-	{ "property-misplaced",	ON_5,		FROM_SERVER_ALL & ~ON(PINGRESP), 0 },
-	{ "property-repeated",	ON_5,		FROM_SERVER_ALL & ~ON(PINGRESP), 0 },
-	{ "property-value",	ON_5,		FROM_SERVER_ALL & ~ON(PINGRESP), 0 },
-	{ "property-length",	ON_5,		FROM_SERVER_ALL & ~ON(PINGRESP), 0 },
-	{ "reason-listed",	ON_5,		ON(CONNACK) | ACKS | ON(DISCONNECT) | ON(AUTH), 0 },
-	{ "auth-data-without-method", ON_5,	0, PROP_authentication_data },
-	{ "auth-method-missing", ON_5,		ON(AUTH), 0 },
-	{ "server-reference",	ON_5,		0, PROP_server_reference },
+} also[] = {
+	{ "MQTT-2.2.2-1",	ON_5,		ON(CONNACK) | ON(PUBLISH) | ON(SUBACK) | ON(UNSUBACK) },
+	{ "MQTT-4.3.1-1",	ON_5 | ON_311,	ON(PUBLISH) },
+	{ "reason-listed",	ON_5,		ON(CONNACK) | ACKS | ON(DISCONNECT) | ON(AUTH) },
+	{ "short-acks",		ON_5,		ON(PUBACK) | ON(PUBREC) | ON(PUBREL) | ON(PUBCOMP) | ON(DISCONNECT) | ON(AUTH) },
 };
 
 /* What exceeds the Maximum Packet Size because of its Reason String or its User Properties, by packet type. */
@@ -203,6 +210,18 @@ static uint64_t packets_of(const struct monitor_log *log, bool five, uint32_t ty
 	return n;
 }
 
+/* Whether the codec's rule goes by that clause in that version; rule_id() lends a version the other's name. */
+static bool is_rule(enum rule rule, bool five, struct span clause)
+{
+	static const char *const ids[N_RULES][2] = {
+#define X(name, id_311, id_5, asks) [RULE_##name] = { id_311, id_5 },
+#include "codec/rules.def"
+#undef X
+	};
+
+	return ids[rule][five] && span_is(clause, ids[rule][five]);
+}
+
 int64_t monitor_held(const struct monitor_log *log, enum version version, struct span clause)
 {
 	static const struct monitor_log nothing;
@@ -226,11 +245,17 @@ int64_t monitor_held(const struct monitor_log *log, enum version version, struct
 			n += log->held[five][kin[i].row];
 		}
 	}
-	for (size_t i = 0; i < sizeof(plain) / sizeof(*plain); i++) {
-		if (plain[i].versions & on && span_is(clause, plain[i].clause)) {
+	for (unsigned rule = 0; rule < N_RULES; rule++) {
+		if (forms[rule].judged && is_rule((enum rule)rule, five, clause)) {
 			judged = true;
-			n += packets_of(log, five, plain[i].packets);
-			n += plain[i].property ? log->properties[plain[i].property] : 0;
+			n += packets_of(log, five, forms[rule].packets);
+			n += five && forms[rule].property ? log->properties[forms[rule].property] : 0;
+		}
+	}
+	for (size_t i = 0; i < sizeof(also) / sizeof(*also); i++) {
+		if (also[i].versions & on && span_is(clause, also[i].clause)) {
+			judged = true;
+			n += packets_of(log, five, also[i].packets);
 		}
 	}
 	for (unsigned type = CONNECT; five && type < N_PACKET_TYPES; type++) {
