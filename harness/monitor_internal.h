@@ -164,6 +164,12 @@ void monitor_pool_give(struct monitor_world *world, void *block, size_t size);	/
 
 /* ---- the packets ---- */
 
+void monitor_sent_connect(struct monitor *m, const struct packet *p);
+bool monitor_auth_is_proper(const struct monitor *m, const struct packet *p);
+void monitor_got_connack(struct seen *seen);
+void monitor_judge_auth(struct seen *seen);
+
+bool monitor_aliases_are_proper(struct monitor *m, const struct packet *p);	/* of a PUBLISH of ours */
 void monitor_aliases_free(struct monitor *m);
 bool monitor_alias_resolve(struct seen *seen, struct span *topic);	/* false: what topic it is cannot be said */
 

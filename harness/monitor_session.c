@@ -354,7 +354,9 @@ void monitor_session_accepted(struct monitor *m, bool present)
 		monitor_session_lose(m);
 		return;
 	}
-	if (s && present && s->known && !contested && !early && s->version == m->version && !(m->bits & CLEAN_START)) {
+	/* 3.1 cannot say whether a session was there */
+	if (s && present && s->known && !contested && !early && s->version == m->version &&
+	    m->version != MQTT_3_1 && !(m->bits & CLEAN_START)) {
 		if (s->owner && s->owner != m) {
 			s->owner->session = NULL;
 			s->owner->bits |= PARTIAL | REPLACED;

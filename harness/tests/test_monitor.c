@@ -644,6 +644,21 @@ static void joined_midway_only_form_is_judged(void **state)
 	stage_close(&stage);
 }
 
+/* Its CONNACK does not say whether a session was there, so nothing of one may be held against the server. */
+static void version_3_1_has_no_session_present(void **state)
+{
+	struct stage stage;
+
+	(void)state;
+	stage_open(&stage, MQTT_3_1);
+	play(&stage, ">connect;<connack;>sub f=a/b:1;<suback c=1;<pub q1 id=1;drop;>connect;<connack;<pub q1 id=1;<pub q2 t=z id=2");
+	assert_int_equal(stage.outcome.n, 0);
+	play(&stage, "drop;" CON ">sub f=a/b:1;<suback c=1;<pub q2 id=1");
+	assert_int_equal(stage.outcome.n, 1);
+	assert_string_equal(stage.outcome.clause, "MQTT-3.8.4-6");
+	stage_close(&stage);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest others[] = {
@@ -655,6 +670,7 @@ int main(void)
 		cmocka_unit_test(all_ids_may_be_open),
 		cmocka_unit_test(too_many_filters_end_the_judgement),
 		cmocka_unit_test(joined_midway_only_form_is_judged),
+		cmocka_unit_test(version_3_1_has_no_session_present),
 	};
 	static struct CMUnitTest tests[N_CONVERSATIONS];
 	int failed;
