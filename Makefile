@@ -1,7 +1,7 @@
 # mqassay. `make help` lists what can be made.
 #
 # CC, CFLAGS, CPPFLAGS, LDFLAGS, PREFIX and DESTDIR belong to whoever builds; ours are lower case.
-# Variants live side by side: make SAN=address,undefined   make CC=clang FUZZ=1   make COV=1
+# Variants live side by side: make SAN=address,undefined   make CC=clang FUZZ=1   make COV=1   make WERROR=1
 
 version := 0.1.0
 PREFIX  ?= /usr/local
@@ -10,7 +10,7 @@ ifeq ($(origin CC),default)
 CC := gcc
 endif
 
-variant := $(subst $() ,-,$(strip $(if $(SAN),san) $(COV:%=cov) $(FUZZ:%=fuzz) $(filter-out gcc cc,$(notdir $(CC)))))
+variant := $(subst $() ,-,$(strip $(if $(SAN),san) $(COV:%=cov) $(FUZZ:%=fuzz) $(filter-out gcc cc,$(notdir $(CC))) $(WERROR:%=werror)))
 B       := build/$(or $(variant),plain)
 comma   := ,
 
@@ -30,9 +30,10 @@ data    := $(shell find scenarios -name '*.scn' -o -name '*.tsv' -o -name '*.csv
 
 obj      = $(patsubst %.c,$B/%.o,$(1))
 lib     := $(call obj,$(codec) $(harness) $(broker))
-objs    := $(lib) $(call obj,harness/main.c $(tests) $(benches) $(targets) fuzz/replay.c)
+objs    := $(lib) $(call obj,harness/main.c $(tests) $(benches) $(targets) $(wildcard fuzz/replay.c))
 
-.PHONY: all help deps deps-build deps-check conform check test fuzz fuzz-check bench install uninstall clean FORCE
+.PHONY: all help tests everything deps deps-build deps-check conform check test list-tests bench \
+        fuzz fuzz-targets fuzz-replays fuzz-check list-fuzz install uninstall clean FORCE
 .DELETE_ON_ERROR:
 
 all: build/mqassay $(if $(variant),$B/mqassay)	## build the program (build/mqassay)
@@ -47,7 +48,7 @@ build/mqassay: $B/mqassay
 	@ln -sfn plain/mqassay $@
 else
 build/mqassay: FORCE
-	@$(MAKE) --no-print-directory SAN= COV= FUZZ= CC=gcc $@
+	@$(MAKE) --no-print-directory SAN= COV= FUZZ= WERROR= CC=gcc $@
 endif
 
 $B/.flags: FORCE
@@ -62,7 +63,7 @@ $B/%.o: %.c $B/.flags
 $B/embedded.c: $(data) $B/.data
 	@mkdir -p $(@D)
 	@printf '%s\n' $(data) | awk 'BEGIN { print "#include \"harness/embedded.h\"" } \
-	  { printf "__asm__(\".section .rodata\\nembedded_%d: .incbin \\\"%s\\\"\\nembedded_%d_end: .byte 0\\n.previous\");\n", NR, $$1, NR; \
+	  NF { printf "__asm__(\".section .rodata\\nembedded_%d: .incbin \\\"%s\\\"\\nembedded_%d_end: .byte 0\\n.previous\");\n", NR, $$1, NR; \
 	    printf "extern const char embedded_%d[], embedded_%d_end[];\n", NR, NR; names[NR] = $$1 } \
 	  END { print "const struct embedded embedded[] = {"; \
 	    for (i = 1; i <= NR; i++) printf "\t{ \"%s\", embedded_%d, embedded_%d_end },\n", names[i], i, i; \
@@ -82,6 +83,14 @@ $B/mqassay: $B/harness/main.o $B/libmqassay.a
 
 $B/%: $B/%.o $B/libmqassay.a
 	$(CC) $(ldflags) $(LDFLAGS) -o $@ $^ $(if $(findstring /tests/,$@),-lcmocka) $(LDLIBS)
+
+test_programs  := $(patsubst %.c,$B/%,$(tests))
+bench_programs := $(patsubst %.c,$B/%,$(benches))
+replays        := $(patsubst fuzz/fuzz_%.c,$B/fuzz/replay_%,$(targets))
+.SECONDARY: $(objs)
+
+tests: $(test_programs)
+everything: $B/mqassay $(objs) $(test_programs) $(bench_programs) $(replays)
 
 # ---- what they need (Debian) ----
 
@@ -114,11 +123,14 @@ conform: deps-build	## build, and play the suite against the built-in reference 
 check: deps-check	## build and run all tests
 	@harness/tests/check.sh
 
-test: $(patsubst %.c,$B/%,$(tests))	## the unit tests of this variant
-	@for t in $^; do echo "== $$t"; $$t || exit 1; done
+test: tests	## the unit tests of this variant
+	@for t in $(test_programs); do echo "== $$t"; $$t || exit 1; done
 
-bench: all $(patsubst %.c,$B/%,$(benches))	## print what things cost
-	@for b in $(patsubst %.c,$B/%,$(benches)); do $$b || exit 1; done
+list-tests:
+	@echo $(test_programs)
+
+bench: all $(bench_programs)	## print what things cost
+	@for b in $(bench_programs); do $$b || exit 1; done
 
 # ---- fuzzing ----
 
@@ -129,7 +141,10 @@ build/fuzz/%: $B/fuzz/%.o $B/libmqassay.a
 	@mkdir -p $(@D)
 	$(CC) -fsanitize=fuzzer,$(SAN) $(ldflags) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
-fuzz-check: $(patsubst fuzz/fuzz_%.c,$B/fuzz/replay_%,$(targets))	## replay every corpus, without a fuzzer
+list-fuzz:
+	@echo $(patsubst fuzz/fuzz_%.c,%,$(targets))
+fuzz-replays: $(replays)
+fuzz-check: fuzz-replays	## replay every corpus, without a fuzzer
 	@for t in $(patsubst fuzz/fuzz_%.c,%,$(targets)); do $B/fuzz/replay_$$t fuzz/corpus/$$t || exit 1; done
 $B/fuzz/replay_%: $B/fuzz/fuzz_%.o $B/fuzz/replay.o $B/libmqassay.a
 	$(CC) $(ldflags) $(LDFLAGS) -o $@ $^ $(LDLIBS)

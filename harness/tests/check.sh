@@ -1,0 +1,176 @@
+#!/bin/sh
+# Everything that proves this tree: `make check` runs it from the top folder. Each part says what it runs and how
+# long it took; its whole output is kept in build/check/. The last line counts the tests.
+#
+# A new part is one function and one `part` line at the end. What counts as a test in a part's output:
+#   cmocka's summary lines · lines `ok NAME`, `not ok NAME: why`, `skip NAME: why`
+# A part that ends with another code than 0 and has shown no failed test is a failed test itself; one that shows no test
+# at all is one test.
+# Any other harness/tests/*.sh or */tests/*.sh is a part by itself: run from the top folder, with the program in $MQASSAY.
+#
+# check.sh [PATTERN...]: only parts whose name contains one of them.
+
+cd "$(dirname "$0")/../.." || exit 3
+unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES CDPATH
+LC_ALL=C
+export LC_ALL
+jobs=$(nproc)
+logs=$PWD/build/check
+MQASSAY=$PWD/build/mqassay
+export MQASSAY
+san=address,undefined
+ASAN_OPTIONS=${ASAN_OPTIONS-abort_on_error=0:detect_stack_use_after_return=1}
+UBSAN_OPTIONS=${UBSAN_OPTIONS-print_stacktrace=1}
+export ASAN_OPTIONS UBSAN_OPTIONS
+
+passed=0 failed=0 skipped=0
+only=$*
+
+# ---- the machinery ----
+
+# count FILE: sets n_passed n_failed n_skipped
+count() {
+	set -- $(awk '
+		/^\[  PASSED  \] [0-9]+ test\(s\)/ { p += $4; next }
+		/^\[  FAILED  \] [0-9]+ test\(s\)/ { f += $4; next }
+		/^\[  SKIPPED \] [0-9]+ test\(s\)/ { s += $4; next }
+		/^ok / { p++ }
+		/^not ok / { f++ }
+		/^skip / { s++ }
+		END { print p + 0, f + 0, s + 0 }' "$1")
+	n_passed=$1 n_failed=$2 n_skipped=$3
+}
+
+wanted() {
+	[ -n "$only" ] || return 0
+	for pattern in $only; do
+		case $1 in *"$pattern"*) return 0 ;; esac
+	done
+	return 1
+}
+
+# part NAME COMMAND...
+part() {
+	name=$1
+	shift
+	wanted "$name" || return 0
+	log=$logs/$(printf %s "$name" | tr -c 'a-zA-Z0-9.\n-' _).log
+	printf '== %s\n' "$name"
+	start=$(date +%s)
+	( "$@" ) >"$log" 2>&1 </dev/null
+	code=$?
+	count "$log"
+	if [ $code -ne 0 ] && [ "$n_failed" -eq 0 ]; then
+		n_failed=1
+	elif [ $((n_passed + n_failed + n_skipped)) -eq 0 ]; then
+		n_passed=1
+	fi
+	if [ "$n_failed" -gt 0 ]; then
+		grep -a -E '^not ok |^\[  FAILED  \] |^\[   LINE   \]|error:|ERROR: |warning:' "$log" | head -n 40 | sed 's/^/   /'
+		echo "   exit $code; the last lines of $log:"
+		tail -n 15 "$log" | sed 's/^/   | /'
+	fi
+	printf '   %s passed, %s failed, %s skipped in %s s\n' "$n_passed" "$n_failed" "$n_skipped" $(($(date +%s) - start))
+	passed=$((passed + n_passed))
+	failed=$((failed + n_failed))
+	skipped=$((skipped + n_skipped))
+}
+
+# run NAME COMMAND...: one test that is a command's exit code
+run() {
+	name=$1
+	shift
+	if "$@"; then
+		echo "ok $name"
+	else
+		echo "not ok $name: exit $?: $*"
+	fi
+}
+
+# ---- the parts ----
+
+build() {		# what users build, from whatever state the folder is in
+	run 'make' make -j"$jobs" all
+	run 'the program runs' build/mqassay --version
+}
+
+build_strictly() {	# gcc or clang: programs, tests, benches and fuzz targets, every warning an error
+	run "$1 -Werror" make -j"$jobs" CC="$1" WERROR=1 everything
+}
+
+unit_tests() {		# every test program, even after one has failed
+	make -j"$jobs" SAN=$san tests || return 1
+	for test in $(make -s SAN=$san list-tests); do
+		echo "-- $test"
+		timeout 300 "$test" >"$logs/one-test.log" 2>&1
+		code=$?
+		cat "$logs/one-test.log"
+		# One that counts its own failures has told them; a crash, a leak or a timeout has not.
+		[ $code -eq 0 ] || grep -a -q '^\[  FAILED  \] [0-9]' "$logs/one-test.log" || echo "not ok $test: exit $code"
+	done
+}
+
+fuzz_corpus() {
+	[ -n "$(make -s list-fuzz)" ] || { echo 'skip corpus: no fuzz targets'; return; }
+	make -j"$jobs" SAN=$san fuzz-replays || return 1
+	for target in $(make -s list-fuzz); do
+		run "corpus of $target" timeout 300 "build/san/fuzz/replay_$target" "fuzz/corpus/$target"
+	done
+}
+
+fuzz_live() {		# a few seconds each: enough to see that the targets work, and for what is near
+	[ -n "$(make -s list-fuzz)" ] || { echo 'skip live: no fuzz targets'; return; }
+	make -j"$jobs" fuzz || return 1
+	for target in $(make -s list-fuzz); do
+		rm -rf "$logs/live_$target"
+		mkdir -p "$logs/live_$target" "fuzz/corpus/$target"
+		run "live $target" timeout 120 "build/fuzz/fuzz_$target" -max_total_time=4 -timeout=5 -rss_limit_mb=2048 \
+			-print_final_stats=1 -artifact_prefix="$logs/live_$target-" "$logs/live_$target" "fuzz/corpus/$target"
+	done
+}
+
+make_help() {
+	for target in all conform check fuzz bench install uninstall clean; do
+		run "make help lists $target" sh -c "make help | grep -q '^  make $target '"
+	done
+}
+
+install_uninstall() {
+	make -j"$jobs" all || return 1
+	dest=$(mktemp -d) || return 1
+	run 'install' make DESTDIR="$dest" PREFIX=/usr install
+	run 'the program is there' test -x "$dest/usr/bin/mqassay"
+	run 'runs from another folder' sh -c "cd / && '$dest/usr/bin/mqassay' --version"
+	run 'help from another folder' sh -c "cd / && '$dest/usr/bin/mqassay' --help"
+	run 'uninstall' make DESTDIR="$dest" PREFIX=/usr uninstall
+	run 'nothing is left' sh -c "[ -z \"\$(find '$dest' ! -type d)\" ]"
+	rm -rf "$dest"
+}
+
+shell_test() {		# FILE
+	timeout 600 sh "$1"
+}
+
+# ---- what is run ----
+
+mkdir -p "$logs"
+whole_start=$(date +%s)
+
+part 'build'                      build
+part 'gcc -Werror'                build_strictly gcc
+part 'clang -Werror'              build_strictly clang
+part 'unit tests with sanitizers' unit_tests
+part 'fuzz corpus'                fuzz_corpus
+part 'fuzz live'                  fuzz_live
+part 'make help'                  make_help
+part 'install'                    install_uninstall
+for file in */tests/*.sh; do
+	case $file in
+	harness/tests/check.sh | '*/tests/*.sh') ;;
+	*) part "$file" shell_test "$file" ;;
+	esac
+done
+
+printf 'all parts took %s s\n' $(($(date +%s) - whole_start))
+printf '%s passed, %s failed, %s skipped\n' $passed $failed $skipped
+[ $failed -eq 0 ] && [ $passed -gt 0 ]
