@@ -95,7 +95,7 @@ build() {		# what users build, from whatever state the folder is in
 }
 
 build_strictly() {	# gcc or clang: programs, tests, benches and fuzz targets, every warning an error
-	run "$1 -Werror" make -j"$jobs" CC="$1" WERROR=1 everything
+	run "$1 -Werror" make -k -j"$jobs" CC="$1" WERROR=1 everything
 }
 
 unit_tests() {		# every test program, even after one has failed
