@@ -360,7 +360,7 @@ static struct span filter_of(struct broker *b, const struct node *node)
 	for (const struct node *n = node; n->parent; n = n->parent) {
 		*--end = '/';
 		end -= n->name_len;
-		memcpy(end, n->name, n->name_len);
+		memcpy(end, node_name(n), n->name_len);
 	}
 	return span_of(room->at, len - 1);
 }

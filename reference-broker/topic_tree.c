@@ -45,7 +45,7 @@ static struct node *child_find(const struct tree *t, const struct node *parent, 
 	for (struct entry *e = table_chain(&t->nodes, hash); e; e = e->next) {
 		struct node *node = (struct node *)e;
 
-		if (e->hash == hash && node->parent == parent && span_equal(span_of(node->name, node->name_len), name))
+		if (e->hash == hash && node->parent == parent && span_equal(span_of(node_name(node), node->name_len), name))
 			return node;
 	}
 	return NULL;
@@ -81,7 +81,7 @@ static struct node *child_make(struct tree *t, struct node *parent, struct span 
 	node->parent = parent;
 	node->name_len = (uint16_t)name.len;
 	if (name.len)
-		memcpy(node->name, name.at, name.len);
+		memcpy(node_name(node), name.at, name.len);
 	if (!table_add(&t->nodes, &node->entry, hash)) {
 		free(node);
 		return NULL;
@@ -254,7 +254,7 @@ struct node *tree_covered(struct tree *t, struct span filter)
 			if (rest && node != &t->root && node->retained && !(t->quirks & TREE_NO_PARENT))
 				chain(&matches, node);
 			for (struct node *child = node->first_child; child; child = child->next_sibling) {
-				if (node == &t->root && child->name_len && child->name[0] == '$' &&
+				if (node == &t->root && child->name_len && node_name(child)[0] == '$' &&
 				    !(t->quirks & TREE_DOLLAR))
 					continue;	/* [MQTT-4.7.2-1] */
 				if (rest) {

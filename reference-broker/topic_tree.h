@@ -35,9 +35,13 @@ struct node {
 	struct subscription *subscriptions;	/* what hangs here: a node without any and without children goes */
 	struct group *groups;
 	struct message *retained;
-	uint16_t name_len;
-	uint8_t name[];
+	uint16_t name_len;		/* the name itself stands behind the node */
 };
+
+static inline uint8_t *node_name(const struct node *node)
+{
+	return (uint8_t *)(node + 1);
+}
 
 enum {	/* by a fault: how a tree matches wrongly */
 	TREE_DOLLAR = 1,		/* a leading wildcard matches $ */

@@ -482,7 +482,6 @@ static void memory_is_bounded_and_given_back(void **state)
 {
 	struct broker_stats stats;
 	char topic[8];
-	unsigned refused = 0;
 
 	(void)state;
 	w.config.max_memory = 20000;
@@ -491,7 +490,7 @@ static void memory_is_bounded_and_given_back(void **state)
 	for (unsigned i = 0; i < 500; i++) {
 		snprintf(topic, sizeof(topic), "t%u", i % 1000u);
 		publish_as(&a, (struct post){ .topic = topic, .payload = "0123456789012345678901234567890123456789", .qos = 1, .id = 1, .retain = true });
-		refused += expect(&a, PUBACK).reason == 0x97;
+		expect(&a, PUBACK);
 		broker_stats(w.broker, &stats);
 		assert_true(stats.memory <= 20000);
 	}
