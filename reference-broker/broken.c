@@ -16,13 +16,7 @@ void effects_init(struct broker *b)
 		b->broken = true;
 		b->effects[row->rule[0] == '5'][row->effect / 64] |= UINT64_C(1) << row->effect % 64;
 	}
-	for (struct tree *t = &b->subscriptions;; t = &b->retained) {
-		t->quirks = (effect_any(b, DOLLAR_MATCHED) ? TREE_DOLLAR : 0) |
-		            (effect_any(b, PARENT_NOT_MATCHED) ? TREE_NO_PARENT : 0) |
-		            (effect_any(b, EMPTY_LEVEL_NOT_MATCHED) ? TREE_NO_EMPTY : 0);
-		if (t == &b->retained)
-			break;
-	}
+	b->subscriptions.dollar = b->retained.dollar = effect_any(b, DOLLAR_MATCHED);
 }
 
 /* ---- received ---- */
@@ -61,6 +55,7 @@ static const struct {
 	{ TAKE_OVERLONG, RULE_OVERLONG },
 	{ TAKE_UNTABLED_ACK_CODE, RULE_PUBACK_CODE }, { TAKE_UNTABLED_ACK_CODE, RULE_PUBREC_CODE },
 	{ TAKE_UNTABLED_ACK_CODE, RULE_PUBREL_CODE }, { TAKE_UNTABLED_ACK_CODE, RULE_PUBCOMP_CODE },
+	{ PLAIN_AUTH_IGNORED, RULE_AUTH_WITHOUT_METHOD }, { PLAIN_AUTH_IGNORED, RULE_AUTH_CODE },
 	{ FOREIGN_IDENTIFIER_FORWARDED, RULE_CLIENT_SUBSCRIPTION_ID },
 	{ SERVE_ANY_NAME, RULE_PROTOCOL_NAME }, { SERVE_ANY_LEVEL, RULE_PROTOCOL_VERSION },
 };
@@ -72,7 +67,8 @@ static enum received_as tolerated(const struct link *link, const struct finding 
 		if (mildness[i].rule != finding->rule || !broken(link, mildness[i].effect))
 			continue;
 		/* what makes no sense at all is passed over rather than acted upon */
-		return finding->rule == RULE_QOS_3 || finding->rule == RULE_ALIAS_ZERO || finding->rule == RULE_AUTH_FLAGS ?
+		return finding->rule == RULE_QOS_3 || finding->rule == RULE_ALIAS_ZERO || finding->rule == RULE_AUTH_FLAGS ||
+		       finding->rule == RULE_AUTH_WITHOUT_METHOD || finding->rule == RULE_AUTH_CODE ?
 		       PASSED_OVER : TAKEN;
 	}
 	return REFUSED;
@@ -235,6 +231,34 @@ bool acknowledged_by_fault(struct link *link, const struct packet *ack, const st
 	if (ack->type == PUBREC && d && broken(link, NO_PUBREL))
 		return true;
 	return ack->reason >= 0x80 && broken(link, REFUSED_RESENT);
+}
+
+/* ---- topic aliases that outlive their connection: those of the last that ended ---- */
+
+void aliases_kept_by_fault(struct link *link, const struct session *s)
+{
+	struct broker *b = link->broker;
+
+	if (!link->aliases || !broken(link, ALIASES_CARRIED_OVER))
+		return;
+	aliases_release(b, b->carried, b->n_carried);
+	b->carried = link->aliases;
+	b->n_carried = link->n_aliases;
+	b->carried_of = s->entry.hash;
+	link->aliases = NULL;
+	link->n_aliases = 0;
+}
+
+static void aliases_taken_up(struct link *link)
+{
+	struct broker *b = link->broker;
+
+	if (!b->carried || b->carried_of != link->session->entry.hash)
+		return;
+	link->aliases = b->carried;
+	link->n_aliases = b->n_carried;
+	b->carried = NULL;
+	b->n_carried = 0;
 }
 
 void failed_by_fault(struct link *link)
@@ -428,7 +452,10 @@ void resumed_by_fault(struct link *link, bool present)
 {
 	struct session *s = link->session;
 
-	if (!link->broker->broken || !present)
+	if (!link->broker->broken)
+		return;
+	aliases_taken_up(link);
+	if (!present)
 		return;
 	while (broken(link, SUBSCRIPTIONS_LOST) && s->subscriptions)
 		subscription_end(link->broker, s->subscriptions);

@@ -43,6 +43,7 @@ bool taken_over_by_fault(struct link *link, struct session *s);		/* true: s live
 bool publish_by_fault(struct link *link, const struct packet *p);	/* true: dealt with */
 bool acknowledged_by_fault(struct link *link, const struct packet *ack, const struct delivery *d);
 void failed_by_fault(struct link *link);				/* after our DISCONNECT */
+void aliases_kept_by_fault(struct link *link, const struct session *s);
 
 /* ---- stored ---- */
 
@@ -72,6 +73,7 @@ struct route {				/* one message to one session */
 };
 
 struct span folded_by_fault(struct broker *b, struct span path);
+bool matched_by_fault(struct broker *b, const struct node *node, struct span topic, unsigned version);
 struct node *match_nodes(struct broker *b, const struct message *m);
 void routed_by_fault(struct session *to, const struct message *m, struct route *route);
 unsigned shared_qos_by_fault(const struct group *g, const struct subscription *s);

@@ -23,6 +23,54 @@ struct span folded_by_fault(struct broker *b, struct span path)
 	return span_of(room->at, n);
 }
 
+static size_t n_levels(struct span path)
+{
+	size_t n = 1;
+
+	for (size_t i = 0; i < path.len; i++)
+		n += path.at[i] == '/';
+	return n;
+}
+
+static bool level_empty(struct span topic, size_t nth)
+{
+	size_t from = 0, to;
+
+	for (size_t i = 0; nth && i < topic.len; i++) {
+		if (topic.at[i] == '/') {
+			nth--;
+			from = i + 1;
+		}
+	}
+	for (to = from; to < topic.len && topic.at[to] != '/'; to++)
+		;
+	return to == from;
+}
+
+/* What the tree found, looked at again as that version's fault would have it. */
+bool matched_by_fault(struct broker *b, const struct node *node, struct span topic, unsigned version)
+{
+	const struct node *first = node;
+	size_t depth = 0, level;
+
+	for (const struct node *n = node; n->parent; n = n->parent) {
+		depth++;
+		first = n;
+	}
+	level = depth;
+	if (topic.len && topic.at[0] == '$' && (span_is(span_of(node_name(first), first->name_len), "+") ||
+	    span_is(span_of(node_name(first), first->name_len), "#")) && !effect_set(b, version, DOLLAR_MATCHED))
+		return false;
+	if (effect_set(b, version, PARENT_NOT_MATCHED) && node->parent && node->parent->rest == node && depth > n_levels(topic))
+		return false;
+	for (const struct node *n = node; n->parent && effect_set(b, version, EMPTY_LEVEL_NOT_MATCHED); n = n->parent) {
+		level--;
+		if (n->parent->plus == n && level_empty(topic, level))
+			return false;
+	}
+	return true;
+}
+
 struct node *match_nodes(struct broker *b, const struct message *m)
 {
 	return tree_match(&b->subscriptions, b->broken ? folded_by_fault(b, message_topic(m)) : message_topic(m));

@@ -121,7 +121,7 @@ static bool admissible(struct link *link, const struct packet *p, const struct f
 		refuse_connect(link, link->version, 0x8c, "no Authentication Method is offered");
 		return false;
 	}
-	if (p->connect_flags & CONNECT_WILL && will_qos(p) > config->maximum_qos) {
+	if (p->connect_flags & CONNECT_WILL && will_qos(p) > config->maximum_qos && !broken(link, TAKE_WILL_QOS_3)) {
 		refuse_connect(link, link->version, 0x9b, "the will's QoS is above the maximum");	/* [5 MQTT-3.2.2-12] */
 		return false;
 	}
@@ -281,7 +281,7 @@ static void welcome(struct link *link, const struct packet *p, struct span assig
 		link_end(link, true);
 }
 
-void handle_connect(struct link *link, struct span bytes)
+void handle_connect(struct link *link, struct span bytes, bool overlong)
 {
 	unsigned version = choose_version(link, bytes);
 	uint8_t room[ASSIGNED_LEN];
@@ -299,7 +299,7 @@ void handle_connect(struct link *link, struct span bytes)
 		return;
 	}
 	p.version = (uint8_t)version;
-	bad = check(&p, FROM_CLIENT, &finding) != CODEC_OK &&
+	bad = !form_allowed(&p, overlong, &finding) &&
 	      received_by_fault(link, bytes, &p, &finding) == REFUSED;
 	if (bad && bad_connect_by_fault(link))
 		return;

@@ -181,6 +181,9 @@ struct broker {
 	struct buffer id_list;				/* subscription identifiers of a message being routed */
 	const struct message *sending;			/* what the PUBLISH being sent was made from */
 	struct buffer altered, folded;			/* room for what faults alter */
+	struct span *carried;				/* by a fault: topic aliases of a connection that ended */
+	uint64_t carried_of;
+	uint16_t n_carried;
 };
 
 static inline struct span session_id(const struct session *s)
@@ -211,10 +214,12 @@ void link_fail(struct link *link, unsigned reason, const char *why);
 void link_end(struct link *link, bool publish_will);
 void link_timed_out(struct link *link);
 void link_release_buffers(struct link *link);
+void aliases_release(struct broker *broker, struct span *aliases, unsigned n);
 unsigned reason_for(const struct finding *finding);
+bool form_allowed(const struct packet *packet, bool overlong, struct finding *finding);
 
 /* connect.c */
-void handle_connect(struct link *link, struct span bytes);
+void handle_connect(struct link *link, struct span bytes, bool overlong);
 void refuse_connect(struct link *link, uint8_t version, unsigned reason, const char *why);
 
 /* publish.c: what publishers send, and the other half of the flows to subscribers */

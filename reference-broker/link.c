@@ -88,13 +88,18 @@ bool link_closing(const struct link *link)
 
 /* ---- the end ---- */
 
+void aliases_release(struct broker *broker, struct span *aliases, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		memory_give(broker, aliases[i].len);
+		free((void *)aliases[i].at);
+	}
+	free(aliases);
+}
+
 void link_release_buffers(struct link *link)
 {
-	for (unsigned i = 0; i < link->n_aliases; i++) {
-		memory_give(link->broker, link->aliases[i].len);
-		free((void *)link->aliases[i].at);
-	}
-	free(link->aliases);
+	aliases_release(link->broker, link->aliases, link->n_aliases);
 	link->aliases = NULL;
 	link->n_aliases = 0;
 	memory_give(link->broker, link->in.cap);
@@ -113,6 +118,7 @@ void link_end(struct link *link, bool publish_will)
 	deadline_stop(&b->deadlines, &link->deadline);
 	link->session = NULL;
 	if (s) {
+		aliases_kept_by_fault(link, s);
 		if (!will_wanted(link, s, publish_will)) {	/* [MQTT-3.14.4-3] */
 			message_unref(b, s->will);
 			s->will = NULL;
@@ -211,7 +217,17 @@ static void (*const handlers[N_PACKET_TYPES])(struct link *link, const struct pa
 	[AUTH] = handle_auth,
 };
 
-static void handle(struct link *link, struct span bytes)
+/* [5 MQTT-1.5.5-1] what only the framing shows, then the packet by itself */
+bool form_allowed(const struct packet *packet, bool overlong, struct finding *finding)
+{
+	if (overlong && packet->version == MQTT_5) {
+		*finding = (struct finding){ .rule = RULE_OVERLONG, .version = MQTT_5, .why = "overlong Remaining Length" };
+		return false;
+	}
+	return check(packet, FROM_CLIENT, finding) == CODEC_OK;
+}
+
+static void handle(struct link *link, struct span bytes, bool overlong)
 {
 	struct packet packet;
 	struct finding finding;
@@ -219,14 +235,14 @@ static void handle(struct link *link, struct span bytes)
 
 	if (link->state == AWAITING_CONNECT) {
 		if (bytes.at[0] >> 4 == CONNECT)
-			handle_connect(link, bytes);
+			handle_connect(link, bytes, overlong);
 		else if (!unconnected_by_fault(link, bytes))
 			link_end(link, true);		/* [MQTT-3.1.0-1] */
 		return;
 	}
 	if (decode(bytes.at, bytes.len, link->version, &packet, &finding) != CODEC_OK)
 		as = received_by_fault(link, bytes, NULL, &finding);
-	else if (check(&packet, FROM_CLIENT, &finding) != CODEC_OK)
+	else if (!form_allowed(&packet, overlong, &finding))
 		as = received_by_fault(link, bytes, &packet, &finding);
 	else if (link->broker->broken)
 		as = received_by_fault(link, bytes, &packet, NULL);
@@ -259,7 +275,7 @@ static size_t handle_whole(struct link *link, struct span bytes)
 		} else if (frame.size > most && !broken(link, SIZE_NOT_ENFORCED)) {
 			link_fail(link, 0x95, "larger than the Maximum Packet Size");
 		} else if (status == FRAME_OK) {
-			handle(link, span_of(bytes.at + taken, frame.size));
+			handle(link, span_of(bytes.at + taken, frame.size), frame.overlong);
 			taken += frame.size;
 		} else {
 			break;

@@ -120,6 +120,8 @@ static struct session *gather(struct broker *b, const struct message *m, unsigne
 			if (s->options & SUBSCRIBE_NO_LOCAL && span_equal(session_id(to), message_publisher(m)) &&
 			    !effect_set(b, to->version, NO_LOCAL_IGNORED))
 				continue;
+			if (b->broken && !matched_by_fault(b, node, message_topic(m), to->version))
+				continue;
 			if (!to->matched) {
 				to->next_matched = matched;
 				matched = to;

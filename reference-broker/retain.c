@@ -65,6 +65,8 @@ void retained_deliver(struct session *session, const struct subscription *s, str
 			forget(b, node);
 			continue;
 		}
+		if (b->broken && !matched_by_fault(b, s->node, message_topic(m), session->version))
+			continue;
 		if (s->options & SUBSCRIBE_NO_LOCAL && span_equal(session_id(session), message_publisher(m)))
 			continue;
 		if (session->link->out.len >= b->config.max_output && session->n_kept >= b->config.max_queued_per_session)

@@ -121,6 +121,7 @@ void session_end(struct session *s)
 	while (s->subscriptions)
 		subscription_end(b, s->subscriptions);
 	publish_will(s);		/* [5 MQTT-3.1.2-8] at the latest when the session ends */
+	message_unref(b, s->will);	/* where a fault keeps it */
 	deliveries_release(s);
 	free(s->incoming.ids);
 	table_remove(&b->sessions, &s->entry);

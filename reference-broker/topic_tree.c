@@ -173,7 +173,7 @@ static void chain(struct node **to, struct node *node)
  */
 struct node *tree_match(struct tree *t, struct span topic)
 {
-	bool dollar = topic.len && topic.at[0] == '$' && !(t->quirks & TREE_DOLLAR);
+	bool dollar = topic.len && topic.at[0] == '$' && !t->dollar;
 	struct node *frontier = &t->root, *matches = NULL;
 	struct levels l = levels_of(topic);
 	struct span level;
@@ -181,7 +181,6 @@ struct node *tree_match(struct tree *t, struct span topic)
 	t->root.frontier = NULL;
 	while (frontier && next_level(&l, &level)) {
 		struct node *next = NULL;
-		bool plus = level.len || !(t->quirks & TREE_NO_EMPTY);
 
 		for (struct node *node = frontier; node; node = node->frontier) {
 			bool wildcards = !(dollar && node == &t->root);
@@ -194,7 +193,7 @@ struct node *tree_match(struct tree *t, struct span topic)
 				exact->frontier = next;
 				next = exact;
 			}
-			if (wildcards && plus && node->plus) {
+			if (wildcards && node->plus) {
 				node->plus->frontier = next;
 				next = node->plus;
 			}
@@ -206,8 +205,7 @@ struct node *tree_match(struct tree *t, struct span topic)
 			continue;
 		if (node->subscriptions || node->groups)
 			chain(&matches, node);
-		if (!(t->quirks & TREE_NO_PARENT))	/* a/# matches a */
-			chain(&matches, node->rest);
+		chain(&matches, node->rest);	/* a/# matches a */
 	}
 	return matches;
 }
@@ -251,15 +249,14 @@ struct node *tree_covered(struct tree *t, struct span filter)
 				}
 				continue;
 			}
-			if (rest && node != &t->root && node->retained && !(t->quirks & TREE_NO_PARENT))
+			if (rest && node != &t->root && node->retained)
 				chain(&matches, node);
 			for (struct node *child = node->first_child; child; child = child->next_sibling) {
-				if (node == &t->root && child->name_len && node_name(child)[0] == '$' &&
-				    !(t->quirks & TREE_DOLLAR))
+				if (node == &t->root && child->name_len && node_name(child)[0] == '$' && !t->dollar)
 					continue;	/* [MQTT-4.7.2-1] */
 				if (rest) {
 					chain_subtree(&matches, child);
-				} else if (child->name_len || !(t->quirks & TREE_NO_EMPTY)) {
+				} else {
 					child->frontier = next;
 					next = child;
 				}

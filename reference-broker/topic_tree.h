@@ -43,17 +43,11 @@ static inline uint8_t *node_name(const struct node *node)
 	return (uint8_t *)(node + 1);
 }
 
-enum {	/* by a fault: how a tree matches wrongly */
-	TREE_DOLLAR = 1,		/* a leading wildcard matches $ */
-	TREE_NO_PARENT = 2,		/* a/# does not match a */
-	TREE_NO_EMPTY = 4,		/* + does not match an empty level */
-};
-
 struct tree {
 	struct table nodes, members;	/* members: the owner's index of what hangs on nodes */
 	struct node root;		/* of the name before the first level */
 	uint64_t key[2];
-	unsigned quirks;
+	bool dollar;			/* by a fault: leading wildcards match $ */
 };
 
 void tree_init(struct tree *t, const uint64_t key[2]);
