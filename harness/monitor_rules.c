@@ -133,8 +133,6 @@ static void report(struct seen *seen, const char *clause, uint32_t offset, const
 	struct violation violation = { .version = m->version, .clause = clause, .text = text,
 	                               .offset = offset, .field = field };
 
-	if (seen->broken)
-		return;			/* the first is the cause, the others may be its effects */
 	seen->broken = true;
 	if (m->log && m->log->violated)
 		m->log->violated(m->log->owner, m, &violation);
@@ -142,7 +140,8 @@ static void report(struct seen *seen, const char *clause, uint32_t offset, const
 
 void monitor_violate_clause(struct seen *seen, const char *clause, uint32_t offset, const char *field, const char *text)
 {
-	report(seen, clause, offset, field, text);
+	if (!seen->broken)
+		report(seen, clause, offset, field, text);
 }
 
 void monitor_violate(struct seen *seen, enum monitor_row row, const void *at, const char *field, const char *format, ...)
@@ -153,6 +152,8 @@ void monitor_violate(struct seen *seen, enum monitor_row row, const void *at, co
 	va_list args;
 	int n;
 
+	if (seen->broken)
+		return;			/* the first is the cause, the others may be its effects */
 	if (row == ROW_SIZE_BY_PROPERTIES)
 		clause = field && !strcmp(field, "reason_string") ? by_properties[seen->packet->type].reason_string
 		                                                  : by_properties[seen->packet->type].user_property;

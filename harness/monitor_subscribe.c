@@ -260,7 +260,8 @@ static void settle_codes(struct seen *seen, struct request *r)
 			        i, r->asked[i] & 3, code);
 		settle_filter(seen->m->session, r->asked[i], code <= 2 ? code : -1);
 	}
-	monitor_hold(seen->m, ROW_SUBACK_GRANT);
+	if (!seen->broken)
+		monitor_hold(seen->m, ROW_SUBACK_GRANT);
 }
 
 void monitor_got_request_ack(struct seen *seen)
