@@ -415,7 +415,7 @@ enum status monitor_received(struct monitor *m, const uint8_t *bytes, size_t len
 	}
 	if (!proper && !is_publishers_fault(&seen, &finding))
 		report_finding(&seen, &finding);
-	if (packet->version == MQTT_5)
+	if (is_5(m) && packet->version == MQTT_5)
 		judge_overlong(&seen, frame);
 	judge(&seen);
 	if (!seen.broken)

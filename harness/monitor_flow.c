@@ -248,8 +248,8 @@ static void judge_quota(struct seen *seen)
 	if (!is_5(m))
 		return;
 	if (m->open > limit)
-		monitor_violate(seen, ROW_QUOTA, seen->bytes, NULL, "%u PUBLISH unacknowledged, Receive Maximum is %u",
-		        m->open, m->own_receive_maximum);
+		monitor_violate(seen, m->bits & RESUMED ? ROW_QUOTA_RESUMED : ROW_QUOTA, seen->bytes, NULL,
+		                "%u PUBLISH unacknowledged, Receive Maximum is %u", m->open, m->own_receive_maximum);
 	else if (m->open == m->own_receive_maximum)
 		monitor_hold(m, ROW_QUOTA);
 }
