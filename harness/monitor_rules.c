@@ -46,6 +46,7 @@ static const struct {
 /*
  * Rules that one packet by itself can break (codec/rules.def), as far as a server can break them: each packet of
  * such a type that had no fault is an occasion; where a property is named instead, each time it stood in one.
+ * Not here: DIRECTION, whose clause asks for much more than that.
  */
 #define FROM_SERVER_ALL (ON(CONNACK) | ON(PUBLISH) | ON(PUBACK) | ON(PUBREC) | ON(PUBREL) | ON(PUBCOMP) | \
                          ON(SUBACK) | ON(UNSUBACK) | ON(PINGRESP) | ON(DISCONNECT) | ON(AUTH))
@@ -59,7 +60,6 @@ static const struct {
 #define PROPERTY_OF(id) { true, id, 0 }
 	[RULE_REMAINING_LENGTH]		= PACKETS_OF(FROM_SERVER_ALL),
 	[RULE_PACKET_TYPE]		= PACKETS_OF(FROM_SERVER_ALL),
-	[RULE_DIRECTION]		= PACKETS_OF(FROM_SERVER_ALL),
 	[RULE_TRUNCATED]		= PACKETS_OF(FROM_SERVER_ALL),
 	[RULE_TRAILING_BYTES]		= PACKETS_OF(FROM_SERVER_ALL & ~ON(PUBLISH)),
 	[RULE_RESERVED_FLAGS]		= PACKETS_OF(FROM_SERVER_ALL & ~ON(PUBLISH)),
@@ -247,9 +247,11 @@ int64_t monitor_held(const struct monitor_log *log, enum version version, struct
 		}
 	}
 	for (unsigned rule = 0; rule < N_RULES; rule++) {
-		if (forms[rule].judged && is_rule((enum rule)rule, five, clause)) {
+		uint32_t packets = forms[rule].packets & (five ? ~0u : ~(ON(DISCONNECT) | ON(AUTH)));
+
+		if (forms[rule].judged && (packets || forms[rule].property) && is_rule((enum rule)rule, five, clause)) {
 			judged = true;
-			n += packets_of(log, five, forms[rule].packets);
+			n += packets_of(log, five, packets);
 			n += five && forms[rule].property ? log->properties[forms[rule].property] : 0;
 		}
 	}

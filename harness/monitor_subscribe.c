@@ -14,6 +14,7 @@
 #define MAX_FILTERS 4096		/* per session; beyond it its subscriptions are unknown */
 #define MAX_TEXT (1u << 20)
 #define MAX_REQUESTS 1024		/* open on a connection */
+#define MAX_IDENTIFIERS 256		/* judged in one delivery: each costs a walk over the filters */
 
 /* ---- filters ---- */
 
@@ -359,14 +360,14 @@ static void judge_identifiers(struct seen *seen, struct span topic, const struct
 	struct property_walk walk = properties_of(p->properties);
 	struct property property;
 	char room[80];
-	bool any = false;
+	unsigned n = 0;
 
-	while (property_next(&walk, &property)) {
+	while (n < MAX_IDENTIFIERS && property_next(&walk, &property)) {
 		bool known = false, matches = false;
 
 		if (property.id != PROP_subscription_identifier)
 			continue;
-		any = true;
+		n++;
 		for (uint32_t i = 0; s && i < s->n_filters && !matches; i++) {
 			if (s->filters[i].identifier != property.value.number || allowed_qos(&s->filters[i]) < 0)
 				continue;
@@ -382,7 +383,7 @@ static void judge_identifiers(struct seen *seen, struct span topic, const struct
 		else
 			monitor_hold(seen->m, ROW_IDENTIFIER_KNOWN);
 	}
-	if (any || match->qos < 0 || match->unidentified)
+	if (n || match->qos < 0 || match->unidentified)
 		return;
 	monitor_violate(seen, ROW_IDENTIFIER_MISSING, seen->bytes, "subscription_identifier",
 	        "a delivery without Subscription Identifier, but every matching subscription has one");
