@@ -97,7 +97,7 @@ static bool split(const char *text, struct span *host, struct span *port, bool *
 
 static bool parse_host_port(const char *text, enum address_use use, struct address *address, struct fault *fault)
 {
-	struct span host, port;
+	struct span host = { 0 }, port = { 0 };
 	bool bracketed;
 
 	if (!split(text, &host, &port, &bracketed, fault))

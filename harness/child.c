@@ -1,0 +1,484 @@
+#include "harness/child.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define POLL_NS UINT64_C(10000000)
+#define SETTLE_NS UINT64_C(2000000000)	/* for what SIGKILL has hit to go */
+
+/* ---- the command ---- */
+
+static bool wrong(struct fault *fault, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static bool wrong(struct fault *fault, const char *format, ...)
+{
+	va_list args;
+
+	*fault = (struct fault){ 0 };
+	va_start(args, format);
+	vsnprintf(fault->text, sizeof(fault->text), format, args);
+	va_end(args);
+	return false;
+}
+
+/* Binds all at once, so that they differ, and lets go: the kernel hands the same port out again only after many others. */
+static bool choose_ports(struct child *child, struct fault *fault)
+{
+	unsigned *ports[] = { &child->port, &child->tls_port, &child->ws_port };
+	int fds[3], n;
+	bool ok = true;
+
+	for (n = 0; n < 3 && ok; n++) {
+		struct sockaddr_in name = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+		socklen_t len = sizeof(name);
+
+		fds[n] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		ok = fds[n] >= 0 && bind(fds[n], (struct sockaddr *)&name, len) == 0 &&
+		     getsockname(fds[n], (struct sockaddr *)&name, &len) == 0;
+		if (!ok)
+			wrong(fault, "no free port for the broker: %s", strerror(errno));
+		*ports[n] = ntohs(name.sin_port);
+	}
+	while (n--)
+		if (fds[n] >= 0)
+			close(fds[n]);
+	return ok;
+}
+
+static bool make_dir(struct child *child, struct fault *fault)
+{
+	const char *tmp = getenv("TMPDIR");
+
+	if (!tmp || *tmp != '/' || strlen(tmp) > 40)
+		tmp = "/tmp";
+	snprintf(child->dir, sizeof(child->dir), "%s/mqassay-XXXXXX", tmp);
+	if (mkdtemp(child->dir))
+		return true;
+	wrong(fault, "no folder for the broker in %s: %s", tmp, strerror(errno));
+	child->dir[0] = '\0';
+	return false;
+}
+
+static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *ftw)
+{
+	(void)st;
+	(void)kind;
+	(void)ftw;
+	remove(path);			/* what cannot be removed makes its folder stay: the rest goes all the same */
+	return 0;
+}
+
+/* The text for a {word} at `at`, and the word's length; NULL: none of ours, to be left to the shell. */
+static const char *placeholder(const struct child *child, const char *at, size_t *len, char number[12])
+{
+	const struct { const char *word; unsigned port; } ports[] = {
+		{ "{port}", child->port }, { "{tls_port}", child->tls_port }, { "{ws_port}", child->ws_port },
+	};
+
+	for (size_t i = 0; i < sizeof(ports) / sizeof(ports[0]); i++) {
+		*len = strlen(ports[i].word);
+		if (strncmp(at, ports[i].word, *len) == 0) {
+			snprintf(number, 12, "%u", ports[i].port);
+			return number;
+		}
+	}
+	*len = strlen("{dir}");
+	if (strncmp(at, "{dir}", *len) == 0)
+		return child->dir;
+	*len = 2;
+	return strncmp(at, "{{", 2) == 0 ? "{" : NULL;
+}
+
+static char *fill_in(const struct child *child, const char *command)
+{
+	char *text = NULL, number[12];
+	size_t size, len;
+	FILE *f = open_memstream(&text, &size);
+
+	if (!f)
+		return NULL;
+	while (*command) {
+		const char *value = *command == '{' ? placeholder(child, command, &len, number) : NULL;
+
+		if (value) {
+			fputs(value, f);
+			command += len;
+		} else {
+			putc(*command++, f);
+		}
+	}
+	fclose(f);
+	return text;
+}
+
+/* ---- output ---- */
+
+static void read_output(struct child *child)
+{
+	char bytes[4096];
+	ssize_t n;
+
+	for (int i = 0; child->output.fd >= 0 && i < 64; i++) {	/* who floods its log does not stop the rest */
+		n = read(child->output.fd, bytes, sizeof(bytes));
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno == EAGAIN)
+			return;
+		if (n <= 0) {
+			loop_unwatch(child->loop, &child->output);
+			close(child->output.fd);
+			child->output.fd = -1;
+			return;
+		}
+		for (ssize_t k = 0; k < n; k++)
+			child->ring[child->n_written++ % CHILD_OUTPUT] = bytes[k];
+	}
+}
+
+static void output_ready(struct watch *watch, unsigned events, struct loop *loop)
+{
+	(void)events;
+	(void)loop;
+	read_output((struct child *)((char *)watch - offsetof(struct child, output)));
+}
+
+size_t child_output(const struct child *child, unsigned n_lines, char *buf, size_t cap)
+{
+	size_t end = child->n_written, start = end, oldest = end > CHILD_OUTPUT ? end - CHILD_OUTPUT : 0, len;
+
+	while (end > oldest && child->ring[(end - 1) % CHILD_OUTPUT] == '\n')
+		end--;
+	for (start = end; start > oldest && end - start < cap - 1; start--)
+		if (child->ring[(start - 1) % CHILD_OUTPUT] == '\n' && n_lines && --n_lines == 0)
+			break;
+	len = end - start;
+	for (size_t i = 0; i < len; i++)
+		buf[i] = child->ring[(start + i) % CHILD_OUTPUT];
+	buf[len] = '\0';
+	return len;
+}
+
+/* ---- starting ---- */
+
+/* In the new process, between fork and exec: nothing but system calls. */
+static void become_broker(const struct child *child, int out, pid_t parent) __attribute__((noreturn));
+static void become_broker(const struct child *child, int out, pid_t parent)
+{
+	static const int ignored_perhaps[] = { SIGPIPE, SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGCHLD };
+	int in = open("/dev/null", O_RDONLY);
+	sigset_t none;
+
+	setpgid(0, 0);
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent)
+		_exit(127);		/* it went before we could ask to be told */
+	for (size_t i = 0; i < sizeof(ignored_perhaps) / sizeof(ignored_perhaps[0]); i++)
+		signal(ignored_perhaps[i], SIG_DFL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);	/* a signalfd of ours has blocked some */
+	dup2(in, STDIN_FILENO);
+	dup2(out, STDOUT_FILENO);
+	dup2(out, STDERR_FILENO);
+	syscall(SYS_close_range, 3u, ~0u, 0u);	/* old kernels: what we open is close-on-exec anyway */
+	execl("/bin/sh", "sh", "-c", child->command, (char *)NULL);
+	_exit(127);
+}
+
+/*
+ * A process that does nothing but wait for us to go: then the pipe ends, whatever has ended us, and the group is
+ * killed. PR_SET_PDEATHSIG alone reaches the leader only, not the broker that a shell has forked.
+ */
+static void become_guard(int pipe_end, pid_t group) __attribute__((noreturn));
+static void become_guard(int pipe_end, pid_t group)
+{
+	sigset_t all;
+	char byte;
+	ssize_t n;
+
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, NULL);	/* Ctrl-C goes to us all; we must outlive the others */
+	dup2(pipe_end, 0);
+	/* It must hold nothing else open: no connection, and not the pipe's other end. */
+	if (syscall(SYS_close_range, 1u, ~0u, 0u) < 0)
+		for (int fd = 1; fd < 65536; fd++)
+			close(fd);
+	do
+		n = read(0, &byte, 1);
+	while (n < 0 && errno == EINTR);
+	if (n == 0)
+		kill(-group, SIGKILL);
+	_exit(0);
+}
+
+static int start_guard(struct child *child)
+{
+	int ends[2];
+
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return -errno;
+	child->guard = fork();
+	if (child->guard == 0)
+		become_guard(ends[0], child->pid);
+	close(ends[0]);
+	child->guard_pipe = ends[1];
+	if (child->guard < 0) {
+		int error = errno;
+
+		close(ends[1]);
+		child->guard = 0;
+		child->guard_pipe = -1;
+		return -error;
+	}
+	return 0;
+}
+
+static void dismiss_guard(struct child *child)
+{
+	if (!child->guard)
+		return;
+	kill(child->guard, SIGKILL);
+	close(child->guard_pipe);
+	while (waitpid(child->guard, NULL, 0) < 0 && errno == EINTR)
+		;
+	child->guard = 0;
+	child->guard_pipe = -1;
+}
+
+/* After SIGKILL: the leader, and what it leaves to us. */
+static void reap_now(struct child *child)
+{
+	while (waitpid(-child->pid, NULL, 0) > 0 || errno == EINTR)
+		;
+}
+
+static void forget(struct child *child)
+{
+	dismiss_guard(child);
+	loop_timer_stop(child->loop, &child->poll);
+	if (child->death.fd >= 0) {
+		loop_unwatch(child->loop, &child->death);
+		close(child->death.fd);
+		child->death.fd = -1;
+	}
+	if (child->output.fd >= 0) {
+		loop_unwatch(child->loop, &child->output);
+		close(child->output.fd);
+		child->output.fd = -1;
+	}
+	child->pid = 0;
+	child->runs = false;
+}
+
+static int watch_it(struct child *child)
+{
+	int rc = loop_watch(child->loop, &child->output, EPOLLIN);
+
+	if (rc == 0)
+		rc = start_guard(child);
+	if (rc < 0)
+		return rc;
+	child->death.fd = (int)syscall(SYS_pidfd_open, child->pid, 0u);
+	if (child->death.fd >= 0) {
+		fcntl(child->death.fd, F_SETFD, FD_CLOEXEC);
+		return loop_watch(child->loop, &child->death, EPOLLIN);
+	}
+	loop_timer(child->loop, &child->poll, child->loop->now_ns + POLL_NS);
+	return 0;
+}
+
+int child_start(struct child *child)
+{
+	pid_t parent = getpid();
+	int ends[2], rc;
+
+	assert(!child->pid && !child->loop->clock.simulated);
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return -errno;
+	fflush(NULL);
+	child->pid = fork();
+	if (child->pid == 0)
+		become_broker(child, ends[1], parent);
+	rc = -errno;
+	close(ends[1]);
+	if (child->pid < 0) {
+		close(ends[0]);
+		child->pid = 0;
+		return rc;
+	}
+	setpgid(child->pid, child->pid);	/* whoever comes first, it or we */
+	fcntl(ends[0], F_SETFL, O_NONBLOCK);
+	child->output.fd = ends[0];
+	child->n_written = 0;
+	child->runs = true;
+	child->asked = child->outside = child->stopping = child->leader_gone = false;
+	child->exit_status = -1;
+	child->signal = 0;
+	child->n_starts++;
+	rc = watch_it(child);
+	if (rc < 0) {
+		kill(-child->pid, SIGKILL);
+		reap_now(child);
+		forget(child);
+	}
+	return rc;
+}
+
+/* ---- ending ---- */
+
+static void judge(struct child *child, int status)
+{
+	int code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+
+	child->exit_status = code;
+	child->signal = WIFSIGNALED(status) ? WTERMSIG(status) : code > 128 && code <= 128 + 64 ? code - 128 : 0;
+	if (child->signal)
+		child->exit_status = -1;
+	child->asked = child->stopping;
+	child->outside = !child->asked && (code == 0 || child->signal == SIGTERM || child->signal == SIGINT || child->signal == SIGKILL);
+}
+
+static void finish(struct child *child)
+{
+	read_output(child);
+	forget(child);
+	child->ended(child, child->context);
+}
+
+/* The leader is gone: what is left of its group would hold the port. It is asked as long as we grace it, then killed. */
+static void end_group(struct child *child)
+{
+	uint64_t now = child->loop->now_ns;
+
+	while (waitpid(-child->pid, NULL, WNOHANG) > 0)
+		;				/* orphans of the group are ours: see child_init() */
+	if (kill(-child->pid, 0) < 0 && errno == ESRCH) {
+		finish(child);
+		return;
+	}
+	if (now >= child->kill_at_ns) {
+		kill(-child->pid, SIGKILL);
+		if (now >= child->kill_at_ns + SETTLE_NS) {	/* stuck in the kernel */
+			finish(child);
+			return;
+		}
+	}
+	loop_timer(child->loop, &child->poll, now + POLL_NS);
+}
+
+static void look(struct child *child)
+{
+	int status;
+	pid_t pid;
+
+	do
+		pid = waitpid(child->pid, &status, WNOHANG);
+	while (pid < 0 && errno == EINTR);
+	if (pid == child->pid) {
+		child->leader_gone = true;
+		judge(child, status);
+		loop_unwatch(child->loop, &child->death);
+		if (!child->stopping)
+			child->kill_at_ns = child->loop->now_ns;
+		end_group(child);
+	} else if (child->stopping && child->loop->now_ns >= child->kill_at_ns) {
+		kill(-child->pid, SIGKILL);
+		loop_timer(child->loop, &child->poll, child->loop->now_ns + POLL_NS);
+	} else if (child->stopping || child->death.fd < 0) {
+		loop_timer(child->loop, &child->poll, child->loop->now_ns + POLL_NS);
+	}
+}
+
+static void death_ready(struct watch *watch, unsigned events, struct loop *loop)
+{
+	(void)events;
+	(void)loop;
+	look((struct child *)((char *)watch - offsetof(struct child, death)));
+}
+
+static void poll_again(struct timer *timer, struct loop *loop)
+{
+	struct child *child = (struct child *)((char *)timer - offsetof(struct child, poll));
+
+	(void)loop;
+	if (child->leader_gone)
+		end_group(child);
+	else
+		look(child);
+}
+
+void child_stop(struct child *child, uint64_t grace_ns)
+{
+	if (!child->pid || child->stopping)
+		return;
+	child->stopping = true;
+	child->kill_at_ns = child->loop->now_ns + grace_ns;
+	kill(-child->pid, SIGTERM);
+	loop_timer(child->loop, &child->poll, child->loop->now_ns + POLL_NS);
+}
+
+/* ---- life ---- */
+
+bool child_init(struct child *child, struct loop *loop, const char *command,
+                void (*ended)(struct child *child, void *context), void *context, struct fault *fault)
+{
+	memset(child, 0, sizeof(*child));
+	child->loop = loop;
+	child->ended = ended;
+	child->context = context;
+	child->guard_pipe = child->death.fd = child->output.fd = -1;
+	child->death.ready = death_ready;
+	child->output.ready = output_ready;
+	child->poll.fire = poll_again;
+	/* What the leader leaves behind becomes our child: in a container there may be no init that would reap it. */
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	if (!choose_ports(child, fault))
+		return false;
+	if (strstr(command, "{dir}") && !make_dir(child, fault))
+		return false;
+	child->command = fill_in(child, command);
+	if (!child->command)
+		abort();
+	return true;
+}
+
+void child_release(struct child *child)
+{
+	if (child->pid) {
+		kill(-child->pid, SIGKILL);
+		reap_now(child);
+		forget(child);
+	}
+	if (*child->dir)
+		nftw(child->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	free(child->command);
+	child->command = NULL;
+	child->dir[0] = '\0';
+}
+
+char *child_how(const struct child *child, char *buf, size_t cap)
+{
+	const char *name = child->signal ? sigabbrev_np(child->signal) : NULL;
+
+	if (child->signal && child->outside)
+		snprintf(buf, cap, "was killed from outside by SIG%s", name ? name : "?");
+	else if (child->signal && child->asked)
+		snprintf(buf, cap, "was ended by SIG%s", name ? name : "?");
+	else if (child->signal)
+		snprintf(buf, cap, "died of signal %d (%s)", child->signal, strsignal(child->signal));
+	else
+		snprintf(buf, cap, child->exit_status == 127 ? "exited with %d (no such command?)" : "exited with %d", child->exit_status);
+	return buf;
+}
