@@ -209,6 +209,8 @@ enum status builder_raw_property(struct builder *b, bool of_will, struct span by
 
 static void gather(struct builder *b)
 {
+	if (b->lies.property_length.len)	/* a false length is there, also where a packet might end before it */
+		b->packet.written |= WRITTEN_REASON | WRITTEN_PROPERTIES;
 	b->packet.properties = wr_span(&b->properties);
 	b->packet.will_properties = wr_span(&b->will_properties);
 	if (b->list.len)

@@ -86,7 +86,10 @@ void text_print_string(struct span s, struct writer *w)
 		const uint8_t *from = p;
 		uint32_t c = next_character(&p);
 
-		print_character(w, c, span_of(from, (size_t)(p - from)));
+		if (c == '$' && p < end && *p == '(')
+			wr_text(w, "\\$");	/* no $( ) of the notation */
+		else
+			print_character(w, c, span_of(from, (size_t)(p - from)));
 	}
 	wr_u8(w, '"');
 }

@@ -247,8 +247,18 @@ static bool padded(struct text *t)
 	return true;
 }
 
+/* Without '!' the length is true, 0: it is there although it could be left out. */
+static bool property_length(struct text *t, bool marked)
+{
+	if (marked || t->now.kind != TOKEN_NUMBER || t->now.number)
+		return length_value(t, &t->builder->lies.property_length);
+	take(t);
+	t->builder->packet.written |= WRITTEN_REASON | WRITTEN_PROPERTIES;
+	return true;
+}
+
 /* A part that is no field of the packet; -1 when the word is none of these. */
-static int parse_lie(struct text *t, const struct token *word)
+static int parse_lie(struct text *t, const struct token *word, bool marked)
 {
 	static const char *const names[] = { "omit", "ends_after", "remaining_length", "property_length", "will.property_length",
 	                                     "trailing", "property", "will.property", "size" };
@@ -265,7 +275,7 @@ static int parse_lie(struct text *t, const struct token *word)
 	case 0: return omitted(t);
 	case 1: return find_field(t, &lies->ends_after);
 	case 2: return length_value(t, &lies->remaining_length);
-	case 3: return length_value(t, &lies->property_length);
+	case 3: return property_length(t, marked);
 	case 4: return length_value(t, &lies->will_property_length);
 	case 5: return text_bytes(t, &lies->trailing);
 	case 6: return raw_property(t, false);
@@ -278,10 +288,9 @@ static bool parse_part(struct text *t)
 {
 	const struct field *field;
 	struct token word;
-	bool again = false;
+	bool again = false, marked = take_sign(t, '!');
 	int lie;
 
-	take_sign(t, '!');
 	if (token_word(&t->now, "again")) {
 		take(t);
 		again = true;
@@ -289,7 +298,7 @@ static bool parse_part(struct text *t)
 	word = t->now;
 	if (!again && word.kind == TOKEN_WORD && !field_find(t->type, word.text)) {
 		take(t);
-		lie = parse_lie(t, &word);
+		lie = parse_lie(t, &word, marked);
 		return lie >= 0 ? lie : bad_at(t, &word, "unknown field `", word.text, "`");
 	}
 	if (!find_field(t, &field))

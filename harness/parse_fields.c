@@ -92,8 +92,11 @@ static bool parse_lie(struct parser *p, const struct lie *lie, unsigned type, un
 {
 	const struct token *name;
 
+	bool true_length = lie->kind == ASSIGN_PROPERTY_LENGTH && token_is(now(p), '=') && ahead(p, 1)->kind == TOKEN_NUMBER &&
+	                   !ahead(p, 1)->number;	/* there, although it could be left out */
+
 	assign->kind = lie->kind;
-	if (!assign->illegal && !lie->honest)
+	if (!assign->illegal && !lie->honest && !true_length)
 		return fail_at(p, assign->at, "`%s` makes a packet that is wrong on purpose; write `!%s`", lie->name, lie->name);
 	if (!need_sign(p, '='))
 		return false;
