@@ -195,8 +195,9 @@ const struct fault_row fault_rows[] = {
 
 	BOTH("MQTT-3.8.3-1", "MQTT-3.8.3-1", "", TAKE_FILTER_UTF8, "grants filters that are not UTF-8")
 	BOTH("MQTT-3.10.3-1", "MQTT-3.10.3-1", "", TAKE_UNSUBSCRIBE_UTF8, "answers UNSUBSCRIBE for filters that are not UTF-8")
-	BOTH("packet-type-0", "packet-type-0", "", TAKE_PACKET_TYPE, "passes over packets of type 0")
-	BOTH("packet-length", "packet-length", "", TAKE_LENGTH, "takes packets that are longer or shorter than their fields")
+	BOTH("packet-type-forbidden", "packet-type-forbidden", "", TAKE_PACKET_TYPE, "passes over packets of type 0")
+	BOTH("truncated", "truncated", "", TAKE_TRUNCATED, "takes packets that end within a field")
+	BOTH("trailing-bytes", "trailing-bytes", "", TAKE_TRAILING, "takes packets that go on behind their last field")
 
 	/* what 5 forbids without a number */
 	V5("property-unknown", "", TAKE_PROPERTY_UNKNOWN, "passes over packets with unknown properties")
