@@ -257,7 +257,13 @@ static bool judge(struct trial *t, enum version version, struct finding *finding
 	if (frame_next(t->wire, t->len, &t->frame, finding) == FRAME_BAD)
 		return false;
 	if (t->framed == FRAME_MORE || t->frame.size != t->len) {
-		*finding = (struct finding){ .version = (uint8_t)version, .field = "remaining_length", .why = "is not the packet's length" };
+		*finding = (struct finding){ .rule = RULE_TRUNCATED, .version = (uint8_t)version, .field = "remaining_length",
+		                             .why = "is not the packet's length" };
+		return false;
+	}
+	if (t->frame.overlong) {
+		*finding = (struct finding){ .rule = RULE_OVERLONG, .version = (uint8_t)version, .field = "remaining_length",
+		                             .why = "is not in its shortest form" };
 		return false;
 	}
 	return decode(t->wire, t->len, version, &packet, finding) == CODEC_OK && check(&packet, FROM_CLIENT, finding) == CODEC_OK;
