@@ -71,10 +71,10 @@ static unsigned choose_version(struct link *link, struct span bytes)
 	 * [3.1.1 MQTT-3.1.2-2] a level that we do not speak is told so, in the oldest form that we do; [3.1.1
 	 * MQTT-3.1.2-1] another protocol's client is not, but in 5, which has a code for that.
 	 */
-	if (span_is(name, "MQTT") || span_is(name, "MQIsdp"))
-		refuse_connect(link, (uint8_t)(span_is(name, "MQTT") ? old : MQTT_3_1_1), 0x84, NULL);
-	else if (level == MQTT_5 && speaks(b, MQTT_5))
+	if (level == MQTT_5 && speaks(b, MQTT_5))
 		refuse_connect(link, MQTT_5, 0x84, "the protocol name is MQTT");
+	else if (span_is(name, "MQTT") || span_is(name, "MQIsdp"))
+		refuse_connect(link, (uint8_t)old, 0x84, NULL);
 	else
 		link_end(link, true);
 	return 0;
