@@ -2,6 +2,8 @@
 #include <stddef.h>
 
 #include "harness/cli.h"
+#include "harness/cmd_explain.h"
+#include "reference-broker/faults.h"
 
 extern const struct command broker_command, lint_command, explain_command;
 
@@ -12,7 +14,16 @@ static const struct command *const commands[] = {
 	NULL
 };
 
+static bool fault_at(size_t i, struct known_fault *fault)
+{
+	if (i >= n_fault_rows)
+		return false;
+	*fault = (struct known_fault){ fault_rows[i].rule, fault_rows[i].name, fault_rows[i].breaks };
+	return true;
+}
+
 int main(int argc, char **argv)
 {
+	explain_fault_at = fault_at;
 	return cli_main(commands, argc, argv);
 }

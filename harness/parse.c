@@ -75,6 +75,12 @@ bool fail_at(struct parser *p, struct place at, const char *format, ...)
 	return false;
 }
 
+bool has_memory(struct parser *p, struct place at)
+{
+	return p->region->total + p->scratch.total <= MAX_MEMORY ||
+	       fail_at(p, at, "this file's tests need more than %d MB", MAX_MEMORY >> 20);
+}
+
 void warn_at(struct parser *p, struct place at, const char *format, ...)
 {
 	va_list args;
@@ -323,9 +329,10 @@ static void parse_script(struct parser *p, struct script *script)
 static void parse_case(struct parser *p)
 {
 	for (uint32_t i = 0; i < p->n_versions; i++) {
-		if (p->n_scripts == MAX_SCRIPTS || p->region->total > MAX_MEMORY) {
-			fail_at(p, p->case_at, "the cases of this file, multiplied, are more than %d tests or %d MB", MAX_SCRIPTS,
-			        MAX_MEMORY >> 20);
+		if (!has_memory(p, p->case_at))
+			return;
+		if (p->n_scripts == MAX_SCRIPTS) {
+			fail_at(p, p->case_at, "the cases of this file, multiplied, are more than %d tests", MAX_SCRIPTS);
 			return;
 		}
 		if (p->n_scripts == p->cap_scripts) {

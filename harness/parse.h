@@ -25,6 +25,7 @@ enum {
 	MAX_EXPR_DEPTH = 32,
 	MAX_PARTS = 4096,		/* fields of a step, elements of a list */
 	MAX_REPEAT = 1000000,
+	MAX_ARMS = 64,
 	MAX_FILE_CITES = 64,
 	MAX_BINDINGS = 1024,		/* places where a name is bound, in a file */
 };
@@ -114,7 +115,7 @@ struct parser {
 	struct need needs[MAX_COLUMNS];
 	struct actor actors[MAX_ACTORS];
 	enum actor_state states[MAX_ACTORS];
-	bool shared[MAX_ACTORS];	/* has asked for a shared subscription */
+	bool shared[MAX_ACTORS], plain[MAX_ACTORS];	/* has asked for a shared subscription, for another */
 	const struct step *waiting[MAX_ACTORS];	/* the send that left the broker waiting for the rest of a packet */
 	uint8_t *room;			/* to try packets in */
 	uint32_t n_needs, n_actors;
@@ -135,6 +136,8 @@ struct place place_of(const struct token *token);
 bool fail_at(struct parser *p, struct place at, const char *format, ...) __attribute__((format(printf, 3, 4)));
 void warn_at(struct parser *p, struct place at, const char *format, ...) __attribute__((format(printf, 3, 4)));
 bool expected(struct parser *p, const char *what);	/* "expected WHAT, found ..." at the next token */
+
+bool has_memory(struct parser *p, struct place at);		/* fails when the file has demanded too much */
 
 /* For "%s" in diagnostics: escaped and cut; each lasts for four further calls. */
 const char *shown(struct span text);

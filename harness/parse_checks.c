@@ -191,7 +191,7 @@ static void set_defaults(struct parser *p, struct trial *t, const struct step *s
 			apply(t, method);
 	} else if (step->type == PUBLISH) {
 		set_default(t, step, "topic", (struct value){ .kind = VALUE_BYTES, .bytes = span_text("mqassay") });
-	} else if (step->type != PINGREQ && step->type != PINGRESP && step->type != DISCONNECT && step->type != CONNACK) {
+	} else if (step->type == SUBSCRIBE || step->type == UNSUBSCRIBE) {
 		set_default(t, step, "packet_id", one);
 	}
 }
@@ -478,16 +478,19 @@ static bool same_expr(const struct expr *a, const struct expr *b)
 	return true;
 }
 
-/* Whether no value can fit both, as far as can be told: where it depends on the run, yes. */
-static bool may_exclude(const struct pattern *a, const struct pattern *b)
+/* Whether no value can fit both, as far as can be told: where it depends on the run, or would take too long, yes. */
+static bool may_exclude(const struct pattern *a, const struct pattern *b, unsigned *patience)
 {
 	uint64_t low_a, high_a, low_b, high_b;
 
+	if (!*patience)
+		return true;
+	--*patience;
 	if (a->kind == PATTERN_ONE_OF || b->kind == PATTERN_ONE_OF) {
 		const struct pattern *many = a->kind == PATTERN_ONE_OF ? a : b, *other = many == a ? b : a;
 
 		for (uint32_t i = 0; i < many->n_items; i++)
-			if (!may_exclude(many->items[i], other))
+			if (!may_exclude(many->items[i], other, patience))
 				return false;
 		return true;
 	}
@@ -495,12 +498,12 @@ static bool may_exclude(const struct pattern *a, const struct pattern *b)
 		if (a->n_items != b->n_items)
 			return true;
 		for (uint32_t i = 0; i < a->n_items; i++)
-			if (may_exclude(a->items[i], b->items[i]))
+			if (may_exclude(a->items[i], b->items[i], patience))
 				return true;
 		return false;
 	}
 	if (a->kind == PATTERN_PAIR && b->kind == PATTERN_PAIR)
-		return may_exclude(a->items[0], b->items[0]) || may_exclude(a->items[1], b->items[1]);
+		return may_exclude(a->items[0], b->items[0], patience) || may_exclude(a->items[1], b->items[1], patience);
 	if (a->kind == PATTERN_NOT || b->kind == PATTERN_NOT) {
 		const struct pattern *inverse = a->kind == PATTERN_NOT ? a : b, *other = inverse == a ? b : a;
 
@@ -518,12 +521,14 @@ static bool may_exclude(const struct pattern *a, const struct pattern *b)
 
 static bool told_apart(const struct step *a, const struct step *b)
 {
+	unsigned patience = 10000;
+
 	if (!(a->actors & b->actors) || (a->kind == STEP_CLOSED) != (b->kind == STEP_CLOSED) ||
 	    (a->kind != STEP_CLOSED && a->type != b->type))
 		return true;
 	for (uint32_t i = 0; i < a->n_matches; i++)
 		for (uint32_t j = 0; j < b->n_matches; j++)
-			if (a->matches[i].field == b->matches[j].field && may_exclude(a->matches[i].pattern, b->matches[j].pattern))
+			if (a->matches[i].field == b->matches[j].field && may_exclude(a->matches[i].pattern, b->matches[j].pattern, &patience))
 				return true;
 	return false;
 }
@@ -615,7 +620,7 @@ static void check_order(struct parser *p, const struct step *s, bool arm)
 			warn_at(p, next->at, "no order is promised between two topics; put the two into `unordered { }`");
 		else if (certainly_differ(matched(s, "qos"), matched(next, "qos")))
 			warn_at(p, next->at, "no order is promised between two QoS; put the two into `unordered { }`");
-		else if (p->shared[s->actor])
+		else if (p->shared[s->actor] && !p->plain[s->actor])
 			warn_at(p, next->at, "no order is promised for a shared subscription; put the two into `unordered { }`");
 	}
 }

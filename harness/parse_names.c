@@ -97,7 +97,7 @@ bool new_actor(struct parser *p, const struct token *token, uint8_t *number)
 		return fail_at(p, place_of(token), "more than %d actors", MAX_ACTORS);
 	*number = (uint8_t)p->n_actors;
 	p->states[p->n_actors] = ACTOR_NEW;
-	p->shared[p->n_actors] = false;
+	p->shared[p->n_actors] = p->plain[p->n_actors] = false;
 	p->actors[p->n_actors++] = (struct actor){
 		.name = region_string(p->region, token->text),
 		.version = p->version,

@@ -165,6 +165,8 @@ static void note_shared(struct parser *p, const struct step *step)
 	for (uint32_t i = 0; i < step->n_filters; i++)
 		if (p->actors[step->actor].version == MQTT_5 && starts_with(step->filters[i].filter, "$share/"))
 			p->shared[step->actor] = true;
+		else
+			p->plain[step->actor] = true;
 }
 
 static bool parse_bytes(struct parser *p, struct step *step)
@@ -624,6 +626,8 @@ static bool parse_either(struct parser *p, struct step *step)
 			merge_states(p, after, n_before);
 	} while (take_word_if(p, "or"));
 	memcpy(p->states, after, sizeof after);
+	if (n_arms > MAX_ARMS)
+		return fail_at(p, step->at, "more than %d arms", MAX_ARMS);
 	if (n_arms < 2)
 		return expected(p, "`or {` on the line of the `}`");
 	check_either(p, step);
@@ -855,11 +859,7 @@ struct step *parse_step(struct parser *p)
 		return NULL;
 	if (step->kind != STEP_MAYBE && !parse_marks(p, step, keyword < 0 ? &parts : NULL))
 		return NULL;
-	if (p->region->total > MAX_MEMORY) {
-		fail_at(p, step->at, "this file's tests need more than %d MB", MAX_MEMORY >> 20);
-		return NULL;
-	}
-	return step;
+	return has_memory(p, step->at) ? step : NULL;
 }
 
 /* ---- sequences ---- */

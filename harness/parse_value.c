@@ -85,7 +85,7 @@ static struct expr *unbound(struct parser *p, struct place at, struct span name)
 	for (uint32_t i = 0; i < p->n_names; i++)
 		nearest_try(&nearest, p->slots[p->names[i].slot]);
 	for (uint32_t i = 0; i < p->n_columns; i++)
-		nearest_try(&nearest, shown(p->columns[i].name));
+		nearest_try(&nearest, region_string(&p->scratch, p->columns[i].name));
 	fail_at(p, at, "`$%s` is not bound here%s", shown(name), did_you_mean(&nearest));
 	return NULL;
 }
@@ -126,10 +126,18 @@ static const struct expr *parse_sum(struct parser *p);
 /* A case's value, looked up by name: its tokens read as one value. */
 static const struct expr *parse_column(struct parser *p, const struct column *column)
 {
-	struct token *tokens = region_alloc(&p->scratch, (column->value.n + 1) * sizeof *tokens);
 	const struct token *outer = p->tokens;
 	uint32_t outer_n = p->n_tokens, outer_at = p->at;
 	const struct expr *value;
+	struct token *tokens;
+
+	if (column->value.n > MAX_COLUMNS) {
+		fail_at(p, column->at, "`%s` is too long to stand in $( )", shown(column->name));
+		return NULL;
+	}
+	if (!has_memory(p, column->at))
+		return NULL;
+	tokens = region_alloc(&p->scratch, (column->value.n + 1) * sizeof *tokens);
 
 	memcpy(tokens, column->value.at, column->value.n * sizeof *tokens);
 	*column->used = true;
@@ -258,11 +266,15 @@ static const struct expr *parse_parenthesis(struct parser *p)
 /* The expression in a string, its tokens read from the string's text. */
 static const struct expr *parse_inner(struct parser *p, const struct token *string, struct span text)
 {
-	struct token *tokens = region_alloc(&p->scratch, (text.len + 1) * sizeof *tokens);
 	const struct token *outer = p->tokens;
 	uint32_t outer_n = p->n_tokens, outer_at = p->at, n = 0;
 	const struct expr *value = NULL;
+	struct token *tokens;
 	struct lexer lexer;
+
+	if (!has_memory(p, place_of(string)))
+		return NULL;
+	tokens = region_alloc(&p->scratch, (text.len + 1) * sizeof *tokens);
 
 	lex_init_expr(&lexer, text, string->line, string->column + (uint32_t)(text.at - string->text.at));
 	do {

@@ -210,6 +210,9 @@ static const struct row {
 	{ "no filters, meant", HEAD "a connects; a -> !SUBSCRIBE packet_id=1", "a connects; a -> !SUBSCRIBE packet_id=1" },
 	{ "packet only a server sends", HEAD "a connects; a -> PINGRESP", "4:13: " },
 	{ "illegal value", HEAD "a -> CONNECT receive_maximum=0", "4:14: " },
+	{ "acknowledgement without its id", HEAD "a connects; a -> PUBACK", "4:13: " },
+	{ "a value that stands for itself", HEAD "case \"x\" v=$v\na connects keep_alive=$v", "4:12: `$v` stands for itself" },
+	{ "a value that is made of itself", HEAD "case \"x\" v=$(v + 1)\na connects keep_alive=$(v)", "4:" },
 	{ "needless !", HEAD "a connects; a -> PUBLISH !payload=\"x\"", "4:26: warning: nothing is wrong with this packet; take the `!` out" },
 	{ "what only the flow makes wrong", HEAD "a connects; a -> PUBREL packet_id=9; a -> !PUBREL packet_id=8", "a connects; a -> PUBREL packet_id=9; a -> !PUBREL packet_id=8" },
 	{ "false length", HEAD "a connects; a -> PINGREQ !remaining_length=5; a <- closed", "4:47: the packet of line 4 is not whole, so the broker waits for the rest and owes no reaction; send it, or say `within D` where a time limit ends the connection" },
@@ -251,7 +254,7 @@ static void reads_as_written(void **state)
 	const struct row *row = *state;
 	struct diagnostics found;
 	struct scenario *scenario = parse(row->text, NULL, 0, &found);
-	bool prefix = row->want[strlen(row->want) - 1] == ' ';	/* only the place is fixed; the text is the codec's */
+	bool prefix = strchr(" :", row->want[strlen(row->want) - 1]);	/* only the place is fixed; the text is the codec's */
 	struct dump dump = { .n = 0 };
 
 	if (found.n) {
