@@ -335,6 +335,8 @@ enum status check(const struct packet *p, enum sender from, struct finding *find
 		return bad(&j, RULE_DIRECTION, NULL, from == FROM_SERVER ? "a server does not send this" : "a client does not send this"), CODEC_BAD;
 	if (!flags(&j))
 		return CODEC_BAD;
+	if (p->overlong)
+		return bad(&j, RULE_OVERLONG, NULL, "a variable byte integer is longer than it need be"), CODEC_BAD;
 	for (const struct row *row = rows_of(p->type); row->field; row++)
 		if (row_there(row, p) && !field(&j, row->field))
 			return CODEC_BAD;

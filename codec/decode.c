@@ -4,10 +4,10 @@
 
 /* Reading a packet: one loop over its rows, one switch over how a field is written. */
 
-static void properties(struct reader *r, struct span *list)
+static void properties(struct reader *r, struct span *list, bool *overlong)
 {
 	const uint8_t *from = r->pos;
-	size_t len = rd_varint(r, NULL);
+	size_t len = rd_varint(r, overlong);
 
 	if (len > rd_left(r)) {
 		rd_fail_at(r, from, "property length runs past the end");
@@ -18,8 +18,10 @@ static void properties(struct reader *r, struct span *list)
 	const uint8_t *reached = list->at;
 	struct property_walk walk = properties_of(*list);
 	struct property p;
-	while (property_next(&walk, &p))
+	while (property_next(&walk, &p)) {
 		reached = p.at + p.size;
+		*overlong |= p.overlong;
+	}
 	if (list->len && reached != list->at + list->len)
 		rd_fail_at(r, reached, property_kind(*reached) < 0 ? "unknown property identifier" : "property runs past the property length");
 }
@@ -37,13 +39,15 @@ static void filters(struct reader *r, struct span *list, bool options)
 		*list = span_of(from, (size_t)(r->pos - from));
 }
 
-static void read_field(struct reader *r, const struct field *f, void *member)
+static void read_field(struct reader *r, const struct field *f, struct packet *p)
 {
+	void *member = member_of(p, f);
+
 	switch (f->kind) {
 	case U8:    *(uint8_t *)member = rd_u8(r); break;
 	case U16:   *(uint16_t *)member = rd_u16(r); break;
 	case STR: case BIN: *(struct span *)member = rd_binary(r); break;
-	case PROPS: properties(r, member); break;
+	case PROPS: properties(r, member, &p->overlong); break;
 	case REST: case CODES: *(struct span *)member = rd_bytes(r, rd_left(r)); break;
 	case FILTERS: filters(r, member, true); break;
 	case TOPICS:  filters(r, member, false); break;
@@ -110,7 +114,7 @@ enum status decode(const uint8_t *buf, size_t len, enum version version, struct 
 			if (!row_there(row, p))
 				continue;
 		}
-		read_field(&r, row->field, member_of(p, row->field));
+		read_field(&r, row->field, p);
 		if (p->type == CONNECT && row->field->kind == U8 && row->field->member == offsetof(struct packet, protocol_version)) {
 			p->version = version_of_connect(p, (uint8_t)version);
 			version = p->version;

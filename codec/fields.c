@@ -230,8 +230,6 @@ enum packet_type packet_type_named(struct span name)
 
 static bool read_property(struct reader *r, struct property *p)
 {
-	bool overlong = false;
-
 	*p = (struct property){ .at = r->pos };
 	p->id = rd_u8(r);
 	int kind = property_kind(p->id);
@@ -245,7 +243,7 @@ static bool read_property(struct reader *r, struct property *p)
 	case U8:     p->value.number = rd_u8(r); break;
 	case U16:    p->value.number = rd_u16(r); break;
 	case U32:    p->value.number = rd_u32(r); break;
-	case VARINT: p->value.number = rd_varint(r, &overlong); break;
+	case VARINT: p->value.number = rd_varint(r, &p->overlong); break;
 	default:
 		p->value.kind = kind == PAIR ? VALUE_PAIR : VALUE_BYTES;
 		p->value.bytes = rd_binary(r);

@@ -21,6 +21,7 @@ struct packet {
 	uint8_t ack_flags;		/* CONNACK: bit 0 is Session Present; 3.1: reserved */
 	uint8_t reason;			/* reason or return code; 0 when not written */
 	uint8_t written;		/* which of the parts that may be left out are there: WRITTEN_* */
+	bool overlong;			/* 5: decode() met a variable byte integer that is longer than it need be */
 	uint16_t keep_alive;		/* CONNECT, seconds */
 	uint16_t packet_id;
 	struct span protocol_name, client_id, will_topic, will_payload, user_name, password;	/* CONNECT */
