@@ -1,0 +1,350 @@
+#include "harness/conn.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { READ_SIZE = 64 * 1024, RATION_NS = 10000000, MAX_ROUNDS = 16 };
+
+struct out {
+	struct out *next;
+	size_t len, done, piece;
+	uint64_t every_ns, not_before_ns;
+	uint8_t bytes[];
+};
+
+static void on_transport(struct transport *t, unsigned events);
+static void on_timer(struct timer *timer, struct loop *loop);
+
+static void *must(void *p)
+{
+	if (!p)
+		abort();	/* out of memory: nothing here can go on without */
+	return p;
+}
+
+int conn_open(struct conn *c, struct loop *loop, const struct address *address, const struct conn_events *events,
+              const struct conn_limits *limits, struct monitor_world *world, struct monitor_log *log)
+{
+	*c = (struct conn){
+		.loop = loop, .events = events, .limits = limits, .read_rate = UINT64_MAX,
+		.random = limits->split_seed | 1, .timer.fire = on_timer,
+	};
+	c->last_out = &c->out;
+	monitor_open(&c->monitor, world, log);
+	c->transport = transport_connect(loop, address, on_transport, c);
+	if (!c->transport) {
+		int error = errno ? errno : ENOMEM;
+
+		monitor_close(&c->monitor);
+		c->end = END_REFUSED;
+		c->error = error;
+		return -error;
+	}
+	return 0;
+}
+
+static void drop_output(struct conn *c)
+{
+	while (c->out) {
+		struct out *o = c->out;
+
+		c->out = o->next;
+		free(o);
+	}
+	c->last_out = &c->out;
+}
+
+static void release(struct conn *c, bool reset)
+{
+	if (c->transport) {
+		c->transport->ops->close(c->transport, reset);
+		c->transport = NULL;
+		monitor_close(&c->monitor);
+	}
+	loop_timer_stop(c->loop, &c->timer);
+	drop_output(c);
+	free(c->in);
+	c->in = NULL;
+	c->in_len = c->in_cap = 0;
+}
+
+static void end(struct conn *c, enum conn_end how)
+{
+	if (c->end)
+		return;
+	c->end = (uint8_t)how;
+	release(c, how == END_GARBAGE || how == END_TOO_LARGE);
+	c->events->ended(c, how);
+}
+
+/* ---- writing ---- */
+
+static size_t next_piece(struct conn *c, const struct out *o)
+{
+	size_t left = o->len - o->done, piece = o->piece;
+
+	if (!piece)
+		piece = c->limits->split;
+	if (piece == SPLIT_RANDOM) {
+		c->random = c->random * 6364136223846793005u + 1442695040888963407u;
+		piece = 1 + (c->random >> 33) % (left < 64 ? left : 64);
+	}
+	return piece && piece < left ? piece : left;
+}
+
+static void write_out(struct conn *c)
+{
+	bool had = c->out != NULL;
+
+	while (c->open && c->out) {
+		struct out *o = c->out;
+
+		if (o->not_before_ns > c->loop->now_ns) {
+			loop_timer(c->loop, &c->timer, o->not_before_ns);
+			return;
+		}
+		size_t want = next_piece(c, o);
+		ssize_t n = c->transport->ops->send(c->transport, o->bytes + o->done, want);
+		if (n == -EAGAIN)
+			return;
+		if (n < 0) {
+			/* What the broker said before it ended is still to be read: the reading side ends the connection. */
+			drop_output(c);
+			c->error = (int)-n;
+			break;
+		}
+		o->done += (size_t)n;
+		if (o->every_ns)
+			o->not_before_ns = c->loop->now_ns + o->every_ns;
+		if (o->done == o->len) {
+			c->out = o->next;
+			if (!c->out)
+				c->last_out = &c->out;
+			free(o);
+		}
+	}
+	if (!c->out && c->finished && c->open && c->transport)
+		c->transport->ops->finish(c->transport);
+	if (had && !c->out)
+		c->events->sent(c);
+}
+
+bool conn_send(struct conn *c, struct span bytes, size_t piece, uint64_t every_ns)
+{
+	if (c->end || !c->transport || c->finished)
+		return false;
+	if (!bytes.len)
+		return true;
+	/* The usual case needs no copy: nothing waits, nothing is to be cut, and the transport takes all of it. */
+	if (c->open && !c->out && !piece && !c->limits->split) {
+		ssize_t n = c->transport->ops->send(c->transport, bytes.at, bytes.len);
+
+		if (n < 0 && n != -EAGAIN) {
+			c->error = (int)-n;
+			return true;
+		}
+		if (n > 0) {
+			bytes.at += n;
+			bytes.len -= (size_t)n;
+		}
+		if (!bytes.len)
+			return true;
+	}
+	struct out *o = must(malloc(sizeof(*o) + bytes.len));
+	*o = (struct out){ .len = bytes.len, .piece = piece, .every_ns = every_ns };
+	memcpy(o->bytes, bytes.at, bytes.len);
+	*c->last_out = o;
+	c->last_out = &o->next;
+	if (c->open && c->out == o && (piece || c->limits->split))
+		write_out(c);
+	return true;
+}
+
+bool conn_idle(const struct conn *c)
+{
+	return !c->out;
+}
+
+/* ---- reading ---- */
+
+/* Hands over every whole packet in bytes[0..len); returns how much was used up. */
+static size_t deliver(struct conn *c, const uint8_t *bytes, size_t len)
+{
+	size_t used = 0;
+
+	while (used < len && !c->end) {
+		struct frame frame = { 0 };
+		struct finding finding;
+		struct packet packet;
+
+		switch (frame_next(bytes + used, len - used, &frame, &finding)) {
+		case FRAME_MORE:
+			if (frame.size > c->limits->max_packet)
+				end(c, END_TOO_LARGE);
+			return used;
+		case FRAME_BAD:
+			monitor_bad_frame(&c->monitor, &finding);
+			end(c, END_GARBAGE);
+			return used;
+		case FRAME_OK:
+			break;
+		}
+		if (frame.size > c->limits->max_packet) {
+			end(c, END_TOO_LARGE);
+			return used;
+		}
+		enum status status = monitor_received(&c->monitor, bytes + used, frame.size, &frame, &packet);
+		used += frame.size;
+		c->events->packet(c, bytes + used - frame.size, frame.size, status == CODEC_OK ? &packet : NULL);
+	}
+	return used;
+}
+
+static void keep(struct conn *c, const uint8_t *bytes, size_t len)
+{
+	size_t need = c->in_len + len;
+
+	if (need > c->in_cap) {
+		size_t cap = c->in_cap ? c->in_cap : 256;
+
+		while (cap < need)
+			cap *= 2;
+		c->in = must(realloc(c->in, cap));
+		c->in_cap = (uint32_t)cap;
+	}
+	memcpy(c->in + c->in_len, bytes, len);
+	c->in_len += (uint32_t)len;
+}
+
+static void take(struct conn *c, const uint8_t *bytes, size_t len)
+{
+	if (!c->in_len) {
+		size_t used = deliver(c, bytes, len);
+
+		if (!c->end && used < len)
+			keep(c, bytes + used, len - used);
+		return;
+	}
+	keep(c, bytes, len);
+	/* The owner may end the connection, and so free c->in, from inside: work on our own hold of it. */
+	uint8_t *in = c->in;
+	size_t have = c->in_len;
+	uint32_t cap = c->in_cap;
+
+	c->in = NULL;
+	c->in_len = c->in_cap = 0;
+	size_t used = deliver(c, in, have);
+	if (c->end || used == have) {
+		free(in);
+		return;
+	}
+	memmove(in, in + used, have - used);
+	c->in = in;
+	c->in_len = (uint32_t)(have - used);
+	c->in_cap = cap;
+}
+
+static void read_in(struct conn *c)
+{
+	static _Thread_local uint8_t room[READ_SIZE];
+	uint64_t ration = c->read_rate == UINT64_MAX ? UINT64_MAX : c->read_rate / (1000000000u / RATION_NS) + 1;
+
+	if (!c->read_rate)
+		return;
+	for (int round = 0; c->transport && !c->end && ration; round++) {
+		if (round == MAX_ROUNDS) {	/* a flood must not starve the rest of the loop */
+			loop_timer(c->loop, &c->timer, c->loop->now_ns);
+			return;
+		}
+		size_t want = ration < sizeof(room) ? (size_t)ration : sizeof(room);
+		ssize_t n = c->transport->ops->recv(c->transport, room, want);
+
+		if (n == -EAGAIN)
+			return;
+		if (n <= 0) {
+			if (n < 0)
+				c->error = (int)-n;
+			end(c, n < 0 ? END_RESET : END_FIN);
+			return;
+		}
+		if (ration != UINT64_MAX)
+			ration -= (uint64_t)n;
+		take(c, room, (size_t)n);
+	}
+	if (!ration && c->transport && !c->end) {
+		c->transport->ops->pause(c->transport, true);
+		loop_timer(c->loop, &c->timer, c->loop->now_ns + RATION_NS);
+	}
+}
+
+static void on_timer(struct timer *timer, struct loop *loop)
+{
+	struct conn *c = (struct conn *)((char *)timer - offsetof(struct conn, timer));
+
+	(void)loop;
+	if (c->out)
+		write_out(c);
+	if (!c->end && c->transport && c->open && c->read_rate) {
+		if (c->read_rate != UINT64_MAX)
+			c->transport->ops->pause(c->transport, false);
+		read_in(c);
+	}
+}
+
+void conn_read_rate(struct conn *c, uint64_t bytes_per_second)
+{
+	c->read_rate = bytes_per_second;
+	if (c->transport && !c->end)
+		c->transport->ops->pause(c->transport, bytes_per_second == 0);
+}
+
+static void on_transport(struct transport *t, unsigned events)
+{
+	struct conn *c = t->owner;
+
+	if (events & TRANSPORT_FAILED) {
+		c->error = t->error;
+		end(c, END_REFUSED);
+		return;
+	}
+	if (events & TRANSPORT_OPEN) {
+		c->open = true;
+		c->events->opened(c);
+	}
+	if (events & (TRANSPORT_OPEN | TRANSPORT_WRITABLE) && !c->end)
+		write_out(c);
+	if (events & TRANSPORT_READABLE && !c->end)
+		read_in(c);
+}
+
+void conn_finish(struct conn *c)
+{
+	if (c->end || !c->transport || c->finished)
+		return;
+	c->finished = true;
+	if (!c->out && c->open)
+		c->transport->ops->finish(c->transport);
+}
+
+void conn_close(struct conn *c, bool reset)
+{
+	if (!c->end)
+		c->end = END_OURS;
+	if (c->loop)
+		release(c, reset);
+}
+
+void conn_end_text(const struct conn *c, char *text, size_t cap)
+{
+	switch ((enum conn_end)c->end) {
+	case END_NONE:      snprintf(text, cap, "open"); break;
+	case END_FIN:       snprintf(text, cap, "closed by the broker (FIN)"); break;
+	case END_RESET:     snprintf(text, cap, "closed by the broker (%s)", c->error == ECONNRESET ? "RST" : strerror(c->error)); break;
+	case END_REFUSED:   snprintf(text, cap, "could not connect: %s", strerror(c->error)); break;
+	case END_OURS:      snprintf(text, cap, "closed by us"); break;
+	case END_GARBAGE:   snprintf(text, cap, "what the broker sent cannot be framed"); break;
+	case END_TOO_LARGE: snprintf(text, cap, "the broker announced a packet larger than the %zu bytes we take", c->limits->max_packet); break;
+	}
+}
