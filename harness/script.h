@@ -121,14 +121,14 @@ enum step_kind {
 	STEP_TOGETHER,		/* children are sends, of one actor */
 	STEP_BLOCK,		/* children, in order */
 	STEP_WAIT,		/* duration */
-	STEP_NOTE, STEP_WARN, STEP_SKIP,	/* text */
+	STEP_NOTE, STEP_WARN, STEP_SKIP,	/* text is the string itself */
 	STEP_TARGET_LIVES,	/* within (optional), grows (optional) */
 };
 
 struct step {
 	enum step_kind kind;
 	struct place at;
-	const char *text;		/* as written, comment and mark cut off: for transcripts and reports */
+	const char *text;		/* as written, comment and mark cut off: for reports; what note, warn and skip say */
 	const struct step *next;	/* in the same block; NULL at its end */
 	const struct step *children;
 

@@ -1,0 +1,222 @@
+#ifndef HARNESS_PLAY_H
+#define HARNESS_PLAY_H
+
+#include "codec/generate.h"
+#include "harness/timeline.h"
+
+/* The inside of a timeline, shared by play*.c and by nobody else. */
+
+/* ---- the inbox ---- */
+
+enum arrival_kind {		/* no order is asked between kinds */
+	DELIVERY,		/* PUBLISH */
+	RELEASE,		/* PUBREL */
+	ANSWER,			/* PUBACK PUBREC PUBCOMP SUBACK UNSUBACK */
+	PONG,			/* PINGRESP */
+	CONNECTION,		/* CONNACK AUTH DISCONNECT, and the end */
+	N_ARRIVAL_KINDS
+};
+
+struct arrival {
+	struct arrival *next;
+	uint64_t at_ns;
+	uint8_t kind, type;	/* type 0: the end of the connection */
+	uint16_t packet_id;
+	uint32_t len;
+	uint8_t bytes[];
+};
+
+enum arrival_kind arrival_kind_of(enum packet_type type);
+
+/* ---- actors ---- */
+
+struct open_id {		/* answers we are owed, by packet id */
+	uint16_t packet_id, owed;
+};
+
+struct actor_state {
+	struct conn conn;
+	struct timeline *timeline;
+	uint8_t number, version;
+	bool connected;			/* CONNACK accepted on this connection */
+	bool ever_opened;
+	bool session_kept;		/* its session may outlive the connection */
+	bool ended;			/* the end stands in, or was taken from, the inbox of this connection */
+	uint16_t last_id;		/* packet ids are given in order from 1 */
+	uint16_t pings_owed, probes_owed;	/* PINGRESPs the scenario and the engine wait for */
+	uint32_t n_in;
+	size_t in_bytes;
+	struct arrival *in, **last_in;
+	struct open_id *open;
+	uint32_t n_open, cap_open;
+	uint64_t last_step_ns;		/* when its previous step was done */
+	struct span client_id;		/* of its last CONNECT, or assigned; in the timeline's region */
+	struct offence {		/* the last packet sent that was wrong on purpose */
+		uint8_t type;		/* 0: none */
+		uint16_t packet_id;	/* 0: any */
+		bool connected;		/* it came after CONNACK */
+	} offence;
+	struct seen {			/* deliveries taken on this connection: 3.1.1 may send them again */
+		uint16_t packet_id;
+		uint64_t hash;
+	} *seen;
+	uint32_t n_seen, cap_seen;
+};
+
+/* ---- strands ---- */
+
+enum { MAX_DEPTH = 12 };
+
+enum strand_state {
+	STRAND_RUNS,
+	STRAND_WAITS,		/* for an arrival: want */
+	STRAND_SLEEPS,		/* until due_ns */
+	STRAND_SENDS,		/* until its actor's writes are out */
+	STRAND_JOINS,		/* until its children are done */
+	STRAND_DONE,
+};
+
+struct want {
+	uint32_t actors;	/* bits */
+	uint8_t kind;
+	bool has_id;
+	uint16_t packet_id;
+};
+
+struct mismatch {		/* why an arrival is not what a step expects */
+	const char *expected, *received, *because;
+	bool judged;		/* false: part of a set-up exchange */
+};
+
+/* A line of control. A timeline has one; unordered, either and maybe add others for a while. */
+struct strand {
+	struct strand *next;		/* all of a timeline, in the order in which arrivals are offered */
+	struct strand *parent;
+	const struct step *step;
+	bool single;			/* ends after the step it began with */
+	bool is_maybe, is_arm, chosen;
+	uint8_t state;
+	uint8_t phase;			/* within an exchange */
+	uint8_t depth;
+	uint8_t probing;		/* its time is up and the target is asked whether it still serves: 1 by a ping, 2 afresh */
+	uint8_t qos;			/* of the exchange */
+	uint16_t packet_id;		/* of the exchange */
+	uint8_t taken_by;		/* which actor's arrival the exchange goes on with */
+	uint32_t n_children;
+	struct want want;
+	uint64_t base_ns, due_ns;	/* within, after and the time-out count from base */
+	struct frame_of_step {
+		const struct step *owner;
+		uint64_t turn, end;
+	} frames[MAX_DEPTH];
+	struct {
+		int32_t slot;
+		struct value value;
+	} turns[4];			/* loop names whose value is this strand's own */
+	uint8_t n_turns;
+};
+
+struct slot {
+	bool bound;
+	struct value value;		/* bytes in the timeline's region */
+};
+
+struct timeline {
+	const struct stage *stage;
+	const struct script *script;
+	struct result *result;
+	void (*ended)(struct timeline *t, void *owner);
+	void *owner;
+	char name[24];
+	struct random random;
+	struct actor_state *actors;
+	struct slot *slots;
+	struct strand *strands;		/* the main one is last */
+	struct strand main;
+	struct timer timer;
+	struct task task, reaper;
+	struct monitor_log log;
+	struct arena scratch;
+	struct region region;
+	struct conn prober;		/* a fresh connection that asks whether the target still serves */
+	uint8_t probe_state;		/* 0 none, 1 asked, 2 answered, 3 failed */
+	bool over, polling, poll_again, end_reported;
+	uint64_t stamps, active_ns;
+	uint32_t judged, failed, warned;	/* bits of script->cites */
+	uint64_t grown_from;			/* the target's size when the test began */
+	struct left_topic {
+		struct left_topic *next;
+		struct span topic;
+		uint8_t version;
+	} *left_topics;
+};
+
+/* play_value.c */
+struct value_error { char text[160]; };
+bool eval(struct timeline *t, const struct strand *s, const struct expr *e, struct value *value);	/* false: the timeline is over */
+bool eval_number(struct timeline *t, const struct strand *s, const struct expr *e, uint64_t *number);
+void bind_slot(struct timeline *t, struct strand *s, int32_t slot, const struct value *value);
+void render_value(const struct value *value, struct writer *w);
+/* Whether the packet fits the matches; if not, *mismatch says why. Binds nothing. */
+bool packet_fits(struct timeline *t, const struct strand *s, const struct match *matches, uint32_t n,
+                 const struct packet *packet, struct mismatch *mismatch);
+void packet_bind(struct timeline *t, struct strand *s, const struct match *matches, uint32_t n, const struct packet *packet);
+bool reason_fits(struct timeline *t, const struct strand *s, const struct pattern *pattern, unsigned reason);
+const char *packet_text(struct timeline *t, const struct packet *packet, enum sender from);
+
+/* play_send.c */
+bool send_step(struct timeline *t, struct strand *s, const struct step *step, struct writer *together);
+bool send_packet(struct timeline *t, struct actor_state *a, enum packet_type type, uint16_t packet_id);	/* a plain one */
+bool send_bytes(struct timeline *t, struct strand *s, const struct step *step);
+bool send_together(struct timeline *t, struct strand *s, const struct step *step);
+void actor_open(struct timeline *t, struct actor_state *a);
+uint16_t next_packet_id(struct actor_state *a);
+extern const struct conn_events actor_events;
+void probe_target(struct timeline *t);
+void timeline_due(struct timeline *t, uint64_t due_ns);
+
+/* play_inbox.c */
+void inbox_put(struct actor_state *a, enum packet_type type, const uint8_t *bytes, size_t len, const struct packet *packet);
+void inbox_clear(struct actor_state *a);
+struct arrival *inbox_oldest(struct actor_state *a, enum arrival_kind kind);
+void inbox_take(struct actor_state *a, struct arrival *arrival);	/* frees it */
+bool arrival_decode(const struct actor_state *a, const struct arrival *arrival, struct packet *packet);
+void owe(struct actor_state *a, uint16_t packet_id);
+bool owed(const struct actor_state *a, uint16_t packet_id);
+void settle(struct actor_state *a, uint16_t packet_id);
+bool seen_before(struct actor_state *a, const struct packet *packet);
+void remember_seen(struct actor_state *a, const struct packet *packet);
+
+/* play_judge.c */
+void judge_passed(struct timeline *t, const struct step *step);
+void judge_failed(struct timeline *t, const struct strand *s, const struct step *step, const struct mismatch *mismatch);
+void judge_undetected(struct timeline *t, const struct step *step, const char *how);
+void judge_violation(void *owner, struct monitor *monitor, const struct violation *violation);
+void give_up(struct timeline *t, enum verdict verdict, const struct step *step, const char *format, ...) __attribute__((format(printf, 4, 5)));
+void finish(struct timeline *t);
+
+/* play_step.c */
+void strand_begin_step(struct timeline *t, struct strand *s);
+bool strand_offer(struct timeline *t, struct strand *s, struct actor_state *a, const struct arrival *arrival,
+                  const struct packet *packet, struct mismatch *mismatch);
+void strand_accept(struct timeline *t, struct strand *s, struct actor_state *a, struct arrival *arrival, const struct packet *packet);
+void step_done(struct timeline *t, struct strand *s);
+void want_expired(struct timeline *t, struct strand *s);	/* its time is up: asks the target, later gives up */
+void check_probe(struct timeline *t, struct strand *s);		/* has the target answered? */
+void check_closed(struct timeline *t, struct strand *s);
+void check_nothing(struct timeline *t, struct strand *s);
+void wait_arrival(struct timeline *t, struct strand *s, uint32_t actors, enum arrival_kind kind, int32_t packet_id);
+
+/* play.c */
+void poll_strands(struct timeline *t);
+void strand_run(struct timeline *t, struct strand *s);
+struct strand *strand_add(struct timeline *t, struct strand *parent, const struct step *step, bool first);
+void strand_cancel(struct timeline *t, struct strand *s);
+void timeline_wake(struct timeline *t);
+
+static inline const struct actor_state *actor_of(const struct timeline *t, unsigned n)
+{
+	return &t->actors[n];
+}
+
+#endif

@@ -1,0 +1,52 @@
+#ifndef HARNESS_TIMELINE_H
+#define HARNESS_TIMELINE_H
+
+#include "harness/conn.h"
+#include "harness/verdict.h"
+
+/*
+ * A timeline plays one script against one target: its position, its names, its actors
+ * and their connections. A loop steps any number of them; one that waits costs nothing.
+ */
+struct timeline;
+
+/* What all timelines on one loop share. Outlives them. */
+struct stage {
+	struct loop *loop;
+	const struct address *address;
+	struct span user_name, password;	/* given in every CONNECT that does not say otherwise; at NULL: none */
+	struct monitor_world *world;
+	struct conn_limits limits;
+	uint64_t timeout_ns;			/* the longest wait of a step that names none */
+	double slack;				/* stretches deadlines, never waits and protocol intervals */
+	uint8_t *scratch;			/* room to build packets in; scratch_size bytes */
+	size_t scratch_size;
+	bool keep_transcripts;
+	/* The target's process, where we know it: alive and how large (bytes, 0 unknown). May be NULL. */
+	bool (*target_lives)(void *context, uint64_t *rss);
+	void *context;
+};
+
+enum { SCRATCH_SIZE = 4 << 20 };
+
+/*
+ * Given: to be freed after `ended` was called, not from inside it. `name` makes $topic and the default
+ * client ids its own: at most 20 of 0-9a-zA-Z; seed its random bytes. `result` is the caller's, initialised.
+ */
+struct timeline *timeline_new(const struct stage *stage, const struct script *script, const char *name, uint64_t seed,
+                              struct result *result, void (*ended)(struct timeline *t, void *owner), void *owner);
+void timeline_start(struct timeline *t);			/* posts its first step */
+void timeline_abort(struct timeline *t, enum verdict verdict, const char *why);	/* ends it now; `ended` is called */
+void timeline_free(struct timeline *t);
+
+/* When it last sent or received something. */
+uint64_t timeline_active_ns(const struct timeline *t);
+
+/*
+ * What the run may have left in the target, for whoever clears it up: calls back with each client id whose
+ * session may live on, and each topic that may hold a retained message.
+ */
+void timeline_left_behind(const struct timeline *t, void (*session)(void *context, struct span client_id, enum version version),
+                          void (*retained)(void *context, struct span topic, enum version version), void *context);
+
+#endif
