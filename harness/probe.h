@@ -1,0 +1,41 @@
+#ifndef HARNESS_PROBE_H
+#define HARNESS_PROBE_H
+
+#include "harness/timeline.h"
+
+/*
+ * What a target offers, asked before anything is judged: one CONNECT in each version, and a SUBSCRIBE at QoS 2
+ * where it is served. A feature is missing only where the standard lets a server say so and it did.
+ */
+struct offer {
+	bool asked, served;
+	uint8_t reason;			/* CONNACK's, when one came */
+	bool answered;			/* a CONNACK came */
+	uint8_t granted;		/* the QoS granted in the probe's SUBACK; 2 where it was not asked */
+	uint64_t in_force[64];		/* CONNACK's properties and defaults, by property id */
+	bool said[64];			/* the property stood in CONNACK */
+	char evidence[200];		/* what came instead of service, or what CONNACK said */
+};
+
+struct offers {
+	struct offer version[MQTT_5 + 1];	/* by enum version */
+	bool reachable;				/* some connection opened */
+	bool login;				/* we have credentials for it */
+	char why[240];				/* when no version is served: one line */
+};
+
+struct probe;
+
+/* Asks in the background; done() is called once, from the loop. Given; freed by probe_free(), not from inside done(). */
+struct probe *probe_start(const struct stage *stage, unsigned versions, const char *name, struct offers *offers,
+                          void (*done)(void *context), void *context);
+void probe_free(struct probe *probe);
+
+/*
+ * Whether the target offers what the need asks in that version; if not, why[cap] is the evidence.
+ * without: names of what the target documents as absent.
+ */
+bool need_met(const struct need *need, enum version version, const struct offers *offers, const char *const *without,
+              size_t n_without, char *why, size_t cap);
+
+#endif

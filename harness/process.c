@@ -1,0 +1,242 @@
+#include "harness/process.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "codec/build.h"
+#include "harness/child.h"
+#include "harness/conn.h"
+#include "harness/console.h"
+
+enum { RETRY_NS = 20000000, ATTEMPT_NS = 2000000000, LAST_LINES = 3 };
+
+enum knocking { KNOCK_NOT, KNOCK_SOON, KNOCK_ASKED };
+
+struct process {
+	struct child child;
+	struct loop *loop;
+	struct address *address;
+	uint64_t start_timeout_ns, give_up_ns;
+	void (*event)(void *context, enum process_event event, const char *how);
+	void *context;
+	struct conn conn;		/* asks whether it serves yet */
+	struct conn_limits limits;
+	struct monitor_world *world;
+	struct monitor_log log;
+	struct timer timer;
+	struct task task;
+	enum knocking knocking;
+	bool served, answered;
+	char fault[260];
+};
+
+/* ---- does it serve yet? ---- */
+
+static void ignore(void *owner, struct monitor *monitor, const struct violation *violation)
+{
+	(void)owner, (void)monitor, (void)violation;
+}
+
+static struct process *of_conn(struct conn *c)
+{
+	return (struct process *)((char *)c - offsetof(struct process, conn));
+}
+
+static void on_opened(struct conn *c) { (void)c; }
+static void on_sent(struct conn *c) { (void)c; }
+
+static void on_packet(struct conn *c, const uint8_t *bytes, size_t len, const struct packet *packet)
+{
+	struct process *p = of_conn(c);
+
+	(void)bytes, (void)len, (void)packet;
+	p->answered = true;		/* any packet at all: what it says is for the probe to judge */
+	loop_post(p->loop, &p->task);
+}
+
+static void on_ended(struct conn *c, enum conn_end how)
+{
+	struct process *p = of_conn(c);
+
+	/* A connection that opened and was closed without a word is an answer too: a broker that speaks no 3.1.1. */
+	if (how == END_FIN || how == END_RESET || how == END_GARBAGE || how == END_TOO_LARGE)
+		p->answered = c->open;
+	loop_post(p->loop, &p->task);
+}
+
+static const struct conn_events events = { on_opened, on_packet, on_ended, on_sent };
+
+static void knock(struct process *p)
+{
+	uint8_t room[64], arena_room[16];
+	struct writer w = writer_to(room, sizeof(room));
+	struct arena arena;
+	struct builder b;
+
+	p->knocking = KNOCK_ASKED;
+	p->answered = false;
+	loop_timer(p->loop, &p->timer, p->loop->now_ns + ATTEMPT_NS);
+	if (conn_open(&p->conn, p->loop, p->address, &events, &p->limits, p->world, &p->log)) {
+		loop_post(p->loop, &p->task);
+		return;
+	}
+	arena_init(&arena, arena_room, sizeof(arena_room));
+	builder_start(&b, CONNECT, MQTT_3_1_1, &arena);
+	b.packet.client_id = span_text("mqassayStart");
+	b.packet.connect_flags = CONNECT_CLEAN_START;
+	b.packet.keep_alive = 60;
+	encode(&b.packet, NULL, &w);
+	monitor_sent(&p->conn.monitor, room, w.len, &b.packet);
+	conn_send(&p->conn, wr_span(&w), 0, 0);
+}
+
+static void knock_soon(struct process *p)
+{
+	conn_close(&p->conn, false);
+	p->knocking = KNOCK_SOON;
+	loop_timer(p->loop, &p->timer, p->loop->now_ns + RETRY_NS);
+}
+
+static void stop_knocking(struct process *p)
+{
+	conn_close(&p->conn, false);
+	loop_timer_stop(p->loop, &p->timer);
+	p->knocking = KNOCK_NOT;
+}
+
+static void on_task(struct task *task, struct loop *loop)
+{
+	struct process *p = (struct process *)((char *)task - offsetof(struct process, task));
+	char how[400], seconds[32];
+
+	(void)loop;
+	if (p->fault[0]) {
+		p->event(p->context, PROCESS_STARTED_NOT, p->fault);
+		return;
+	}
+	if (p->knocking != KNOCK_ASKED)
+		return;
+	if (p->answered) {
+		stop_knocking(p);
+		p->served = true;
+		p->event(p->context, PROCESS_READY, "");
+	} else if (p->loop->now_ns >= p->give_up_ns) {
+		stop_knocking(p);
+		snprintf(seconds, sizeof(seconds), "%.3g s", (double)p->start_timeout_ns / 1e9);
+		snprintf(how, sizeof(how), "--exec: the target answered no CONNECT on 127.0.0.1:%u within %s (--start-timeout); does CMD use {port}?",
+		         p->child.port, seconds);
+		p->event(p->context, PROCESS_STARTED_NOT, how);
+	} else {
+		knock_soon(p);
+	}
+}
+
+static void on_timer(struct timer *timer, struct loop *loop)
+{
+	struct process *p = (struct process *)((char *)timer - offsetof(struct process, timer));
+
+	(void)loop;
+	if (p->knocking == KNOCK_SOON)
+		knock(p);
+	else if (p->knocking == KNOCK_ASKED)
+		loop_post(p->loop, &p->task);
+}
+
+/* ---- life ---- */
+
+static void on_child_ended(struct child *child, void *context)
+{
+	struct process *p = context;
+	char how[160], said[400], safe[800], text[1200];
+	bool served = p->served;
+
+	stop_knocking(p);
+	p->served = false;
+	child_how(child, how, sizeof(how));
+	size_t len = child_output(child, LAST_LINES, said, sizeof(said));
+	console_escape(said, len, safe, sizeof(safe));
+	if (served)
+		snprintf(text, sizeof(text), "%s%s%s", how, len ? "; it last said: " : "", safe);
+	else
+		snprintf(text, sizeof(text), "--exec: the target %s before it answered a CONNECT%s%s", how, len ? "; it said: " : "", safe);
+	p->event(p->context, !served ? PROCESS_STARTED_NOT : child->outside ? PROCESS_KILLED : PROCESS_DIED, text);
+}
+
+struct process *process_new(struct loop *loop, const char *command, uint64_t start_timeout_ns, struct address *address,
+                            void (*event)(void *context, enum process_event event, const char *how), void *context)
+{
+	struct process *p = calloc(1, sizeof(*p));
+	struct fault fault = { 0 };
+
+	if (!p)
+		abort();
+	p->loop = loop;
+	p->address = address;
+	p->start_timeout_ns = start_timeout_ns;
+	p->event = event;
+	p->context = context;
+	p->timer.fire = on_timer;
+	p->task.run = on_task;
+	p->log.violated = ignore;
+	p->limits.max_packet = 1 << 20;
+	p->world = monitor_world_new();
+	if (!p->world)
+		abort();
+	p->conn.loop = loop;		/* never opened yet: conn_close() is harmless */
+	p->conn.end = END_OURS;
+	if (!child_init(&p->child, loop, command, on_child_ended, p, &fault))
+		snprintf(p->fault, sizeof(p->fault), "--exec: %s", fault.text);
+	*address = (struct address){ .kind = ADDRESS_TCP, .port = p->child.port };
+	snprintf(address->host, sizeof(address->host), "127.0.0.1");
+	return p;
+}
+
+void process_start(struct process *p)
+{
+	int error = p->fault[0] ? 0 : child_start(&p->child);
+
+	if (error)
+		snprintf(p->fault, sizeof(p->fault), "--exec: start: %s", strerror(-error));
+	if (p->fault[0]) {
+		loop_post(p->loop, &p->task);
+		return;
+	}
+	p->give_up_ns = p->loop->now_ns + p->start_timeout_ns;
+	knock_soon(p);
+}
+
+void process_restart(struct process *p)
+{
+	process_start(p);
+}
+
+bool process_lives(void *process, uint64_t *rss)
+{
+	struct process *p = process;
+	char path[64];
+	unsigned long long size, resident = 0;
+
+	*rss = 0;
+	snprintf(path, sizeof(path), "/proc/%ld/statm", (long)p->child.pid);
+	FILE *f = fopen(path, "r");
+	if (f) {
+		if (fscanf(f, "%llu %llu", &size, &resident) == 2)
+			*rss = resident * (uint64_t)sysconf(_SC_PAGESIZE);
+		fclose(f);
+	}
+	return p->child.runs;
+}
+
+void process_free(struct process *p)
+{
+	if (!p)
+		return;
+	stop_knocking(p);
+	child_release(&p->child);
+	loop_settle(p->loop);
+	monitor_world_free(p->world);
+	free(p);
+}

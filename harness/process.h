@@ -1,0 +1,27 @@
+#ifndef HARNESS_PROCESS_H
+#define HARNESS_PROCESS_H
+
+#include "harness/transport.h"
+
+/*
+ * A target that we start ourselves (--exec): a command, run in its own process group, that serves once it
+ * answers a CONNECT. What becomes of it is told as events; who listens decides about restarting.
+ */
+struct process;
+
+enum process_event {
+	PROCESS_READY,			/* it answers */
+	PROCESS_STARTED_NOT,		/* it ended, or did not answer, before it ever served: `how` says which */
+	PROCESS_DIED,			/* by itself */
+	PROCESS_KILLED,			/* from outside: SIGTERM, SIGINT, SIGKILL */
+};
+
+/* Given. *address becomes where it will serve. `how` is one line, with its exit status or signal and last words; borrowed. */
+struct process *process_new(struct loop *loop, const char *command, uint64_t start_timeout_ns, struct address *address,
+                            void (*event)(void *context, enum process_event event, const char *how), void *context);
+void process_start(struct process *process);
+void process_restart(struct process *process);		/* after it has ended; PROCESS_READY follows */
+bool process_lives(void *process, uint64_t *rss);	/* rss: bytes resident of the whole group's main process, 0 unknown */
+void process_free(struct process *process);		/* ends the whole group; harmless with NULL */
+
+#endif

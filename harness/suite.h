@@ -1,0 +1,30 @@
+#ifndef HARNESS_SUITE_H
+#define HARNESS_SUITE_H
+
+#include "harness/script.h"
+
+/* The scenarios that are to be played: read, checked, chosen. */
+struct suite {
+	struct scenario **scenarios;
+	size_t n_scenarios, cap;
+	const struct script **tests;	/* chosen; in the order of the files, borrowed from the scenarios */
+	size_t n_tests, cap_tests;
+};
+
+/*
+ * Reads what was compiled in, or with paths these files and folders (every *.scn below them). Mistakes go to
+ * stderr as file:line:column lines. 0, EXIT_USAGE (a file has mistakes) or EXIT_UNABLE (a file is missing).
+ */
+int suite_load(struct suite *suite, const char *const *paths, size_t n_paths, const struct param *params, size_t n_params);
+
+/* Chooses tests by version (bits 1 << version) and by patterns, any of which must fit: see script_selected(). */
+void suite_choose(struct suite *suite, unsigned versions, const char *const *patterns, size_t n_patterns);
+void suite_release(struct suite *suite);
+
+/*
+ * A pattern fits a test by its file (a glob, with or without folders), its id, a part of its title in any case, one of its
+ * tags, or a rule that it cites or watches ("5:MQTT-3.3.1-2", "MQTT-3.3.1-2").
+ */
+bool script_selected(const struct script *script, const char *pattern);
+
+#endif
