@@ -3,11 +3,14 @@
 
 #include "harness/cli.h"
 #include "harness/cmd_explain.h"
+#include "harness/conform.h"
 #include "reference-broker/faults.h"
+#include "reference-broker/local.h"
 
-extern const struct command broker_command, lint_command, explain_command;
+extern const struct command conform_command, broker_command, lint_command, explain_command;
 
 static const struct command *const commands[] = {
+	&conform_command,
 	&broker_command,
 	&lint_command,
 	&explain_command,
@@ -25,5 +28,6 @@ static bool fault_at(size_t i, struct known_fault *fault)
 int main(int argc, char **argv)
 {
 	explain_fault_at = fault_at;
+	conform_use(&reference_broker);
 	return cli_main(commands, argc, argv);
 }

@@ -1,0 +1,72 @@
+#include "harness/transcript.h"
+
+#include "codec/text.h"
+
+enum { MAX_LINE = 700, MAX_LINES = 200 };
+
+static void print_packet(FILE *out, const struct event *e, struct span bytes, bool whole)
+{
+	enum sender from = e->kind == EVENT_SENT ? FROM_CLIENT : FROM_SERVER;
+	char room[MAX_LINE + 8];
+	struct writer w = writer_to(room, MAX_LINE);
+	struct packet packet;
+	struct finding finding;
+
+	if (whole && decode(bytes.at, bytes.len, e->version, &packet, &finding) == CODEC_OK) {
+		packet_print(&packet, from, &w);
+	} else {
+		wr_text(&w, "bytes ");
+		text_print_hex(bytes, &w);
+	}
+	fwrite(room, 1, w.len < w.cap ? w.len : w.cap, out);
+	if (w.len > w.cap)
+		fputs("...", out);
+}
+
+static void print_bytes(FILE *out, const struct event *e, const char *head)
+{
+	struct span left = { e->bytes, e->len };
+
+	do {
+		struct frame frame = { 0 };
+		struct finding finding;
+		bool whole = frame_next(left.at, left.len, &frame, &finding) == FRAME_OK;
+		struct span one = { left.at, whole ? frame.size : left.len };
+
+		fputs(head, out);
+		print_packet(out, e, one, whole);
+		if (!whole && e->whole > e->len)
+			fprintf(out, " (%u bytes in all)", e->whole);
+		fputc('\n', out);
+		left.at += one.len;
+		left.len -= one.len;
+	} while (left.len);
+}
+
+void transcript_print(FILE *out, const struct script *script, const struct result *result, const char *indent)
+{
+	unsigned lines = 0, width = 0;
+
+	for (uint32_t i = 0; i < script->n_actors; i++)
+		if (strlen(script->actors[i].name) > width)
+			width = (unsigned)strlen(script->actors[i].name);
+	for (const struct event *e = result->events; e; e = e->next) {
+		const char *actor = e->actor < script->n_actors ? script->actors[e->actor].name : "";
+		char head[160];
+
+		if (++lines > MAX_LINES) {
+			fprintf(out, "%s... (more)\n", indent);
+			break;
+		}
+		snprintf(head, sizeof(head), "%s%9.6f  %-*s %s ", indent, (double)e->at_ns / 1e9, (int)width, actor,
+		         e->kind == EVENT_SENT ? "->" : e->kind == EVENT_RECEIVED ? "<-" : "--");
+		if (e->kind == EVENT_SENT || e->kind == EVENT_RECEIVED)
+			print_bytes(out, e, head);
+		else if (e->kind == EVENT_OPENED)
+			fprintf(out, "%sconnected\n", head);
+		else
+			fprintf(out, "%s%.*s\n", head, (int)e->len, (const char *)e->bytes);
+	}
+	if (result->events_cut)
+		fprintf(out, "%s... (the transcript was longer than what is kept)\n", indent);
+}
