@@ -469,7 +469,7 @@ void resumed_by_fault(struct link *link, bool present)
 		publish_released(link);
 	if (broken(link, QOS2_FORGOTTEN_ON_DROP)) {
 		while (s->incoming.n)
-			id_set_remove(&s->incoming, (int)s->incoming.n - 1);
+			id_set_remove(link->broker, &s->incoming, (int)s->incoming.n - 1);
 	}
 }
 

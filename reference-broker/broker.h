@@ -33,7 +33,7 @@ struct broker_config {
 	/* Bounds on what clients can make it keep. 0 is not "no bound": it forbids. */
 	uint32_t max_sessions, max_subscriptions_per_session, max_queued_per_session, max_retained;
 	size_t max_output;			/* unsent bytes of one link; then QoS 0 is dropped, and past twice that the link is closed */
-	size_t max_memory;			/* of messages kept, in all */
+	size_t max_memory;			/* of all that clients have it keep: messages, sessions, subscriptions, half packets */
 
 	const uint64_t *broken;			/* bit per fault (faults.h) that it commits; NULL for none */
 };
@@ -46,8 +46,8 @@ void broker_free(struct broker *broker);
 
 /*
  * A client's transport is open. owner is the caller's, handed back by link_owner(). NULL when out of
- * memory: the caller closes the transport. The link lives until broker_ready() yields it with
- * link_finished() and the caller calls broker_forget().
+ * memory: the caller closes the transport. The link lives until the caller calls
+ * broker_forget(): when its transport has ended, or when link_closing() and all output is sent.
  */
 struct link *broker_accept(struct broker *broker, void *owner, uint64_t now_ns);
 void *link_owner(const struct link *link);
@@ -87,7 +87,7 @@ void broker_shutdown(struct broker *broker, uint64_t now_ns);
 struct broker_stats {
 	uint64_t received, sent, dropped;	/* PUBLISH packets from and to clients; messages dropped */
 	uint32_t links, sessions, subscriptions, retained;
-	size_t memory;				/* bytes of messages kept */
+	size_t memory;				/* bytes kept for clients, see max_memory */
 };
 void broker_stats(const struct broker *broker, struct broker_stats *stats);
 

@@ -9,6 +9,7 @@
 
 #include "codec/wire.h"
 #include "harness/cli.h"
+#include "harness/target.h"
 #include "reference-broker/faults.h"
 #include "reference-broker/server.h"
 
@@ -81,71 +82,7 @@ static int read_faults(void)
 	return EXIT_PASS;
 }
 
-/* ---- addresses ---- */
-
-static bool is_loopback(const char *host)
-{
-	return !strcmp(host, "localhost") || !strcmp(host, "::1") || !strncmp(host, "127.", 4);
-}
-
-/* [HOST]:PORT in pieces; false with *why. */
-static bool read_host_port(const char *text, struct address *address, const char **why)
-{
-	const char *colon = strrchr(text, ':'), *close = strchr(text, ']');
-	size_t len;
-	char *end;
-	unsigned long port = 1883;
-
-	if (colon && close && colon < close)
-		colon = NULL;
-	if (colon) {
-		port = strtoul(colon + 1, &end, 10);
-		if (!colon[1] || *end || colon[1] == '-' || colon[1] == '+' || port > 65535) {
-			*why = "the port must be a number from 0 to 65535";
-			return false;
-		}
-	}
-	len = colon ? (size_t)(colon - text) : strlen(text);
-	if (len && *text == '[' && text[len - 1] == ']') {
-		text++;
-		len -= 2;
-	}
-	if (!len || len >= sizeof(address->host)) {
-		*why = "a host must be named, such as tcp://127.0.0.1:1883";
-		return false;
-	}
-	memcpy(address->host, text, len);
-	address->host[len] = '\0';
-	address->port = (unsigned)port;
-	address->kind = ADDRESS_TCP;
-	return true;
-}
-
-static bool read_address(const char *url, struct address *address, const char **why)
-{
-	*address = (struct address){ 0 };
-	if (!strncmp(url, "unix:", 5)) {
-		if (!url[5] || strlen(url + 5) >= sizeof(address->host)) {
-			*why = "a path must follow unix:";
-			return false;
-		}
-		address->kind = ADDRESS_UNIX;
-		strcpy(address->host, url + 5);
-		return true;
-	}
-	if (!strncmp(url, "tcp://", 6)) {
-		url += 6;
-	} else if (strstr(url, "://")) {
-		*why = "tcp://host:port and unix:/path are listened to";
-		return false;
-	}
-	if (!read_host_port(url, address, why))
-		return false;
-	if (is_loopback(address->host))
-		return true;
-	*why = "only this machine may connect (127.0.0.1, ::1 or localhost): the broker asks nobody who he is";
-	return false;
-}
+/* ---- listening ---- */
 
 static int listen_all(struct server *server)
 {
@@ -156,22 +93,23 @@ static int listen_all(struct server *server)
 	for (size_t i = 0; i < n; i++) {
 		struct address address;
 		struct listener *listener;
-		const char *why;
+		struct fault fault;
+		char url[300];
 
-		if (!read_address(urls[i], &address, &why))
-			return cli_usage(&broker_command, "listen %s: %s", urls[i], why);
+		if (!address_parse(urls[i], ADDRESS_TO_LISTEN, &address, &fault))
+			return cli_usage(&broker_command, "listen %s: %s", urls[i], fault.text);
+		if (!address_is_loopback(&address))
+			return cli_usage(&broker_command, "listen %s: only this machine may connect (127.0.0.1, ::1 or localhost): "
+			                 "the broker asks nobody who he is", urls[i]);
 		listener = server_listen(server, &address);
 		if (!listener) {
 			fprintf(stderr, "mqassay broker: listen %s: %s%s\n", urls[i], transport_strerror(errno),
 			        errno == EADDRINUSE ? "; stop what listens there, or give another port (0: any free one)" : "");
 			return EXIT_UNABLE;
 		}
-		if (address.kind == ADDRESS_UNIX)
-			printf("listening on unix:%s\n", address.host);
-		else if (strchr(address.host, ':'))
-			printf("listening on tcp://[%s]:%u\n", address.host, listener_port(listener));
-		else
-			printf("listening on tcp://%s:%u\n", address.host, listener_port(listener));
+		if (address.kind == ADDRESS_TCP)
+			address.port = listener_port(listener);
+		printf("listening on %s\n", address_print(&address, url, sizeof(url)));
 	}
 	return fflush(stdout) == 0 ? EXIT_PASS : EXIT_UNABLE;
 }

@@ -277,8 +277,8 @@ static void welcome(struct link *link, const struct packet *p, struct span assig
 	if (link->version == MQTT_3_1)
 		answer.ack_flags = 0;		/* it came with 3.1.1 */
 	answer.properties = wr_span(&w);
-	if (!link_send(link, &answer))		/* a client that cannot even take this */
-		link_end(link, true);
+	if (!link_send(link, &answer))		/* a client that cannot even take this was never accepted */
+		link_end(link, false);
 }
 
 void handle_connect(struct link *link, struct span bytes, bool overlong)

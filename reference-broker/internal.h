@@ -277,7 +277,7 @@ void session_disconnected(struct session *session);
 void session_due(struct session *session);
 
 int id_set_find(const struct id_set *set, uint16_t id);	/* place, or -1 - where it would go */
-bool id_set_add(struct id_set *set, uint16_t id, bool counted);
-void id_set_remove(struct id_set *set, int place);
+bool id_set_add(struct broker *broker, struct id_set *set, uint16_t id, bool counted);
+void id_set_remove(struct broker *broker, struct id_set *set, int place);
 
 #endif

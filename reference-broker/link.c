@@ -91,7 +91,7 @@ bool link_closing(const struct link *link)
 void aliases_release(struct broker *broker, struct span *aliases, unsigned n)
 {
 	for (unsigned i = 0; i < n; i++) {
-		memory_give(broker, aliases[i].len);
+		memory_give(broker, aliases[i].len + sizeof(*aliases));
 		free((void *)aliases[i].at);
 	}
 	free(aliases);

@@ -90,7 +90,7 @@ struct message *will_new(struct broker *broker, const struct packet *connect, st
 	if (m) {
 		m->version = connect->version;
 		m->qos = (uint8_t)(will_qos(connect) > 2 ? 2 : will_qos(connect));	/* 3 by a fault only */
-		m->retain = connect->connect_flags & CONNECT_WILL_RETAIN;
+		m->retain = broker->config.retain_available && connect->connect_flags & CONNECT_WILL_RETAIN;
 	}
 	return m;
 }

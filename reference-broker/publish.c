@@ -13,10 +13,16 @@ static bool alias_map(struct link *link, unsigned alias, struct span topic)
 	uint8_t *copy;
 
 	if (alias > link->n_aliases) {
-		struct span *aliases = realloc(link->aliases, alias * sizeof(*aliases));
+		size_t more = (alias - link->n_aliases) * sizeof(*slot);
+		struct span *aliases;
 
-		if (!aliases)
+		if (!memory_take(b, more))
 			return false;
+		aliases = realloc(link->aliases, alias * sizeof(*aliases));
+		if (!aliases) {
+			memory_give(b, more);
+			return false;
+		}
 		memset(aliases + link->n_aliases, 0, (alias - link->n_aliases) * sizeof(*aliases));
 		link->aliases = aliases;
 		link->n_aliases = (uint16_t)alias;
@@ -272,7 +278,7 @@ static void receive_qos2(struct link *link, const struct packet *p, struct span 
 		break;
 	case ACCEPT:
 		reason = accept_message(link, p, topic);
-		if (reason < 0x80 && !id_set_add(incoming, p->packet_id, true))
+		if (reason < 0x80 && !id_set_add(link->broker, incoming, p->packet_id, true))
 			reason = 0x97;
 		if (reason >= 0x80 && link->version != MQTT_5) {
 			link_fail(link, reason, NULL);
@@ -331,7 +337,7 @@ static void handle_pubrel(struct link *link, const struct packet *p)
 		if (incoming->ids[place] & 1)
 			link->n_incoming--;
 		if (!broken(link, QOS2_ID_KEPT))
-			id_set_remove(incoming, place);
+			id_set_remove(link->broker, incoming, place);
 		else
 			incoming->ids[place] &= ~1u;
 		answer(link, PUBCOMP, p->packet_id, 0, NULL);

@@ -25,18 +25,22 @@ int id_set_find(const struct id_set *set, uint16_t id)
 	return -1 - (int)low;
 }
 
-bool id_set_add(struct id_set *set, uint16_t id, bool counted)
+bool id_set_add(struct broker *broker, struct id_set *set, uint16_t id, bool counted)
 {
 	int place = -1 - id_set_find(set, id);
 
 	if (place < 0)
 		return true;
+	if (!memory_take(broker, sizeof(*set->ids)))
+		return false;
 	if (set->n == set->cap) {
 		uint32_t cap = set->cap ? set->cap * 2 : 8;
 		uint32_t *ids = realloc(set->ids, cap * sizeof(*ids));
 
-		if (!ids)
+		if (!ids) {
+			memory_give(broker, sizeof(*set->ids));
 			return false;
+		}
 		set->ids = ids;
 		set->cap = cap;
 	}
@@ -46,8 +50,9 @@ bool id_set_add(struct id_set *set, uint16_t id, bool counted)
 	return true;
 }
 
-void id_set_remove(struct id_set *set, int place)
+void id_set_remove(struct broker *broker, struct id_set *set, int place)
 {
+	memory_give(broker, sizeof(*set->ids));
 	set->n--;
 	memmove(set->ids + place, set->ids + place + 1, (set->n - (uint32_t)place) * sizeof(*set->ids));
 	if (!set->n) {
@@ -79,15 +84,20 @@ struct session *session_new(struct broker *broker, struct span id)
 		return NULL;
 	if (!deadlines_reserve(&broker->deadlines, broker->stats.links + broker->stats.sessions + 2))
 		return NULL;
-	s = calloc(1, sizeof(*s) + id.len);
-	if (!s)
+	if (!memory_take(broker, sizeof(*s) + id.len))
 		return NULL;
+	s = calloc(1, sizeof(*s) + id.len);
+	if (!s) {
+		memory_give(broker, sizeof(*s) + id.len);
+		return NULL;
+	}
 	s->broker = broker;
 	s->deadline.of_session = true;
 	s->id_len = (uint16_t)id.len;
 	if (id.len)
 		memcpy(s->id, id.at, id.len);
 	if (!table_add(&broker->sessions, &s->entry, hash_bytes(broker->hash_key, id.at, id.len))) {
+		memory_give(broker, sizeof(*s) + id.len);
 		free(s);
 		return NULL;
 	}
@@ -123,7 +133,9 @@ void session_end(struct session *s)
 	publish_will(s);		/* [5 MQTT-3.1.2-8] at the latest when the session ends */
 	message_unref(b, s->will);	/* where a fault keeps it */
 	deliveries_release(s);
+	memory_give(b, s->incoming.n * sizeof(*s->incoming.ids));
 	free(s->incoming.ids);
+	memory_give(b, sizeof(*s) + s->id_len);
 	table_remove(&b->sessions, &s->entry);
 	b->stats.sessions--;
 	free(s);
