@@ -208,27 +208,27 @@ static bool put_in(struct parser *p, struct output *out, struct tokens from, uns
 /* The file without its case and parameter rows, every value put in. */
 static bool fill_in(struct parser *p, struct output *out)
 {
-	static const struct token end = { .kind = TOKEN_END };
+	uint32_t n = p->all.n - 1;	/* TOKEN_END stands apart: the last row might be one that is left out */
 
 	out->n = 0;
-	for (uint32_t i = 0; i < p->all.n; ) {
+	for (uint32_t i = 0; i < n; ) {
 		uint32_t from = i;
 		unsigned depth = 0;
 		bool skip = i < p->header_end && (token_word(&p->all.at[i], "case") || token_word(&p->all.at[i], "param"));
 
-		while (i < p->all.n && (depth || p->all.at[i].kind != TOKEN_LINE)) {
+		while (i < n && (depth || p->all.at[i].kind != TOKEN_LINE)) {
 			depth += token_is(&p->all.at[i], '{');
 			depth -= depth && token_is(&p->all.at[i], '}');
 			i++;
 		}
-		i += i < p->all.n;
+		i += i < n;
 		if (!skip && !put_in(p, out, (struct tokens){ p->all.at + from, i - from }, 0, p->all.at[from].space))
 			return false;
 	}
 	p->n_all_tokens += out->n;
 	if (p->n_all_tokens > MAX_ALL_TOKENS)
 		return fail_at(p, p->case_at, "the cases of this file together have more than %d words and signs", MAX_ALL_TOKENS);
-	return out->n ? true : put(p, out, &end);
+	return put(p, out, &p->all.at[n]);
 }
 
 /* ---- all rows ---- */

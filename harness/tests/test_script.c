@@ -116,6 +116,7 @@ static const struct row {
 	{ "case value unused", HEAD "case \"x\" v=1\na connects", "4:10: `v` is used by no step" },
 	{ "case value missing", HEAD "case \"x\" v=1\ncase \"y\"\na connects keep_alive=$v", "6:23: `$v` is not bound here" },
 	{ "parameter unused", HEAD "param v = 1\na connects", "4:7: parameter `v` is used by no step" },
+	{ "a case and no steps", HEAD "case \"x\"", "4:6: there are no steps" },
 	{ "no steps", HEAD, "1:1: there are no steps" },
 
 	/* ---- mistakes in steps ---- */
