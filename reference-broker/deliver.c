@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#define OUT_ALIASES_MAX 16	/* looked through one by one */
+
 /* ---- lists, and the window of packet ids ---- */
 
 static void append(struct delivery_list *list, struct delivery *d)
@@ -140,16 +142,17 @@ void deliveries_rename(struct session *s)
 /* ---- sending ---- */
 
 /* The properties that a PUBLISH carries on this link, in the broker's scratch. */
-static struct span properties_for(struct link *link, const struct message *m, const uint32_t *ids, size_t n_ids)
+static struct span properties_for(struct link *link, const struct message *m, const uint32_t *ids, size_t n_ids,
+                                  unsigned alias)
 {
 	struct buffer *scratch = &link->broker->scratch;
 	struct span stored = message_properties(m);
 	struct writer w;
 
-	if (link->version != MQTT_5 || !(stored.len || n_ids || m->has_expiry))
+	if (link->version != MQTT_5 || !(stored.len || n_ids || m->has_expiry || alias))
 		return (struct span){ 0 };
 	scratch->len = 0;
-	if (!buffer_reserve(scratch, stored.len + 5 + n_ids * 5))
+	if (!buffer_reserve(scratch, stored.len + 5 + n_ids * 5 + 3))
 		return stored;
 	w = writer_to(scratch->at, scratch->cap);
 	if (m->has_expiry)
@@ -158,7 +161,75 @@ static struct span properties_for(struct link *link, const struct message *m, co
 	wr_bytes(&w, stored);		/* [5 MQTT-3.3.2-17] [5 MQTT-3.3.2-18] and the rest, as they came */
 	for (size_t i = 0; i < n_ids; i++)
 		property_write_number(&w, PROP_subscription_identifier, ids[i]);
+	if (alias)
+		property_write_number(&w, PROP_topic_alias, alias);
 	return wr_span(&w);
+}
+
+/* [5 MQTT-3.1.2-26] [5 MQTT-3.1.2-27] The topic's alias, the next free one, or 0 for none. */
+static unsigned alias_for(const struct link *link, struct span topic)
+{
+	unsigned most = link->alias_maximum < OUT_ALIASES_MAX ? link->alias_maximum : OUT_ALIASES_MAX;
+
+	if (!most || topic.len <= 3 || broken(link, ALIAS_ABOVE_MAXIMUM) || broken(link, ALIAS_ZERO_SENT))
+		return 0;		/* shorter than the property */
+	for (unsigned i = 0; i < link->n_out_aliases; i++)
+		if (span_equal(link->out_aliases[i], topic))
+			return i + 1;
+	return link->n_out_aliases < most ? link->n_out_aliases + 1u : 0;
+}
+
+/* Makes room for one more alias and a copy of its topic; without it the alias is not used. */
+static bool alias_reserve(struct link *link, struct span topic)
+{
+	struct broker *b = link->broker;
+	size_t size = topic.len + sizeof(struct span);
+	struct span *aliases;
+	uint8_t *copy;
+
+	if (!memory_take(b, size))
+		return false;
+	aliases = realloc(link->out_aliases, (link->n_out_aliases + 1u) * sizeof(*aliases));
+	if (aliases)
+		link->out_aliases = aliases;
+	copy = aliases ? malloc(topic.len) : NULL;
+	if (!copy) {
+		memory_give(b, size);
+		return false;
+	}
+	memcpy(copy, topic.at, topic.len);
+	aliases[link->n_out_aliases++] = span_of(copy, topic.len);
+	return true;
+}
+
+static void alias_forget_last(struct link *link)
+{
+	struct span *last = &link->out_aliases[--link->n_out_aliases];
+
+	memory_give(link->broker, last->len + sizeof(*last));
+	free((void *)last->at);
+}
+
+/*
+ * By an alias where the client takes them. False when that did not do, since with the
+ * property the packet may be larger than the client takes: it is to be sent without.
+ */
+static bool send_by_alias(struct link *link, struct packet *p, const struct message *m, const uint32_t *ids, size_t n_ids)
+{
+	unsigned alias = link->alias_maximum ? alias_for(link, p->topic) : 0;
+	bool fresh = alias > link->n_out_aliases;
+	struct packet by_alias = *p;
+
+	if (!alias || (fresh && !alias_reserve(link, p->topic)))
+		return false;
+	if (!fresh)
+		by_alias.topic = (struct span){ 0 };
+	by_alias.properties = properties_for(link, m, ids, n_ids, alias);
+	if (link_send(link, &by_alias))
+		return true;
+	if (fresh)
+		alias_forget_last(link);
+	return false;
 }
 
 /* False when the packet would be too large for the client: it counts as delivered. [5 MQTT-3.1.2-25] */
@@ -169,15 +240,18 @@ static bool send_publish(struct link *link, const struct message *m, const struc
 		.type = PUBLISH, .packet_id = d->packet_id,
 		.flags = (uint8_t)(d->qos << PUBLISH_QOS_SHIFT | (d->retain ? PUBLISH_RETAIN : 0) | (dup ? PUBLISH_DUP : 0)),
 		.topic = message_topic(m), .payload = message_payload(m),
-		.properties = properties_for(link, m, ids, n_ids),
 	};
 
 	link->broker->sending = m;
+	link->broker->stats.sent++;
+	if (send_by_alias(link, &p, m, ids, n_ids))
+		return true;
+	p.properties = properties_for(link, m, ids, n_ids, 0);
 	if (!link_send(link, &p)) {
+		link->broker->stats.sent--;
 		link->broker->stats.dropped++;
 		return false;
 	}
-	link->broker->stats.sent++;
 	return true;
 }
 

@@ -149,10 +149,11 @@ struct link {
 	uint64_t keep_alive_ns;			/* 1.5 times; 0: none */
 	struct buffer in, out;
 	struct span *aliases;			/* the client's, by number - 1; heap */
-	struct out_alias *out_aliases;
+	struct span *out_aliases;		/* those that we gave out, likewise */
 	uint32_t maximum_packet_size;		/* the client's */
 	uint16_t n_aliases;
-	uint16_t alias_maximum, n_out_aliases;	/* what the client takes, what we have given out */
+	uint16_t alias_maximum;			/* what the client takes */
+	uint16_t n_out_aliases;
 	uint16_t receive_maximum, n_unacked;	/* the client's window, and how much of it is used */
 	uint16_t n_incoming;			/* QoS 2 PUBLISH of this connection without PUBCOMP */
 	uint8_t version, state;

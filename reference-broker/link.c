@@ -102,6 +102,9 @@ void link_release_buffers(struct link *link)
 	aliases_release(link->broker, link->aliases, link->n_aliases);
 	link->aliases = NULL;
 	link->n_aliases = 0;
+	aliases_release(link->broker, link->out_aliases, link->n_out_aliases);
+	link->out_aliases = NULL;
+	link->n_out_aliases = 0;
 	memory_give(link->broker, link->in.cap);
 	buffer_release(&link->in);
 	buffer_release(&link->out);

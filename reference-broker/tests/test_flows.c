@@ -227,6 +227,26 @@ static void ids_in_use_do_not_recur(void **state)
 	}
 }
 
+static void deliveries_use_aliases(void **state)
+{
+	char topic[16];
+	struct packet p;
+
+	(void)state;
+	connects(&w, &a, MQTT_5, (struct terms){ .id = "s", .alias_maximum = 2 });
+	subscribes(&a, "#", 0);
+	connects(&w, &b, MQTT_3_1_1, (struct terms){ .id = "p" });
+	for (unsigned i = 0; i < 6; i++) {
+		snprintf(topic, sizeof(topic), "topic/%u", i % 3);
+		publish(&b, topic, "m", 0, 0);
+		p = expect_message(&a, "m", 0);
+		assert_int_equal(property_number(p.properties, PROP_topic_alias, 0), i % 3 == 2 ? 0 : i % 3 + 1);
+		assert_int_equal(p.topic.len, i % 3 == 2 || i < 3 ? 7 : 0);
+	}
+	publish(&b, "t", "m", 0, 0);		/* shorter than an alias */
+	assert_int_equal(expect_message(&a, "m", 0).topic.len, 1);
+}
+
 static void wrong_answers_end_it(void **state)
 {
 	uint16_t id;
@@ -531,7 +551,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(answers_follow_the_qos), TEST(qos2_is_delivered_once), TEST(qos1_id_is_free_again),
 		TEST(receive_maximum_is_enforced), TEST(aliases), TEST(open_flows_are_resumed), TEST(window_is_kept),
-		TEST(ids_in_use_do_not_recur), TEST(wrong_answers_end_it), TEST(overlapping_subscriptions_make_one_copy),
+		TEST(ids_in_use_do_not_recur), TEST(wrong_answers_end_it), TEST(deliveries_use_aliases), TEST(overlapping_subscriptions_make_one_copy),
 		TEST(no_local_and_retain_as_published), TEST(dollar_topics_hide_from_wildcards), TEST(unsubscribing),
 		TEST(shared_subscriptions), TEST(versions_mix), TEST(retained_messages), TEST(expiry_counts_down),
 		TEST(packets_keep_to_the_clients_size), TEST(packets_keep_to_our_size), TEST(queues_are_bounded),
