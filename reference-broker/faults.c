@@ -83,7 +83,7 @@ const struct fault_row fault_rows[] = {
 	V5("MQTT-3.2.2-22", "", KEEP_ALIVE_ZERO_ENFORCED, "takes Keep Alive 0 for 5 seconds")
 
 	/* fixed header, encoding */
-	BOTH("MQTT-2.2.2-1", "MQTT-2.1.3-1", "PUBREL", PUBREL_FLAGS_ZERO, "sends PUBREL with flags 0000")
+	BOTH("MQTT-3.6.1-1", "MQTT-3.6.1-1", "sent", PUBREL_FLAGS_ZERO, "sends PUBREL with flags 0000")
 	BOTH("MQTT-2.2.2-1", "MQTT-2.1.3-1", "PINGRESP", PINGRESP_FLAGGED, "sends PINGRESP with flags 0001")
 	BOTH("MQTT-2.2.2-2", "MQTT-2.1.3-1", "accepted", TAKE_FLAGS, "takes packets with wrong reserved flags")
 	BOTH("MQTT-1.5.3-1", "MQTT-1.5.4-1", "", TAKE_UTF8, "takes ill-formed UTF-8")
