@@ -8,6 +8,7 @@ struct judge {
 	const struct packet *p;
 	enum sender from;
 	struct finding *finding;
+	const uint8_t *at;		/* the element of a list, the field's own beginning when NULL */
 };
 
 static bool bad(struct judge *j, enum rule rule, const struct field *field, const char *why)
@@ -67,6 +68,8 @@ static bool value_allowed(struct judge *j, const struct field *f, const struct p
 {
 	uint64_t n = prop->value.number;
 
+	if (f->kind == VARINT && prop->size != 1 + varint_size((uint32_t)n))
+		return bad(j, RULE_OVERLONG, f, "the number is not in its shortest form");
 	switch (f->limit) {
 	case NONZERO:
 		if (n == 0)
@@ -103,17 +106,22 @@ static bool placed(struct judge *j, const struct field *f)
 	return true;
 }
 
-static bool properties(struct judge *j, struct span list, bool of_will)
+static bool properties(struct judge *j, const struct field *row_field)
 {
+	struct span list = *(const struct span *)const_member_of(j->p, row_field);
+	bool of_will = row_field->will;
 	struct property_walk walk = properties_of(list);
 	struct property prop;
 	uint64_t seen = 0;
 
+	if (property_length_size(j->p, row_field) != varint_size((uint32_t)list.len))
+		return bad(j, RULE_OVERLONG, row_field, "the property length is not in its shortest form");
 	while (property_next(&walk, &prop)) {
 		const struct field *f = field_of_property(prop.id, of_will);
 		bool repeats = prop.id == PROP_user_property ||
 		               (prop.id == PROP_subscription_identifier && j->p->type == PUBLISH && j->from == FROM_SERVER);
 
+		j->at = prop.at;
 		if (!placed(j, f))
 			return false;
 		if (seen >> prop.id & 1 && !repeats)
@@ -122,6 +130,7 @@ static bool properties(struct judge *j, struct span list, bool of_will)
 		if (!value_allowed(j, f, &prop))
 			return false;
 	}
+	j->at = NULL;
 	if (seen >> PROP_authentication_data & 1 && !(seen >> PROP_authentication_method & 1))
 		return bad(j, RULE_DATA_WITHOUT_METHOD, field_of_property(PROP_authentication_data, false), "there is no authentication method");
 	return true;
@@ -178,9 +187,10 @@ static bool filters(struct judge *j, const struct field *f)
 
 	if (!j->p->list.len)
 		return bad(j, f->kind == FILTERS ? RULE_SUBSCRIBE_EMPTY : RULE_UNSUBSCRIBE_EMPTY, f, "there is no filter");
-	while (filter_next(&walk, &s, &options))
+	for (j->at = walk.pos; filter_next(&walk, &s, &options); j->at = walk.pos)
 		if (!filter(j, f, s) || (f->kind == FILTERS && !options_allowed(j, f, s, options)))
 			return false;
+	j->at = NULL;
 	return true;
 }
 
@@ -199,18 +209,21 @@ static bool code(struct judge *j, const struct field *f, unsigned value)
 {
 	const struct packet *p = j->p;
 
-	if (reason_listed(p->type, p->version, value, j->from))
+	if (reason_listed(p->type, p->version, value, j->from) && !(p->version == MQTT_3_1 && p->type == SUBACK && value == 0x80))
 		return true;
-	return bad(j, code_rule(p->type), f, "the code is not one of this packet's");
+	return bad(j, p->version == MQTT_3_1 && p->type == SUBACK ? RULE_SUBACK_CODE_3_1 : code_rule(p->type), f, "the code is not one of this packet's");
 }
 
 static bool codes(struct judge *j, const struct field *f)
 {
 	if (!j->p->list.len)
-		return bad(j, RULE_NO_CODES, f, "there is no code");
-	for (size_t i = 0; i < j->p->list.len; i++)
+		return bad(j, j->p->type == SUBACK ? RULE_NO_CODES : RULE_NO_RESULTS, f, "there is no code");
+	for (size_t i = 0; i < j->p->list.len; i++) {
+		j->at = j->p->list.at + i;
 		if (!code(j, f, j->p->list.at[i]))
 			return false;
+	}
+	j->at = NULL;
 	return true;
 }
 
@@ -226,7 +239,6 @@ static bool flags(struct judge *j)
 		[DISCONNECT] = { 0, RULE_DISCONNECT_FLAGS }, [AUTH] = { 0, RULE_AUTH_FLAGS },
 	};
 	const struct packet *p = j->p;
-	unsigned mask = 0xf;
 
 	if (p->type == PUBLISH) {
 		if (publish_qos(p) == 3)
@@ -235,18 +247,17 @@ static bool flags(struct judge *j)
 			return bad(j, RULE_DUP_QOS_0, field_find(PUBLISH, span_text("dup")), "DUP is set at QoS 0");
 		return true;
 	}
-	/* 3.1 gives these a DUP flag of their own. */
-	if (p->version == MQTT_3_1 && (p->type == PUBREL || p->type == SUBSCRIBE || p->type == UNSUBSCRIBE))
-		mask = 0x7;
-	if ((p->flags & mask) != tabled[p->type].flags)
+	/* 3.1 has these at QoS 1, repeated with DUP, and calls all other flags unused rather than 0. */
+	if (p->version == MQTT_3_1 && tabled[p->type].flags && publish_qos(p) != 1)
+		return bad(j, RULE_DUP_FLAGS_3_1, field_find(p->type, span_text("flags")), "the QoS in the flags is not 1");
+	if (p->version != MQTT_3_1 && p->flags != tabled[p->type].flags)
 		return bad(j, tabled[p->type].rule, field_find(p->type, span_text("flags")), "reserved flag bits are wrong");
 	return true;
 }
 
-static bool connect_flags(struct judge *j)
+static bool connect_flags(struct judge *j, const struct field *f)
 {
 	const struct packet *p = j->p;
-	const struct field *f = field_find(CONNECT, span_text("connect_flags"));
 	unsigned c = p->connect_flags;
 
 	if (c & CONNECT_RESERVED && p->version != MQTT_3_1)
@@ -262,6 +273,15 @@ static bool connect_flags(struct judge *j)
 	return true;
 }
 
+static size_t characters(struct span utf8)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < utf8.len; i++)
+		n += (utf8.at[i] & 0xc0) != 0x80;
+	return n;
+}
+
 static bool scalar(struct judge *j, const struct field *f)
 {
 	const struct packet *p = j->p;
@@ -269,14 +289,14 @@ static bool scalar(struct judge *j, const struct field *f)
 	switch (f->member) {
 	case offsetof(struct packet, protocol_name):
 		if (!span_is(p->protocol_name, p->version == MQTT_3_1 ? "MQIsdp" : "MQTT"))
-			return bad(j, RULE_PROTOCOL_NAME, f, "the protocol name is not the version's");
+			return bad(j, p->version == MQTT_3_1 ? RULE_PROTOCOL_NAME_3_1 : RULE_PROTOCOL_NAME, f, "the protocol name is not the version's");
 		return true;
 	case offsetof(struct packet, protocol_version):
 		if (p->protocol_version != p->version)
-			return bad(j, RULE_PROTOCOL_VERSION, f, "the protocol version does not exist");
+			return bad(j, p->version == MQTT_3_1 ? RULE_PROTOCOL_NAME_3_1 : RULE_PROTOCOL_VERSION, f, "the protocol version is not one that goes with the name");
 		return true;
 	case offsetof(struct packet, connect_flags):
-		return connect_flags(j);
+		return connect_flags(j, f);
 	case offsetof(struct packet, ack_flags):
 		if (p->version != MQTT_3_1 && p->ack_flags > 1)
 			return bad(j, RULE_ACK_FLAGS, f, "reserved acknowledge flags are set");
@@ -292,9 +312,11 @@ static bool scalar(struct judge *j, const struct field *f)
 	case offsetof(struct packet, client_id):
 		if (p->version == MQTT_3_1_1 && !p->client_id.len && !(p->connect_flags & CONNECT_CLEAN_START))
 			return bad(j, RULE_EMPTY_ID_KEPT, f, "the client id is empty and the session is to be kept");
-		if (p->version == MQTT_3_1 && (p->client_id.len < 1))
-			return bad(j, RULE_CLIENT_ID_LENGTH_3_1, f, "the client id is empty");
-		return string(j, f, p->client_id);
+		if (!string(j, f, p->client_id))
+			return false;
+		if (p->version == MQTT_3_1 && (!p->client_id.len || characters(p->client_id) > 23))
+			return bad(j, RULE_CLIENT_ID_LENGTH_3_1, f, p->client_id.len ? "the client id has more than 23 characters" : "the client id is empty");
+		return true;
 	default:
 		return true;
 	}
@@ -305,7 +327,7 @@ static bool field(struct judge *j, const struct field *f)
 	const void *member = const_member_of(j->p, f);
 
 	switch (f->kind) {
-	case PROPS: return properties(j, *(const struct span *)member, f->will);
+	case PROPS: return properties(j, f);
 	case FILTERS: case TOPICS: return filters(j, f);
 	case CODES: return codes(j, f);
 	case STR:
@@ -319,6 +341,28 @@ static bool field(struct judge *j, const struct field *f)
 	}
 }
 
+/* Where in the packet the fault lies: at an element of a list, else where the row's field begins. */
+static uint32_t place(const struct judge *j, const struct row *at)
+{
+	const struct packet *p = j->p;
+	size_t before = 0, body = 0;
+
+	for (const struct row *row = rows_of(p->type); row->field; row++) {
+		if (row == at)
+			before = body;
+		if (row_there(row, p))
+			body += row_size(row, p);
+	}
+	if (j->at) {
+		const struct span *list = const_member_of(p, at->field);
+
+		before += (size_t)(j->at - list->at);
+		if (at->field->kind == PROPS)
+			before += property_length_size(p, at->field);
+	}
+	return (uint32_t)(1 + varint_size((uint32_t)body) + before);
+}
+
 enum status check(const struct packet *p, enum sender from, struct finding *finding)
 {
 	static const struct { uint8_t by, since; } types[16] = {
@@ -326,7 +370,7 @@ enum status check(const struct packet *p, enum sender from, struct finding *find
 		PACKETS(X)
 #undef X
 	};
-	struct judge j = { p, from, finding };
+	struct judge j = { .p = p, .from = from, .finding = finding };
 	struct value method;
 
 	if (!types[p->type & 15].by || types[p->type].since > p->version)
@@ -335,13 +379,13 @@ enum status check(const struct packet *p, enum sender from, struct finding *find
 		return bad(&j, RULE_DIRECTION, NULL, from == FROM_SERVER ? "a server does not send this" : "a client does not send this"), CODEC_BAD;
 	if (!flags(&j))
 		return CODEC_BAD;
-	if (p->overlong)
-		return bad(&j, RULE_OVERLONG, NULL, "a variable byte integer is longer than it need be"), CODEC_BAD;
 	for (const struct row *row = rows_of(p->type); row->field; row++)
-		if (row_there(row, p) && !field(&j, row->field))
+		if (row_there(row, p) && !field(&j, row->field)) {
+			finding->offset = place(&j, row);
 			return CODEC_BAD;
-	if (p->type == AUTH && !property_find(p->properties, PROP_authentication_method, &method)) {
-		/* [5 3.15.2.1] an AUTH without properties says Success, which only a server may; it too has a method */
+		}
+	/* [5 3.15.2.1] cut short after Success, which only a server says, it has none */
+	if (p->type == AUTH && p->written && !property_find(p->properties, PROP_authentication_method, &method)) {
 		bad(&j, RULE_AUTH_WITHOUT_METHOD, NULL, "there is no authentication method");
 		return CODEC_BAD;
 	}

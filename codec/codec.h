@@ -37,8 +37,8 @@ enum frame_status frame_next(const uint8_t *buf, size_t len, struct frame *frame
  * with any other level it is read by `version`.
  * CODEC_OK   *packet borrows from buf; whether it is legal is check()'s to say.
  * CODEC_BAD  the bytes cannot be read as that packet; *finding names rule, field, offset.
- * Never CODEC_LIMIT. Encoding a decoded packet gives back the same bytes, but for
- * the length fields' overlong forms.
+ * Never CODEC_LIMIT. Encoding a decoded packet gives back the same bytes, but for an
+ * overlong remaining length, which frame_next() shows.
  */
 enum status decode(const uint8_t *buf, size_t len, enum version version, struct packet *packet, struct finding *finding);
 

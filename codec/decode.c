@@ -4,26 +4,24 @@
 
 /* Reading a packet: one loop over its rows, one switch over how a field is written. */
 
-static void properties(struct reader *r, struct span *list, bool *overlong)
+static void properties(struct reader *r, struct span *list, uint8_t *size)
 {
 	const uint8_t *from = r->pos;
-	size_t len = rd_varint(r, overlong);
+	bool overlong = false;
+	size_t len = rd_varint(r, &overlong);
 
 	if (len > rd_left(r)) {
 		rd_fail_at(r, from, "property length runs past the end");
 		return;
 	}
-	*list = rd_bytes(r, len);
-	/* property_next() ends early where it cannot go on: the last good one tells where that was. */
-	const uint8_t *reached = list->at;
-	struct property_walk walk = properties_of(*list);
+	if (overlong)
+		*size = (uint8_t)(r->pos - from);
+	struct reader inside = rd_sub(r, len);
 	struct property p;
-	while (property_next(&walk, &p)) {
-		reached = p.at + p.size;
-		*overlong |= p.overlong;
-	}
-	if (list->len && reached != list->at + list->len)
-		rd_fail_at(r, reached, property_kind(*reached) < 0 ? "unknown property identifier" : "property runs past the property length");
+	*list = span_of(inside.pos, len);
+	while (rd_left(&inside))
+		if (!property_read(&inside, &p))
+			rd_fail_at(r, inside.error_at, inside.why);
 }
 
 static void filters(struct reader *r, struct span *list, bool options)
@@ -47,7 +45,7 @@ static void read_field(struct reader *r, const struct field *f, struct packet *p
 	case U8:    *(uint8_t *)member = rd_u8(r); break;
 	case U16:   *(uint16_t *)member = rd_u16(r); break;
 	case STR: case BIN: *(struct span *)member = rd_binary(r); break;
-	case PROPS: properties(r, member, &p->overlong); break;
+	case PROPS: properties(r, member, f->will ? &p->will_property_length_size : &p->property_length_size); break;
 	case REST: case CODES: *(struct span *)member = rd_bytes(r, rd_left(r)); break;
 	case FILTERS: filters(r, member, true); break;
 	case TOPICS:  filters(r, member, false); break;
@@ -66,27 +64,34 @@ static uint8_t version_of_connect(const struct packet *p, uint8_t otherwise)
 	}
 }
 
-static enum rule unreadable(const struct packet *p, const struct field *f, const char *why)
+/* The clause that asks for the field; missing when the packet ends before it, or before a filter's options. */
+static enum rule unreadable(const struct field *f, bool missing, const char *why)
 {
-	if (p->type == CONNECT)
-		return RULE_CONNECT_FORM;
-	if (f && f->kind == PROPS && why[0] == 'u')
-		return RULE_PROPERTY_UNKNOWN;
-	if (f && f->kind == PROPS)
-		return RULE_PROPERTY_LENGTH;
-	if (f && f->kind == STR && p->type == PUBLISH)
-		return RULE_TOPIC_FORM;
-	if (f && f->kind == FILTERS)
-		return RULE_SUBSCRIBE_FILTER_FORM;
-	if (f && f->kind == TOPICS)
-		return RULE_UNSUBSCRIBE_FILTER_FORM;
-	return RULE_TRUNCATED;
+	switch (f->kind) {
+	case PROPS:
+		if (missing)
+			return f->will ? RULE_WILL_FIELDS : RULE_PROPERTY_LENGTH_MISSING;
+		return !strcmp(why, UNKNOWN_PROPERTY) ? RULE_PROPERTY_UNKNOWN : !strcmp(why, RD_FIVE_BYTES) ? RULE_OVERLONG : RULE_PROPERTY_LENGTH;
+	case FILTERS: return missing ? RULE_TRUNCATED : RULE_SUBSCRIBE_FILTER_FORM;
+	case TOPICS:  return RULE_UNSUBSCRIBE_FILTER_FORM;
+	default: break;
+	}
+	switch (f->member) {
+	case offsetof(struct packet, topic):        return RULE_TOPIC_FORM;
+	case offsetof(struct packet, client_id):    return missing ? RULE_CLIENT_ID_MISSING : RULE_CONNECT_FORM;
+	case offsetof(struct packet, will_topic):
+	case offsetof(struct packet, will_payload): return missing ? RULE_WILL_FIELDS : RULE_CONNECT_FORM;
+	case offsetof(struct packet, user_name):    return missing ? RULE_USER_NAME_MISSING : RULE_CONNECT_FORM;
+	case offsetof(struct packet, password):     return missing ? RULE_PASSWORD_MISSING : RULE_CONNECT_FORM;
+	default: return f->carried == ON(CONNECT) ? RULE_CONNECT_FORM : RULE_TRUNCATED;
+	}
 }
 
 enum status decode(const uint8_t *buf, size_t len, enum version version, struct packet *p, struct finding *finding)
 {
 	struct reader r = reader_over(span_of(buf, len));
-	const struct row *row = NULL;
+	const struct row *row;
+	const uint8_t *at = buf;
 
 	memset(p, 0, sizeof(*p));
 	p->version = (uint8_t)version;
@@ -110,10 +115,20 @@ enum status decode(const uint8_t *buf, size_t len, enum version version, struct 
 				continue;
 			p->written |= WRITTEN_PROPERTIES;
 			break;
+		case USER_NAME_FLAG: case PASSWORD_FLAG:
+			if (!row_there(row, p))
+				continue;
+			/* 3.1: the remaining length takes precedence over these flags */
+			if (version == MQTT_3_1 && !rd_left(&r)) {
+				p->written |= row->when == USER_NAME_FLAG ? LEFT_OUT_USER_NAME : LEFT_OUT_PASSWORD;
+				continue;
+			}
+			break;
 		default:
 			if (!row_there(row, p))
 				continue;
 		}
+		at = r.pos;
 		read_field(&r, row->field, p);
 		if (p->type == CONNECT && row->field->kind == U8 && row->field->member == offsetof(struct packet, protocol_version)) {
 			p->version = version_of_connect(p, (uint8_t)version);
@@ -123,9 +138,11 @@ enum status decode(const uint8_t *buf, size_t len, enum version version, struct 
 			break;
 	}
 	if (r.why) {
+		bool missing = (row->field && row->field->kind == FILTERS ? r.error_at : at) == buf + len;
+
 		*finding = (struct finding){
-			.rule = unreadable(p, row->field, r.why), .version = p->version, .offset = (uint32_t)(r.error_at - buf),
-			.field = row->field ? row->field->name : NULL, .why = r.why,
+			.rule = row->field ? unreadable(row->field, missing, r.why) : RULE_TRUNCATED, .version = p->version,
+			.offset = (uint32_t)(r.error_at - buf), .field = row->field ? row->field->name : NULL, .why = r.why,
 		};
 		return CODEC_BAD;
 	}

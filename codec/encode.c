@@ -12,21 +12,32 @@ static bool omitted(const struct lies *lies, const struct field *f)
 	return false;
 }
 
-static enum status write_properties(struct writer *w, struct span list, struct span lie)
+/* A variable byte integer of that many bytes, be they more than it needs. */
+static void write_length(struct writer *w, size_t value, size_t size)
 {
+	for (; size > 1; size--, value >>= 7)
+		wr_u8(w, (value & 0x7f) | 0x80);
+	wr_u8(w, (unsigned)value);
+}
+
+static enum status write_properties(struct writer *w, const struct field *f, const struct packet *p, struct span lie)
+{
+	struct span list = *(const struct span *)const_member_of(p, f);
+
 	if (list.len > VARINT_MAX)
 		return CODEC_LIMIT;
 	if (lie.len)
 		wr_bytes(w, lie);
 	else
-		wr_varint(w, (uint32_t)list.len);
+		write_length(w, list.len, property_length_size(p, f));
 	wr_bytes(w, list);
 	return CODEC_OK;
 }
 
-static enum status write_field(struct writer *w, const struct field *f, const void *member, const struct lies *lies)
+static enum status write_field(struct writer *w, const struct field *f, const struct packet *p, const struct lies *lies)
 {
 	static const struct lies truth;
+	const void *member = const_member_of(p, f);
 	struct span s;
 
 	switch (f->kind) {
@@ -40,7 +51,7 @@ static enum status write_field(struct writer *w, const struct field *f, const vo
 		return CODEC_OK;
 	case PROPS:
 		lies = lies ? lies : &truth;
-		return write_properties(w, *(const struct span *)member, f->will ? lies->will_property_length : lies->property_length);
+		return write_properties(w, f, p, f->will ? lies->will_property_length : lies->property_length);
 	case REST: case CODES: case FILTERS: case TOPICS:
 		wr_bytes(w, *(const struct span *)member);
 		return CODEC_OK;
@@ -49,11 +60,18 @@ static enum status write_field(struct writer *w, const struct field *f, const vo
 	}
 }
 
+size_t row_size(const struct row *row, const struct packet *p)
+{
+	struct writer measure = writer_to(NULL, 0);
+
+	return write_field(&measure, row->field, p, NULL) == CODEC_OK ? measure.len : 0;
+}
+
 static enum status write_body(struct writer *w, const struct packet *p, const struct lies *lies)
 {
 	for (const struct row *row = rows_of(p->type); row->field; row++) {
 		if (row_there(row, p) && !omitted(lies, row->field)) {
-			enum status status = write_field(w, row->field, const_member_of(p, row->field), lies);
+			enum status status = write_field(w, row->field, p, lies);
 
 			if (status != CODEC_OK)
 				return status;

@@ -228,13 +228,13 @@ enum packet_type packet_type_named(struct span name)
 
 /* ---- property lists ---- */
 
-static bool read_property(struct reader *r, struct property *p)
+bool property_read(struct reader *r, struct property *p)
 {
 	*p = (struct property){ .at = r->pos };
 	p->id = rd_u8(r);
 	int kind = property_kind(p->id);
 	if (kind < 0) {
-		rd_fail_at(r, p->at, "unknown property identifier");
+		rd_fail_at(r, p->at, UNKNOWN_PROPERTY);
 		return false;
 	}
 	p->kind = (uint8_t)kind;
@@ -243,7 +243,7 @@ static bool read_property(struct reader *r, struct property *p)
 	case U8:     p->value.number = rd_u8(r); break;
 	case U16:    p->value.number = rd_u16(r); break;
 	case U32:    p->value.number = rd_u32(r); break;
-	case VARINT: p->value.number = rd_varint(r, &p->overlong); break;
+	case VARINT: p->value.number = rd_varint(r, NULL); break;
 	default:
 		p->value.kind = kind == PAIR ? VALUE_PAIR : VALUE_BYTES;
 		p->value.bytes = rd_binary(r);
@@ -260,7 +260,7 @@ bool property_next(struct property_walk *walk, struct property *property)
 
 	if (walk->pos == walk->end)
 		return false;
-	if (!read_property(&r, property)) {
+	if (!property_read(&r, property)) {
 		walk->pos = walk->end;
 		return false;
 	}

@@ -65,7 +65,6 @@ struct property {
 	uint8_t id;
 	uint8_t kind;			/* enum kind */
 	struct value value;
-	bool overlong;			/* its variable byte integer is longer than it need be */
 	const uint8_t *at;		/* its identifier byte, in the list */
 	size_t size;			/* of the whole property, identifier included */
 };

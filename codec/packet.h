@@ -21,9 +21,10 @@ struct packet {
 	uint8_t ack_flags;		/* CONNACK: bit 0 is Session Present; 3.1: reserved */
 	uint8_t reason;			/* reason or return code; 0 when not written */
 	uint8_t written;		/* which of the parts that may be left out are there: WRITTEN_* */
-	bool overlong;			/* 5: decode() met a variable byte integer that is longer than it need be */
 	uint16_t keep_alive;		/* CONNECT, seconds */
 	uint16_t packet_id;
+	uint8_t property_length_size, will_property_length_size;	/* 5: bytes that these lengths take on the wire
+					 * where they are not the fewest possible; 0 for the fewest */
 	struct span protocol_name, client_id, will_topic, will_payload, user_name, password;	/* CONNECT */
 	struct span topic, payload;	/* PUBLISH */
 	struct span properties;		/* 5: the list without its length */
@@ -31,9 +32,13 @@ struct packet {
 	struct span list;		/* SUBSCRIBE, UNSUBSCRIBE: filters; SUBACK, UNSUBACK: codes */
 };
 
-enum {	/* 5: acknowledgements, DISCONNECT and AUTH may end before these */
+enum {	/* packet.written */
+	/* 5: acknowledgements, DISCONNECT and AUTH may end before these */
 	WRITTEN_REASON = 1,
 	WRITTEN_PROPERTIES = 2,		/* the property length is there, be it 0 */
+	/* 3.1: a CONNECT may end before these although their flags are set */
+	LEFT_OUT_USER_NAME = 4,
+	LEFT_OUT_PASSWORD = 8,
 };
 
 enum {	/* packet.flags of PUBLISH */

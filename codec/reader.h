@@ -75,6 +75,8 @@ static inline uint32_t rd_u32(struct reader *r)
 	return high << 16 | rd_u16(r);
 }
 
+#define RD_FIVE_BYTES "variable byte integer of more than four bytes"
+
 /* A Variable Byte Integer of at most four bytes; an overlong one is read and *overlong set. */
 static inline uint32_t rd_varint(struct reader *r, bool *overlong)
 {
@@ -94,7 +96,7 @@ static inline uint32_t rd_varint(struct reader *r, bool *overlong)
 			return value;
 		}
 	}
-	rd_fail_at(r, from, "variable byte integer of more than four bytes");
+	rd_fail_at(r, from, RD_FIVE_BYTES);
 	return 0;
 }
 

@@ -23,6 +23,6 @@ void finding_rule(const struct finding *finding, struct writer *w)
 {
 	const char *id = rule_id(finding->rule, finding->version);
 
-	wr_text(w, finding->version == MQTT_5 ? "5:" : finding->version == MQTT_3_1 && id[0] != 'M' ? "3.1:" : "3.1.1:");
+	wr_text(w, finding->version == MQTT_5 ? "5:" : finding->rule >= RULE_PROTOCOL_NAME_3_1 ? "3.1:" : "3.1.1:");
 	wr_text(w, id);
 }

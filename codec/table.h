@@ -2,6 +2,7 @@
 #define CODEC_TABLE_H
 
 #include "codec/fields.h"
+#include "codec/reader.h"
 
 /* The layout of each packet, shared by all that walk it: decode, encode, check, print, layout, compare, generate. */
 
@@ -29,8 +30,8 @@ static inline bool row_there(const struct row *row, const struct packet *p)
 	case QOS_ABOVE_0:     return publish_qos(p) != 0;
 	case WILL_FLAG:       return p->connect_flags & CONNECT_WILL;
 	case WILL_FLAG_IN_5:  return p->version == MQTT_5 && p->connect_flags & CONNECT_WILL;
-	case USER_NAME_FLAG:  return p->connect_flags & CONNECT_USER_NAME;
-	case PASSWORD_FLAG:   return p->connect_flags & CONNECT_PASSWORD;
+	case USER_NAME_FLAG:  return p->connect_flags & CONNECT_USER_NAME && !(p->written & LEFT_OUT_USER_NAME);
+	case PASSWORD_FLAG:   return p->connect_flags & CONNECT_PASSWORD && !(p->written & LEFT_OUT_PASSWORD);
 	case REASON_LEFT:     return p->version == MQTT_5 && p->written & (WRITTEN_REASON | WRITTEN_PROPERTIES);
 	case PROPERTIES_LEFT: return p->version == MQTT_5 && p->written & WRITTEN_PROPERTIES;
 	}
@@ -49,5 +50,21 @@ static inline const void *const_member_of(const struct packet *p, const struct f
 
 /* enum kind of a property; -1 for an unknown identifier. */
 int property_kind(unsigned id);
+
+/* Reads one property; false when r has failed, with UNKNOWN_PROPERTY for an identifier that is none. */
+bool property_read(struct reader *r, struct property *property);
+#define UNKNOWN_PROPERTY "unknown property identifier"
+
+/* Bytes that the row's field takes on the wire. */
+size_t row_size(const struct row *row, const struct packet *p);
+
+/* The fewest bytes, or as many as a decoded length took. */
+static inline size_t property_length_size(const struct packet *p, const struct field *f)
+{
+	size_t fewest = varint_size((uint32_t)((const struct span *)const_member_of(p, f))->len);
+	size_t taken = f->will ? p->will_property_length_size : p->property_length_size;
+
+	return taken > fewest ? taken : fewest;
+}
 
 #endif
