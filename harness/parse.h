@@ -233,18 +233,30 @@ bool parse_assigns(struct parser *p, unsigned type, unsigned version, struct par
 bool parse_matches(struct parser *p, unsigned type, unsigned version, struct parts *parts);
 const struct pattern *parse_pattern(struct parser *p, const struct target *target, bool *dropped);
 
-/* ---- parse_steps.c, parse_load.c ---- */
+/* ---- parse_steps.c, parse_blocks.c, parse_load.c ---- */
 
 struct step *parse_block(struct parser *p, bool braces, bool items);	/* the steps up to the end or '}' */
 struct step *parse_step(struct parser *p);
+bool parse_either(struct parser *p, struct step *step);
+bool parse_maybe(struct parser *p, struct step *step);
+bool parse_repeat(struct parser *p, struct step *step, uint32_t from);	/* from: the word itself, for step->text */
+bool parse_together(struct parser *p, struct step *step);
+bool parse_unordered(struct parser *p, struct step *step);
 struct step *step_new(struct parser *p, enum step_kind kind, struct place at);
 bool parse_foreign(struct parser *p, struct step **step);	/* a step that only other kinds of file have: true if it was one */
 
-/* ---- parse_checks.c: what can be known without a broker ---- */
+/* ---- parse_marks.c ---- */
+
+bool parse_marks(struct parser *p, struct step *step, const struct parts *parts);	/* parts: NULL for blocks and remarks */
+
+/* ---- what can be known without a broker: parse_state.c, parse_sends.c, parse_checks.c ---- */
+
+bool track(struct parser *p, const struct step *step);	/* the step, and what it makes of p->states */
+void merge_states(struct parser *p, enum actor_state *into, uint32_t n);	/* of p->states; actors from n on are new */
 
 void check_send(struct parser *p, const struct step *step);
 void check_bytes(struct parser *p, const struct step *step);
-bool check_reaction(struct parser *p, const struct step *step);
+bool check_reaction(struct parser *p, const struct step *step);	/* owed, or the broker still waits for a packet's rest */
 void check_either(struct parser *p, const struct step *step);
 void check_script(struct parser *p, const struct step *steps);
 
