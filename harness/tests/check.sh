@@ -76,14 +76,17 @@ part() {
 	skipped=$((skipped + n_skipped))
 }
 
-# run NAME COMMAND...: one test that is a command's exit code
+# run NAME COMMAND...: one test that is a command's exit code; what it prints is not counted
 run() {
 	name=$1
 	shift
-	if "$@"; then
+	"$@" >"$logs/one-command.log" 2>&1
+	code=$?
+	sed 's/^/    /' "$logs/one-command.log"
+	if [ $code -eq 0 ]; then
 		echo "ok $name"
 	else
-		echo "not ok $name: exit $?: $*"
+		echo "not ok $name: exit $code: $*"
 	fi
 }
 
@@ -142,6 +145,9 @@ install_uninstall() {
 	run 'the program is there' test -x "$dest/usr/bin/mqassay"
 	run 'runs from another folder' sh -c "cd / && '$dest/usr/bin/mqassay' --version"
 	run 'help from another folder' sh -c "cd / && '$dest/usr/bin/mqassay' --help"
+	if "$dest/usr/bin/mqassay" --help | grep -q '^  conform '; then
+		run 'plays the suite from another folder' sh -c "cd / && '$dest/usr/bin/mqassay' conform"
+	fi
 	run 'uninstall' make DESTDIR="$dest" PREFIX=/usr uninstall
 	run 'nothing is left' sh -c "[ -z \"\$(find '$dest' ! -type d)\" ]"
 	rm -rf "$dest"
