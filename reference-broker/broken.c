@@ -1,5 +1,6 @@
 #include "reference-broker/broken.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "reference-broker/faults.h"
@@ -172,14 +173,19 @@ bool bad_connect_by_fault(struct link *link)
 bool refused_by_fault(struct link *link)
 {
 	struct session *s;
-	struct span id = { (const uint8_t *)"refused", 7 };
+	char name[24];
+	struct span id;
 
 	if (broken(link, REFUSAL_KEEPS_OPEN)) {
 		link_end(link, false);
 		link->mute = true;
 		return true;
 	}
-	s = broken(link, SERVE_AFTER_REFUSAL) && !session_find(link->broker, id) ? session_new(link->broker, id) : NULL;
+	if (!broken(link, SERVE_AFTER_REFUSAL))
+		return false;
+	snprintf(name, sizeof(name), "refused%016llx", (unsigned long long)broker_random(link->broker));
+	id = span_text(name);
+	s = session_find(link->broker, id) ? NULL : session_new(link->broker, id);
 	if (!s)
 		return false;
 	s->version = link->version;
