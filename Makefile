@@ -15,7 +15,7 @@ B       := build/$(or $(variant),plain)
 comma   := ,
 
 cflags  := -std=c11 -D_GNU_SOURCE -iquote . -g -O2 -fno-strict-aliasing -pthread -DMQASSAY_VERSION='"$(version)"' \
-           -Wall -Wextra -Wshadow -Wvla -Wmissing-prototypes -Wpointer-arith -Wstrict-prototypes \
+           -Wall -Wextra -Wno-missing-field-initializers -Wshadow -Wvla -Wmissing-prototypes -Wpointer-arith -Wstrict-prototypes \
            $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer) \
            $(if $(COV),--coverage) $(if $(FUZZ),-fsanitize=fuzzer-no-link) $(if $(WERROR),-Werror)
 ldflags := -pthread $(if $(SAN),-fsanitize=$(SAN)) $(if $(COV),--coverage)
@@ -91,6 +91,8 @@ replays        := $(patsubst fuzz/fuzz_%.c,$B/fuzz/replay_%,$(targets))
 
 tests: $(test_programs)
 everything: $B/mqassay $(objs) $(test_programs) $(bench_programs) $(replays)
+
+$B/harness/tests/test_play: $B/harness/tests/puppet.o
 
 # ---- what they need (Debian) ----
 

@@ -531,21 +531,6 @@ struct together {
 static bool gather(struct timeline *t, struct strand *s, const struct step *step, struct together *all)
 {
 	for (; step; step = step->next) {
-		if (step->kind == STEP_REPEAT) {
-			uint64_t from, to;
-
-			if (!eval_number(t, s, step->from, &from) || !eval_number(t, s, step->to, &to))
-				return false;
-			unsigned turn = s->n_turns++;
-			for (uint64_t i = from; i <= to && to != UINT64_MAX; i++) {
-				s->turns[turn].slot = step->slot;
-				s->turns[turn].value = (struct value){ .kind = VALUE_NUMBER, .number = i };
-				if (!gather(t, s, step->children, all))
-					return false;
-			}
-			s->n_turns--;
-			continue;
-		}
 		all->actor = &t->actors[step->actor];
 		if (step->kind == STEP_BYTES) {
 			struct value v;

@@ -566,6 +566,17 @@ void want_expired(struct timeline *t, struct strand *s)
 	check_probe(t, s);
 }
 
+/* A DISCONNECT or refusal that announced a close which did not come; NULL for none. */
+static const char *goodbye_said(struct timeline *t, struct actor_state *a)
+{
+	struct packet packet;
+
+	for (const struct arrival *in = a->in; in; in = in->next)
+		if ((in->type == DISCONNECT || in->type == CONNACK) && arrival_decode(a, in, &packet) && packet.reason >= (a->version == MQTT_5 ? 0x80 : 1))
+			return packet_text(t, &packet, FROM_SERVER);
+	return NULL;
+}
+
 static const char *what_was_awaited(const struct strand *s)
 {
 	switch (s->step->kind) {
@@ -620,6 +631,14 @@ void check_probe(struct timeline *t, struct strand *s)
 		return;
 	}
 	if (step->kind == STEP_CLOSED) {
+		const char *said = goodbye_said(t, a);
+
+		if (said) {
+			struct mismatch kept = { .judged = true, .received = said, .because = "it said so, but the connection is not closed" };
+
+			judge_failed(t, s, step, &kept);
+			return;
+		}
 		judge_undetected(t, step, result_text(t->result, "still open after %s, while the broker serves",
 		                                      duration_text(t, stretched(t, t->stage->timeout_ns))));
 		return;

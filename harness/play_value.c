@@ -338,6 +338,8 @@ static const char *why_not(struct timeline *t, const struct strand *s, const str
 
 	if (!strncmp(expected, name, strlen(name)) && expected[strlen(name)] == '=')
 		expected += strlen(name) + 1;
+	else if (!strcmp(expected, name) && m->pattern->kind == PATTERN_EQUAL)
+		expected = "1";		/* a bare flag */
 	wr_text(&w, name);
 	wr_text(&w, ": expected ");
 	wr_text(&w, expected);

@@ -4,11 +4,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { MAX_PACKETS = 1000 };	/* before the answer */
+
 struct asking {			/* one version's connection */
 	struct conn conn;
 	struct probe *probe;
 	uint8_t version;
 	bool opened, subscribed, done;
+	unsigned n_packets;
 };
 
 struct probe {
@@ -132,7 +135,15 @@ static void on_packet(struct conn *c, const uint8_t *bytes, size_t len, const st
 	struct offer *o = offer_of(a);
 
 	(void)bytes, (void)len;
-	if (!packet || a->done)
+	if (a->done)
+		return;
+	if (++a->n_packets > MAX_PACKETS) {	/* on a simulated clock the time would never be up */
+		snprintf(o->evidence, sizeof(o->evidence), "it floods: %u packets and none of them answers", MAX_PACKETS);
+		o->served = false;
+		answered(a);
+		return;
+	}
+	if (!packet)
 		return;
 	if (packet->type == CONNACK && !o->answered) {
 		keep_connack(a, packet);
