@@ -57,7 +57,7 @@ static const struct {
 	{ TAKE_UNTABLED_ACK_CODE, RULE_PUBACK_CODE }, { TAKE_UNTABLED_ACK_CODE, RULE_PUBREC_CODE },
 	{ TAKE_UNTABLED_ACK_CODE, RULE_PUBREL_CODE }, { TAKE_UNTABLED_ACK_CODE, RULE_PUBCOMP_CODE },
 	{ PLAIN_AUTH_IGNORED, RULE_AUTH_WITHOUT_METHOD }, { PLAIN_AUTH_IGNORED, RULE_AUTH_CODE },
-	{ FOREIGN_IDENTIFIER_FORWARDED, RULE_CLIENT_SUBSCRIPTION_ID },
+	{ FOREIGN_IDENTIFIER_TAKEN, RULE_CLIENT_SUBSCRIPTION_ID },
 	{ SERVE_ANY_NAME, RULE_PROTOCOL_NAME }, { SERVE_ANY_LEVEL, RULE_PROTOCOL_VERSION },
 };
 
@@ -69,6 +69,7 @@ static enum received_as tolerated(const struct link *link, const struct finding 
 			continue;
 		/* what makes no sense at all is passed over rather than acted upon */
 		return finding->rule == RULE_QOS_3 || finding->rule == RULE_ALIAS_ZERO || finding->rule == RULE_AUTH_FLAGS ||
+		       finding->rule == RULE_SUBSCRIBE_EMPTY || finding->rule == RULE_UNSUBSCRIBE_EMPTY ||
 		       finding->rule == RULE_AUTH_WITHOUT_METHOD || finding->rule == RULE_AUTH_CODE ?
 		       PASSED_OVER : TAKEN;
 	}
@@ -208,8 +209,8 @@ struct span id_by_fault(struct link *link, struct span id, bool assigned)
 	for (size_t i = 0; i < id.len; i++) {
 		if (fold && room->at[i] >= 'A' && room->at[i] <= 'Z')
 			room->at[i] |= 0x20;
-		else if (other)
-			room->at[i] = 'x';
+		else if (other)		/* backwards: as unlike others as it was */
+			room->at[i] = id.at[id.len - 1 - i];
 	}
 	return span_of(room->at, id.len);
 }
@@ -239,32 +240,27 @@ bool acknowledged_by_fault(struct link *link, const struct packet *ack, const st
 	return ack->reason >= 0x80 && broken(link, REFUSED_RESENT);
 }
 
-/* ---- topic aliases that outlive their connection: those of the last that ended ---- */
+/* ---- topic aliases that outlive their connection ---- */
 
-void aliases_kept_by_fault(struct link *link, const struct session *s)
+void aliases_kept_by_fault(struct link *link, struct session *s)
 {
-	struct broker *b = link->broker;
-
 	if (!link->aliases || !broken(link, ALIASES_CARRIED_OVER))
 		return;
-	aliases_release(b, b->carried, b->n_carried);
-	b->carried = link->aliases;
-	b->n_carried = link->n_aliases;
-	b->carried_of = s->entry.hash;
+	aliases_release(link->broker, s->carried, s->n_carried);
+	s->carried = link->aliases;
+	s->n_carried = link->n_aliases;
 	link->aliases = NULL;
 	link->n_aliases = 0;
 }
 
 static void aliases_taken_up(struct link *link)
 {
-	struct broker *b = link->broker;
+	struct session *s = link->session;
 
-	if (!b->carried || b->carried_of != link->session->entry.hash)
-		return;
-	link->aliases = b->carried;
-	link->n_aliases = b->n_carried;
-	b->carried = NULL;
-	b->n_carried = 0;
+	link->aliases = s->carried;
+	link->n_aliases = s->n_carried;
+	s->carried = NULL;
+	s->n_carried = 0;
 }
 
 void failed_by_fault(struct link *link)

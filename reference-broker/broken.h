@@ -43,7 +43,7 @@ bool taken_over_by_fault(struct link *link, struct session *s);		/* true: s live
 bool publish_by_fault(struct link *link, const struct packet *p);	/* true: dealt with */
 bool acknowledged_by_fault(struct link *link, const struct packet *ack, const struct delivery *d);
 void failed_by_fault(struct link *link);				/* after our DISCONNECT */
-void aliases_kept_by_fault(struct link *link, const struct session *s);
+void aliases_kept_by_fault(struct link *link, struct session *s);
 
 /* ---- stored ---- */
 

@@ -116,7 +116,6 @@ void broker_free(struct broker *broker)
 	buffer_release(&broker->id_list);
 	buffer_release(&broker->altered);
 	buffer_release(&broker->folded);
-	aliases_release(broker, broker->carried, broker->n_carried);
 	free(broker);
 }
 

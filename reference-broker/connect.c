@@ -241,6 +241,7 @@ static void write_terms(struct writer *w, const struct link *link, const struct 
 {
 	const struct broker_config *c = &link->broker->config;
 	uint32_t expiry = link->session->expiry_interval;
+	struct value method;
 
 	if (expiry != wished_expiry(link, p))
 		property_write_number(w, PROP_session_expiry_interval, expiry);
@@ -262,6 +263,9 @@ static void write_terms(struct writer *w, const struct link *link, const struct 
 		property_write_number(w, PROP_subscription_identifier_available, 0);
 	if (!c->shared_available)
 		property_write_number(w, PROP_shared_subscription_available, 0);
+	if (broken(link, ANY_AUTHENTICATION) && property_find(p->properties, PROP_authentication_method, &method) &&
+	    method.bytes.len < 32)
+		property_write_bytes(w, PROP_authentication_method, method.bytes);
 	if (c->server_keep_alive)
 		property_write_number(w, PROP_server_keep_alive, c->server_keep_alive);
 }
@@ -270,7 +274,7 @@ static void welcome(struct link *link, const struct packet *p, struct span assig
 {
 	uint8_t room[128];
 	struct writer w = writer_to(room, sizeof(room));
-	struct packet answer = { .type = CONNACK, .ack_flags = present };
+	struct packet answer = { .type = CONNACK, .ack_flags = present && !link->clean_start };
 
 	if (link->version == MQTT_5)
 		write_terms(&w, link, p, assigned);

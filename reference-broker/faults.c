@@ -90,7 +90,7 @@ const struct fault_row fault_rows[] = {
 	BOTH("MQTT-1.5.3-2", "MQTT-1.5.4-2", "", TAKE_NUL, "takes U+0000 in strings")
 	BOTH("MQTT-1.5.3-3", "MQTT-1.5.4-3", "", TOPIC_BOM_STRIPPED, "strips U+FEFF from the front of topics it delivers")
 	V5("MQTT-1.5.5-1", "", LENGTH_OVERLONG, "sends PINGRESP with an overlong Remaining Length")
-	V5("MQTT-2.2.2-1", "", PROPERTIES_LEFT_OUT, "leaves out the Property Length of an empty list in SUBACK")
+	V5("property-length", "SUBACK", PROPERTIES_LEFT_OUT, "leaves out the Property Length of an empty list in SUBACK")
 	BOTH("MQTT-4.8.0-1", "MQTT-4.13.1-1", "", ERRORS_IGNORED, "passes over packets that only a server may send")
 
 	/* packet ids */
@@ -114,7 +114,7 @@ const struct fault_row fault_rows[] = {
 	BOTH("MQTT-3.3.5-1", "MQTT-3.3.4-2", "", OVERLAP_LOWEST, "delivers at the lowest QoS of overlapping subscriptions")
 	V5("MQTT-3.3.4-3", "", IDENTIFIERS_DROPPED, "leaves out Subscription Identifiers")
 	V5("MQTT-3.3.4-4", "", OVERLAP_FIRST_IDENTIFIER, "sends one of several Subscription Identifiers")
-	V5("MQTT-3.3.4-6", "", FOREIGN_IDENTIFIER_FORWARDED, "takes and forwards a publisher's Subscription Identifier")
+	V5("MQTT-3.3.4-6", "", FOREIGN_IDENTIFIER_TAKEN, "takes a PUBLISH with a Subscription Identifier")
 
 	/* retained messages */
 	BOTH("MQTT-3.3.1-5", "MQTT-3.3.1-5", "", RETAIN_NOT_STORED, "stores no retained messages")
@@ -157,7 +157,7 @@ const struct fault_row fault_rows[] = {
 
 	/* SUBSCRIBE, SUBACK */
 	BOTH("MQTT-3.8.1-1", "MQTT-3.8.1-1", "", TAKE_SUBSCRIBE_FLAGS, "takes SUBSCRIBE with wrong flags")
-	BOTH("MQTT-3.8.3-3", "MQTT-3.8.3-2", "", TAKE_SUBSCRIBE_EMPTY, "answers SUBSCRIBE without filters")
+	BOTH("MQTT-3.8.3-3", "MQTT-3.8.3-2", "", TAKE_SUBSCRIBE_EMPTY, "passes over SUBSCRIBE without filters")
 	BOTH("MQTT-3.8.3-4", "MQTT-3.8.3-5", "", TAKE_SUBSCRIBE_OPTIONS, "takes reserved bits in SUBSCRIBE's options")
 	BOTH("MQTT-3.8.4-1", "MQTT-3.8.4-1", "", NO_SUBACK, "sends no SUBACK")
 	BOTH("MQTT-3.8.4-2", "MQTT-3.8.4-2", "", SUBACK_ID_WRONG, "answers SUBSCRIBE under the next packet id")
@@ -177,7 +177,7 @@ const struct fault_row fault_rows[] = {
 
 	/* UNSUBSCRIBE, UNSUBACK, PINGREQ, DISCONNECT, AUTH */
 	BOTH("MQTT-3.10.1-1", "MQTT-3.10.1-1", "", TAKE_UNSUBSCRIBE_FLAGS, "takes UNSUBSCRIBE with wrong flags")
-	BOTH("MQTT-3.10.3-2", "MQTT-3.10.3-2", "", TAKE_UNSUBSCRIBE_EMPTY, "answers UNSUBSCRIBE without filters")
+	BOTH("MQTT-3.10.3-2", "MQTT-3.10.3-2", "", TAKE_UNSUBSCRIBE_EMPTY, "passes over UNSUBSCRIBE without filters")
 	BOTH("MQTT-3.10.4-1", "MQTT-3.10.4-1", "", UNSUBSCRIBE_ALL, "deletes all subscriptions at any UNSUBSCRIBE")
 	BOTH("MQTT-3.10.4-1", "MQTT-3.10.4-1", "match", UNSUBSCRIBE_BY_MATCH, "deletes subscriptions that the filter covers")
 	BOTH("MQTT-3.10.4-2", "MQTT-3.10.4-2", "", UNSUBSCRIBE_IGNORED, "answers UNSUBSCRIBE without deleting")
@@ -221,8 +221,8 @@ const struct fault_row fault_rows[] = {
 	BOTH("MQTT-4.7.2-1", "MQTT-4.7.2-1", "", DOLLAR_MATCHED, "matches a leading wildcard with topics that begin with $")
 	BOTH("MQTT-4.7.3-1", "MQTT-4.7.3-1", "", TAKE_EMPTY_TOPIC, "takes empty topics and filters")
 	BOTH("MQTT-4.7.3-2", "MQTT-4.7.3-2", "", TAKE_TOPIC_NUL, "takes U+0000 in topics")
-	BOTH("MQTT-4.7.3-4", "MQTT-4.7.3-4", "", CASE_FOLDED, "matches topics without regard to case")
-	BOTH("MQTT-4.7.3-4", "MQTT-4.7.3-4", "slashes", SLASHES_MERGED, "takes a//b for a/b")
+	BOTH("MQTT-4.7.3-4", "MQTT-4.7.3-4", "", CASE_FOLDED, "matches topics as if they were in lower case")
+	BOTH("MQTT-4.7.3-4", "MQTT-4.7.3-4", "slashes", SLASHES_MERGED, "takes a message on a//b for one on a/b")
 
 	/* reason codes and properties of what is sent in 5 */
 	V5("MQTT-3.4.2-1", "", PUBACK_CODE_UNLISTED, "sends PUBACK with code 0x01")

@@ -122,6 +122,8 @@ struct session {
 	uint32_t n_kept;		/* deliveries in all */
 	uint32_t n_subscriptions;
 	uint32_t expiry_interval, will_delay;
+	struct span *carried;		/* by a fault: topic aliases of its last connection */
+	uint16_t n_carried;
 	uint16_t last_id;
 	uint16_t id_len;
 	uint8_t version;
@@ -182,9 +184,6 @@ struct broker {
 	struct buffer id_list;				/* subscription identifiers of a message being routed */
 	const struct message *sending;			/* what the PUBLISH being sent was made from */
 	struct buffer altered, folded;			/* room for what faults alter */
-	struct span *carried;				/* by a fault: topic aliases of a connection that ended */
-	uint64_t carried_of;
-	uint16_t n_carried;
 };
 
 static inline struct span session_id(const struct session *s)

@@ -1,31 +1,29 @@
-#include "reference-broker/broken.h"
 #include "reference-broker/internal.h"
 
 #include <stdlib.h>
 
 /* Whether a publisher's property goes on to subscribers as it stands. */
-static bool forwarded(const struct broker *b, unsigned id)
+static bool forwarded(unsigned id)
 {
 	switch (id) {
 	case PROP_message_expiry_interval:	/* written anew, with what is left of it */
 	case PROP_topic_alias:			/* the connection's own */
+	case PROP_subscription_identifier:	/* the subscriber's, never the publisher's */
 	case PROP_will_delay_interval:
 		return false;
-	case PROP_subscription_identifier:
-		return effect_set(b, MQTT_5, FOREIGN_IDENTIFIER_FORWARDED);
 	default:
 		return true;
 	}
 }
 
-static size_t copy_properties(const struct broker *b, struct span list, uint8_t *to)
+static size_t copy_properties(struct span list, uint8_t *to)
 {
 	struct property_walk walk = properties_of(list);
 	struct property p;
 	size_t len = 0;
 
 	while (property_next(&walk, &p)) {
-		if (!forwarded(b, p.id))
+		if (!forwarded(p.id))
 			continue;
 		if (to)
 			memcpy(to + len, p.at, p.size);
@@ -37,7 +35,7 @@ static size_t copy_properties(const struct broker *b, struct span list, uint8_t 
 static struct message *make(struct broker *b, struct span topic, struct span publisher, struct span properties,
                             struct span payload)
 {
-	size_t properties_len = copy_properties(b, properties, NULL);
+	size_t properties_len = copy_properties(properties, NULL);
 	size_t size = sizeof(struct message) + topic.len + publisher.len + properties_len + payload.len;
 	struct message *m;
 	struct value expiry;
@@ -64,7 +62,7 @@ static struct message *make(struct broker *b, struct span topic, struct span pub
 	wr_bytes(&w, topic);
 	wr_bytes(&w, publisher);
 	if (properties_len)
-		copy_properties(b, properties, m->bytes + w.len);
+		copy_properties(properties, m->bytes + w.len);
 	w.len += properties_len;
 	wr_bytes(&w, payload);
 	return m;

@@ -133,6 +133,7 @@ void session_end(struct session *s)
 	publish_will(s);		/* [5 MQTT-3.1.2-8] at the latest when the session ends */
 	message_unref(b, s->will);	/* where a fault keeps it */
 	deliveries_release(s);
+	aliases_release(b, s->carried, s->n_carried);
 	memory_give(b, s->incoming.n * sizeof(*s->incoming.ids));
 	free(s->incoming.ids);
 	memory_give(b, sizeof(*s) + s->id_len);

@@ -141,7 +141,6 @@ static struct wish wish_of(struct link *link, struct span filter, uint8_t option
 	struct wish w = { .filter = filter, .options = options };
 
 	w.shared = link->version == MQTT_5 && share_split(filter, &w.group, &w.filter);
-	w.filter = folded_by_fault(link->broker, w.filter);
 	return w;
 }
 

@@ -474,7 +474,7 @@ static void fives(void)
 	say(0, p);
 	wants(0, "own", 1 | SUBSCRIBE_NO_LOCAL);
 	posts(0, "own", "x", 0, 0);
-	joins(1, "post", true, 0);
+	joins(1, "post", false, 60);
 	property_write_number(&props, PROP_payload_format_indicator, 1);
 	property_write_bytes(&props, PROP_content_type, span_text("ct"));
 	property_write_bytes(&props, PROP_response_topic, span_text("rt"));
@@ -485,7 +485,7 @@ static void fives(void)
 	post_with(1, wr_span(&props), "f/1", 2);
 	post_with(1, props_of(PROP_topic_alias, 1), "f/a", 0); post_with(1, props_of(PROP_topic_alias, 1), "f/b", 0);
 	post_with(1, props_of(PROP_topic_alias, 1), "", 0);
-	joins(1, "post", true, 0);
+	joins(1, "post", false, 60);
 	post_with(1, props_of(PROP_topic_alias, 1), "", 0);
 	joins(1, "post", true, 0);
 	lazy[0] = true;
