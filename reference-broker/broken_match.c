@@ -4,23 +4,22 @@
 
 struct span folded_by_fault(struct broker *b, struct span path)
 {
-	bool fold = effect_any(b, CASE_FOLDED), merge = effect_any(b, SLASHES_MERGED);
+	bool fold = effect_any(b, CASE_FOLDED), fill = effect_any(b, SLASHES_FILLED);
 	struct buffer *room = &b->folded;
-	size_t n = 0;
 
 	room->len = room->start = 0;
-	if (!(fold || merge) || !path.len || !buffer_append(room, path))
+	if (!(fold || fill) || !buffer_reserve(room, path.len * 2 + 1))
 		return path;
 	for (size_t i = 0; i < path.len; i++) {
 		uint8_t c = path.at[i];
 
 		if (fold && c >= 'A' && c <= 'Z')
-			c |= 0x20;
-		if (merge && c == '/' && n && room->at[n - 1] == '/')
-			continue;
-		room->at[n++] = c;
+			c = '_';
+		if (fill && c == '/' && i && path.at[i - 1] == '/')
+			room->at[room->len++] = '_';
+		room->at[room->len++] = c;
 	}
-	return span_of(room->at, n);
+	return span_of(room->at, room->len);
 }
 
 static size_t n_levels(struct span path)

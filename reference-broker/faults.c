@@ -221,8 +221,8 @@ const struct fault_row fault_rows[] = {
 	BOTH("MQTT-4.7.2-1", "MQTT-4.7.2-1", "", DOLLAR_MATCHED, "matches a leading wildcard with topics that begin with $")
 	BOTH("MQTT-4.7.3-1", "MQTT-4.7.3-1", "", TAKE_EMPTY_TOPIC, "takes empty topics and filters")
 	BOTH("MQTT-4.7.3-2", "MQTT-4.7.3-2", "", TAKE_TOPIC_NUL, "takes U+0000 in topics")
-	BOTH("MQTT-4.7.3-4", "MQTT-4.7.3-4", "", CASE_FOLDED, "matches topics as if they were in lower case")
-	BOTH("MQTT-4.7.3-4", "MQTT-4.7.3-4", "slashes", SLASHES_MERGED, "takes a message on a//b for one on a/b")
+	BOTH("MQTT-4.7.3-4", "MQTT-4.7.3-4", "", CASE_FOLDED, "puts another character for each capital before it matches")
+	BOTH("MQTT-4.7.3-4", "MQTT-4.7.3-4", "slashes", SLASHES_FILLED, "puts a character into empty levels before it matches")
 
 	/* reason codes and properties of what is sent in 5 */
 	V5("MQTT-3.4.2-1", "", PUBACK_CODE_UNLISTED, "sends PUBACK with code 0x01")

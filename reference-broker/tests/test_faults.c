@@ -33,6 +33,8 @@ static void note_number(uint64_t n)
 	note(&n, sizeof(n));
 }
 
+static char assigned_id[64];
+
 static void react(unsigned who);
 
 /* Takes what came, notes it, and lets the client answer. */
@@ -95,6 +97,7 @@ static void react(unsigned who)
 
 	while (c->taken < c->len) {
 		struct packet p, answer = { 0 };
+		struct value id;
 		struct frame frame;
 		struct finding finding;
 
@@ -105,6 +108,10 @@ static void react(unsigned who)
 		if (decode(c->in + c->taken, frame.size, version, &p, &finding) != CODEC_OK)
 			p.type = 0;
 		answer.packet_id = p.packet_id;
+		if (p.type == CONNACK && property_find(p.properties, PROP_assigned_client_identifier, &id) && id.bytes.len < sizeof(assigned_id)) {
+			memcpy(assigned_id, id.bytes.at, id.bytes.len);
+			assigned_id[id.bytes.len] = '\0';
+		}
 		c->taken += frame.size;
 		if (c->taken == c->len)
 			c->taken = c->len = 0;
@@ -261,6 +268,9 @@ static void assigned(void)
 
 	p.properties = version == MQTT_5 ? props_of(PROP_session_expiry_interval, 60) : (struct span){ 0 };
 	opens(0); say(0, p);
+	drops(0);
+	if (version == MQTT_5)
+		joins(0, assigned_id, false, 60);
 	joins(1, "ID", false, 60);
 	joins(2, "id", false, 60);
 	joins(3, "id", false, 60);		/* takes over */
@@ -577,7 +587,7 @@ static int play_sound(void **state)
 static bool before_version(unsigned effect)
 {
 	return effect == ANSWER_UNCONNECTED || effect == SERVE_ANY_LEVEL || effect == SERVE_AFTER_REFUSAL ||
-	       effect == REFUSAL_PRESENT || effect == REFUSAL_KEEPS_OPEN || effect == CASE_FOLDED || effect == SLASHES_MERGED;
+	       effect == REFUSAL_PRESENT || effect == REFUSAL_KEEPS_OPEN || effect == CASE_FOLDED || effect == SLASHES_FILLED;
 }
 
 static void shows(void **state)
