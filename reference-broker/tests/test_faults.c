@@ -324,7 +324,7 @@ static void misc(void)
 		p.list = span_of("\0\1t\0\0\1u\1\0\1t\2", 12);
 	say(0, p);
 	joins(1, "n", true, 0);
-	wants(1, "t/#", 1); wants(1, "+", 1); wants(1, "t", 0); wants(1, "T", 0); wants(1, "a/b", 0); wants(1, "/+", 0);
+	wants(1, "A/B", 1); wants(1, "a//b", 1); wants(1, "t/#", 1); wants(1, "+", 1); wants(1, "t", 0); wants(1, "T", 0); wants(1, "a/b", 0); wants(1, "/+", 0);
 	joins(3, "all", true, 0); wants(3, "#", 2);
 	joins(2, "pub", true, 0);
 	posts(2, "t", "1", 0, 0); posts(2, "t", "2", 1, PUBLISH_DUP); posts(2, "t", "3", 2, 0); posts(2, "t", "4", 1, PUBLISH_RETAIN);
