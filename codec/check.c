@@ -11,10 +11,15 @@ struct judge {
 	const uint8_t *at;		/* the element of a list, the field's own beginning when NULL */
 };
 
+static bool bad_part(struct judge *j, enum rule rule, const char *name, const char *why)
+{
+	*j->finding = (struct finding){ .rule = rule, .version = j->p->version, .field = name, .why = why };
+	return false;
+}
+
 static bool bad(struct judge *j, enum rule rule, const struct field *field, const char *why)
 {
-	*j->finding = (struct finding){ .rule = rule, .version = j->p->version, .field = field ? field->name : NULL, .why = why };
-	return false;
+	return bad_part(j, rule, field ? field->name : NULL, why);
 }
 
 /* ---- strings ---- */
@@ -115,7 +120,7 @@ static bool properties(struct judge *j, const struct field *row_field)
 	uint64_t seen = 0;
 
 	if (property_length_size(j->p, row_field) != varint_size((uint32_t)list.len))
-		return bad(j, RULE_OVERLONG, row_field, "the property length is not in its shortest form");
+		return bad_part(j, RULE_OVERLONG, of_will ? "will.property_length" : "property_length", "the property length is not in its shortest form");
 	while (property_next(&walk, &prop)) {
 		const struct field *f = field_of_property(prop.id, of_will);
 		bool repeats = prop.id == PROP_user_property ||
@@ -164,18 +169,18 @@ static bool filter(struct judge *j, const struct field *f, struct span s)
 	return bad(j, RULE_FILTER_PLUS, f, "+ does not fill a whole level");
 }
 
-static bool options_allowed(struct judge *j, const struct field *f, struct span s, unsigned options)
+static bool options_allowed(struct judge *j, struct span s, unsigned options)
 {
 	struct span group, inner;
 
 	if (options & (j->p->version == MQTT_5 ? SUBSCRIBE_RESERVED : ~(unsigned)SUBSCRIBE_QOS & 0xff))
-		return bad(j, RULE_SUBSCRIBE_OPTIONS, f, "reserved option bits are set");
+		return bad_part(j, RULE_SUBSCRIBE_OPTIONS, "options", "reserved option bits are set");
 	if ((options & SUBSCRIBE_QOS) == 3)
-		return bad(j, RULE_SUBSCRIBE_QOS_3, f, "QoS 3 is asked for");
+		return bad_part(j, RULE_SUBSCRIBE_QOS_3, "qos", "QoS 3 is asked for");
 	if ((options & SUBSCRIBE_RETAIN_HANDLING) == SUBSCRIBE_RETAIN_HANDLING)
-		return bad(j, RULE_RETAIN_HANDLING_3, f, "retain handling is 3");
+		return bad_part(j, RULE_RETAIN_HANDLING_3, "retain_handling", "retain handling is 3");
 	if (options & SUBSCRIBE_NO_LOCAL && share_split(s, &group, &inner))
-		return bad(j, RULE_SHARED_NO_LOCAL, f, "no local is set on a shared subscription");
+		return bad_part(j, RULE_SHARED_NO_LOCAL, "no_local", "no local is set on a shared subscription");
 	return true;
 }
 
@@ -188,7 +193,7 @@ static bool filters(struct judge *j, const struct field *f)
 	if (!j->p->list.len)
 		return bad(j, f->kind == FILTERS ? RULE_SUBSCRIBE_EMPTY : RULE_UNSUBSCRIBE_EMPTY, f, "there is no filter");
 	for (j->at = walk.pos; filter_next(&walk, &s, &options); j->at = walk.pos)
-		if (!filter(j, f, s) || (f->kind == FILTERS && !options_allowed(j, f, s, options)))
+		if (!filter(j, f, s) || (f->kind == FILTERS && !options_allowed(j, s, options)))
 			return false;
 	j->at = NULL;
 	return true;
@@ -209,7 +214,7 @@ static bool code(struct judge *j, const struct field *f, unsigned value)
 {
 	const struct packet *p = j->p;
 
-	if (reason_listed(p->type, p->version, value, j->from) && !(p->version == MQTT_3_1 && p->type == SUBACK && value == 0x80))
+	if (reason_listed(p->type, p->version, value, j->from))
 		return true;
 	return bad(j, p->version == MQTT_3_1 && p->type == SUBACK ? RULE_SUBACK_CODE_3_1 : code_rule(p->type), f, "the code is not one of this packet's");
 }
@@ -242,16 +247,16 @@ static bool flags(struct judge *j)
 
 	if (p->type == PUBLISH) {
 		if (publish_qos(p) == 3)
-			return bad(j, RULE_QOS_3, field_find(PUBLISH, span_text("qos")), "QoS 3 does not exist");
+			return bad_part(j, RULE_QOS_3, "qos", "QoS 3 does not exist");
 		if (p->flags & PUBLISH_DUP && !publish_qos(p))
-			return bad(j, RULE_DUP_QOS_0, field_find(PUBLISH, span_text("dup")), "DUP is set at QoS 0");
+			return bad_part(j, RULE_DUP_QOS_0, "dup", "DUP is set at QoS 0");
 		return true;
 	}
 	/* 3.1 has these at QoS 1, repeated with DUP, and calls all other flags unused rather than 0. */
 	if (p->version == MQTT_3_1 && tabled[p->type].flags && publish_qos(p) != 1)
-		return bad(j, RULE_DUP_FLAGS_3_1, field_find(p->type, span_text("flags")), "the QoS in the flags is not 1");
+		return bad_part(j, RULE_DUP_FLAGS_3_1, "flags", "the QoS in the flags is not 1");
 	if (p->version != MQTT_3_1 && p->flags != tabled[p->type].flags)
-		return bad(j, tabled[p->type].rule, field_find(p->type, span_text("flags")), "reserved flag bits are wrong");
+		return bad_part(j, tabled[p->type].rule, "flags", "reserved flag bits are wrong");
 	return true;
 }
 
@@ -263,13 +268,13 @@ static bool connect_flags(struct judge *j, const struct field *f)
 	if (c & CONNECT_RESERVED && p->version != MQTT_3_1)
 		return bad(j, RULE_CONNECT_RESERVED, f, "the reserved connect flag is set");
 	if (!(c & CONNECT_WILL) && c & CONNECT_WILL_QOS)
-		return bad(j, RULE_WILL_QOS_WITHOUT_WILL, f, "a will QoS without a will");
+		return bad_part(j, RULE_WILL_QOS_WITHOUT_WILL, "will.qos", "a will QoS without a will");
 	if (will_qos(p) == 3)
-		return bad(j, RULE_WILL_QOS_3, f, "the will QoS is 3");
+		return bad_part(j, RULE_WILL_QOS_3, "will.qos", "the will QoS is 3");
 	if (!(c & CONNECT_WILL) && c & CONNECT_WILL_RETAIN)
-		return bad(j, RULE_WILL_RETAIN_WITHOUT_WILL, f, "a will retain flag without a will");
+		return bad_part(j, RULE_WILL_RETAIN_WITHOUT_WILL, "will.retain", "a will retain flag without a will");
 	if (p->version != MQTT_5 && c & CONNECT_PASSWORD && !(c & CONNECT_USER_NAME))
-		return bad(j, RULE_PASSWORD_WITHOUT_USER, f, "a password without a user name");
+		return bad_part(j, RULE_PASSWORD_WITHOUT_USER, "password", "a password without a user name");
 	return true;
 }
 
@@ -301,7 +306,7 @@ static bool scalar(struct judge *j, const struct field *f)
 		if (p->version != MQTT_3_1 && p->ack_flags > 1)
 			return bad(j, RULE_ACK_FLAGS, f, "reserved acknowledge flags are set");
 		if (p->version != MQTT_3_1 && p->ack_flags & 1 && p->reason)
-			return bad(j, RULE_SESSION_REFUSED, f, "session present with a refusal");
+			return bad_part(j, RULE_SESSION_REFUSED, "session_present", "session present with a refusal");
 		return true;
 	case offsetof(struct packet, reason):
 		return code(j, f, p->reason);

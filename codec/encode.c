@@ -12,14 +12,6 @@ static bool omitted(const struct lies *lies, const struct field *f)
 	return false;
 }
 
-/* A variable byte integer of that many bytes, be they more than it needs. */
-static void write_length(struct writer *w, size_t value, size_t size)
-{
-	for (; size > 1; size--, value >>= 7)
-		wr_u8(w, (value & 0x7f) | 0x80);
-	wr_u8(w, (unsigned)value);
-}
-
 static enum status write_properties(struct writer *w, const struct field *f, const struct packet *p, struct span lie)
 {
 	struct span list = *(const struct span *)const_member_of(p, f);
@@ -29,7 +21,7 @@ static enum status write_properties(struct writer *w, const struct field *f, con
 	if (lie.len)
 		wr_bytes(w, lie);
 	else
-		write_length(w, list.len, property_length_size(p, f));
+		wr_length(w, list.len, property_length_size(p, f));
 	wr_bytes(w, list);
 	return CODEC_OK;
 }

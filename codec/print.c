@@ -125,30 +125,64 @@ static void print_code(struct printer *pr, unsigned code)
 	}
 }
 
-static void print_value(struct printer *pr, const struct field *f, const struct value *v)
+static void print_pair(struct writer *w, const struct value *v)
 {
-	struct writer *w = pr->w;
-
-	wr_u8(w, '=');
-	if (v->kind == VALUE_PAIR) {
-		wr_u8(w, '[');
-		text_print_string(v->bytes, w);
-		wr_u8(w, ':');
-		text_print_string(v->second, w);
-		wr_u8(w, ']');
-	} else if (v->kind == VALUE_BYTES) {
-		text_print_string(v->bytes, w);
-	} else if (f->limit == REASON) {
-		print_code(pr, (unsigned)v->number);
-	} else {
-		wr_number(w, v->number);
-	}
+	text_print_string(v->bytes, w);
+	wr_u8(w, ':');
+	text_print_string(v->second, w);
 }
 
+static void print_value(struct printer *pr, const struct field *f, const struct value *v)
+{
+	if (v->kind == VALUE_PAIR)
+		print_pair(pr->w, v);
+	else if (v->kind == VALUE_BYTES)
+		text_print_string(v->bytes, pr->w);
+	else if (f->limit == REASON)
+		print_code(pr, (unsigned)v->number);
+	else
+		wr_number(pr->w, v->number);
+}
+
+/* A length that is not in its shortest form, as the raw bytes it has on the wire. */
+static void print_overlong(struct printer *pr, const struct field *list)
+{
+	uint8_t room[4];
+	struct writer w = writer_to(room, sizeof(room));
+	size_t len = ((const struct span *)const_member_of(pr->p, list))->len, size = property_length_size(pr->p, list);
+
+	if (size == varint_size((uint32_t)len))
+		return;
+	wr_length(&w, len, size);
+	wr_text(pr->w, list->will ? " !will.property_length=" : " !property_length=");
+	text_print_hex(wr_span(&w), pr->w);
+	pr->pointed = true;
+}
+
+static bool overlong(const struct property *prop)
+{
+	return prop->kind == VARINT && prop->size != 1 + varint_size((uint32_t)prop->value.number);
+}
+
+static void property_name(struct printer *pr, const struct field *f, bool again)
+{
+	bool misplaced = !(f->carried & ON(pr->p->type));
+
+	if (!again && !misplaced) {
+		name(pr, f->name);
+	} else {
+		wr_text(pr->w, again ? " !again " : " !");
+		wr_text(pr->w, f->name);
+		pr->pointed = true;
+	}
+	wr_u8(pr->w, '=');
+}
+
+/* In order of the wire; neighbours of one name are one list where the name may repeat. */
 static void print_properties(struct printer *pr, const struct field *list)
 {
-	struct property_walk walk = properties_of(*(const struct span *)const_member_of(pr->p, list));
-	struct property prop;
+	struct property_walk walk = properties_of(*(const struct span *)const_member_of(pr->p, list)), ahead;
+	struct property prop, next;
 	uint64_t seen = 0;
 
 	while (property_next(&walk, &prop)) {
@@ -156,26 +190,35 @@ static void print_properties(struct printer *pr, const struct field *list)
 		bool again = seen >> prop.id & 1 && !f->repeats;
 
 		seen |= (uint64_t)1 << prop.id;
-		if (again) {
-			wr_text(pr->w, " !again ");
-			wr_text(pr->w, f->name);
+		if (overlong(&prop)) {
+			wr_text(pr->w, list->will ? " !will.property=" : " !property=");
+			text_print_hex(span_of(prop.at, prop.size), pr->w);
 			pr->pointed = true;
-		} else if (!(f->carried & ON(pr->p->type)) && !(pr->wrong && !strcmp(pr->wrong, f->name))) {
-			wr_text(pr->w, " !");
-			wr_text(pr->w, f->name);
-		} else {
-			name(pr, f->name);
+			continue;
 		}
+		property_name(pr, f, again);
+		ahead = walk;
+		bool several = f->repeats && property_next(&ahead, &next) && next.id == prop.id && !overlong(&next);
+		ahead = walk;
+		if (several || f->kind == PAIR)
+			wr_u8(pr->w, '[');
 		print_value(pr, f, &prop.value);
+		while (several && property_next(&ahead, &next) && next.id == prop.id && !overlong(&next)) {
+			wr_u8(pr->w, ' ');
+			print_value(pr, f, &next.value);
+			walk = ahead;
+		}
+		if (several || f->kind == PAIR)
+			wr_u8(pr->w, ']');
 	}
+	print_overlong(pr, list);
 }
 
 static void print_option(struct printer *pr, const char *text, unsigned value)
 {
 	if (!value)
 		return;
-	wr_u8(pr->w, ' ');
-	wr_text(pr->w, text);
+	name(pr, text);
 	if (value != 1 || !strcmp(text, "qos")) {
 		wr_u8(pr->w, '=');
 		wr_number(pr->w, value);
@@ -195,7 +238,8 @@ static void print_filters(struct printer *pr)
 		first = false;
 		text_print_string(filter, pr->w);
 		if (o & SUBSCRIBE_RESERVED || (pr->p->version != MQTT_5 && o > 3)) {
-			wr_text(pr->w, " options=0x");
+			name(pr, "options");
+			wr_text(pr->w, "=0x");
 			wr_hex(pr->w, o);
 			continue;
 		}
@@ -236,7 +280,7 @@ static void print_connect_flags(struct printer *pr)
 		wr_number(pr->w, will_qos(pr->p));
 	}
 	flag(pr, "will.retain", c & CONNECT_WILL_RETAIN);
-	if (c & CONNECT_RESERVED) {
+	if (c & CONNECT_RESERVED || pr->p->written & (LEFT_OUT_USER_NAME | LEFT_OUT_PASSWORD)) {
 		name(pr, "connect_flags");
 		wr_text(pr->w, "=0x");
 		wr_hex(pr->w, c);
@@ -291,35 +335,62 @@ static void print_field(struct printer *pr, const struct field *f)
 	if (!packet_get(p, f, 0, &v))
 		return;
 	name(pr, f->name);
+	wr_u8(pr->w, '=');
 	print_value(pr, f, &v);
 	if (p->type == PUBLISH && f->member == offsetof(struct packet, topic))
 		print_publish_flags(pr);
 }
 
-void packet_print(const struct packet *p, enum sender from, struct writer *w)
+/* 3.1: the strings that the flags promise are not there. */
+static void print_left_out(struct printer *pr)
+{
+	const struct packet *p = pr->p;
+	const char *last = p->connect_flags & CONNECT_WILL ? "will.payload" : "client_id";
+
+	if (p->written & (LEFT_OUT_USER_NAME | LEFT_OUT_PASSWORD)) {
+		wr_text(pr->w, " !ends_after=");
+		wr_text(pr->w, p->connect_flags & CONNECT_USER_NAME && !(p->written & LEFT_OUT_USER_NAME) ? "user_name" : last);
+	}
+}
+
+static void print_fields(struct printer *pr)
 {
 	static const uint8_t tabled[16] = {
 #define X(name, number, flags, sender, since) [number] = flags,
 		PACKETS(X)
 #undef X
 	};
-	struct finding finding;
-	bool fine = check(p, from, &finding) == CODEC_OK;
-	struct printer pr = { .p = p, .w = w, .wrong = fine ? NULL : finding.field };
+	const struct packet *p = pr->p;
 
-	if (!fine && !finding.field) {
-		wr_u8(w, '!');
-		pr.pointed = true;
-	}
-	wr_text(w, packet_name(p->type));
 	for (const struct row *row = rows_of(p->type); row->field; row++)
 		if (row_there(row, p))
-			print_field(&pr, row->field);
-	if (p->written & WRITTEN_PROPERTIES && !p->properties.len)
-		wr_text(w, " property_length=0");
+			print_field(pr, row->field);
+	if (p->written & WRITTEN_PROPERTIES && !p->properties.len && !p->property_length_size)
+		wr_text(pr->w, " property_length=0");
+	print_left_out(pr);
 	if (p->type != PUBLISH && p->flags != tabled[p->type & 15]) {
-		name(&pr, "flags");
-		wr_text(w, "=0x");
-		wr_hex(w, p->flags);
+		name(pr, "flags");
+		wr_text(pr->w, "=0x");
+		wr_hex(pr->w, p->flags);
 	}
+}
+
+void packet_print(const struct packet *p, enum sender from, struct writer *w)
+{
+	struct finding finding;
+	struct writer nowhere = writer_to(NULL, 0);
+	struct printer pr = { .p = p, .w = &nowhere };
+
+	if (check(p, from, &finding) != CODEC_OK) {
+		/* A fault that is in no field with a '!' of its own is marked at the packet. */
+		pr.wrong = finding.field;
+		print_fields(&pr);
+		if (!pr.pointed)
+			wr_u8(w, '!');
+		pr.wrong = pr.pointed ? finding.field : NULL;
+		pr.pointed = false;
+	}
+	pr.w = w;
+	wr_text(w, packet_name(p->type));
+	print_fields(&pr);
 }

@@ -3,19 +3,19 @@
 /* Reason codes of 5 and return codes before it, by name and by packet. */
 
 struct reason {
-	uint8_t code, by;
+	uint8_t code, by, since;
 	const char *name;
 	uint32_t carried;
 };
 
 static const struct reason reasons[] = {
-#define X(code, name, carried, by) { code, by, #name, carried },
+#define X(code, name, carried, by) { code, by, MQTT_5, #name, carried },
 	REASONS(X)
 #undef X
 };
 
 static const struct reason return_codes[] = {
-#define X(code, name, carried) { code, FROM_SERVER, #name, carried },
+#define X(code, name, carried, since) { code, FROM_SERVER, since, #name, carried },
 	RETURN_CODES(X)
 #undef X
 };
@@ -66,7 +66,7 @@ bool reason_listed(enum packet_type type, enum version version, unsigned code, e
 	const struct reason *r = table(version, &n);
 
 	for (; n--; r++)
-		if (r->code == code && r->carried & ON(type) && r->by & from)
+		if (r->code == code && r->carried & ON(type) && r->by & from && version >= r->since)
 			return true;
 	return false;
 }

@@ -58,6 +58,14 @@ bool property_read(struct reader *r, struct property *property);
 /* Bytes that the row's field takes on the wire. */
 size_t row_size(const struct row *row, const struct packet *p);
 
+/* A variable byte integer of that many bytes, be they more than it needs. */
+static inline void wr_length(struct writer *w, size_t value, size_t size)
+{
+	for (; size > 1; size--, value >>= 7)
+		wr_u8(w, (value & 0x7f) | 0x80);
+	wr_u8(w, (unsigned)value);
+}
+
 /* The fewest bytes, or as many as a decoded length took. */
 static inline size_t property_length_size(const struct packet *p, const struct field *f)
 {

@@ -167,17 +167,17 @@ enum property_id {
 	X(0xa2, Wildcard_Subscriptions_not_supported, ON(SUBACK) | ON(DISCONNECT),                             FROM_SERVER)
 
 /* Return codes of 3.1 and 3.1.1. The names shared with REASONS let one scenario name either version's code. */
-/*      code  name                            in */
+/*      code  name                            in            since */
 #define RETURN_CODES(X) \
-	X(0x00, Success,                        ON(CONNACK)) \
-	X(0x01, Unsupported_Protocol_Version,   ON(CONNACK)) \
-	X(0x02, Client_Identifier_not_valid,    ON(CONNACK)) \
-	X(0x03, Server_unavailable,             ON(CONNACK)) \
-	X(0x04, Bad_User_Name_or_Password,      ON(CONNACK)) \
-	X(0x05, Not_authorized,                 ON(CONNACK)) \
-	X(0x00, Granted_QoS_0,                  ON(SUBACK)) \
-	X(0x01, Granted_QoS_1,                  ON(SUBACK)) \
-	X(0x02, Granted_QoS_2,                  ON(SUBACK)) \
-	X(0x80, Unspecified_error,              ON(SUBACK))
+	X(0x00, Success,                        ON(CONNACK), MQTT_3_1) \
+	X(0x01, Unsupported_Protocol_Version,   ON(CONNACK), MQTT_3_1) \
+	X(0x02, Client_Identifier_not_valid,    ON(CONNACK), MQTT_3_1) \
+	X(0x03, Server_unavailable,             ON(CONNACK), MQTT_3_1) \
+	X(0x04, Bad_User_Name_or_Password,      ON(CONNACK), MQTT_3_1) \
+	X(0x05, Not_authorized,                 ON(CONNACK), MQTT_3_1) \
+	X(0x00, Granted_QoS_0,                  ON(SUBACK),  MQTT_3_1) \
+	X(0x01, Granted_QoS_1,                  ON(SUBACK),  MQTT_3_1) \
+	X(0x02, Granted_QoS_2,                  ON(SUBACK),  MQTT_3_1) \
+	X(0x80, Unspecified_error,              ON(SUBACK),  MQTT_3_1_1)
 
 #endif
