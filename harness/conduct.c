@@ -60,7 +60,8 @@ struct conductor {
 	struct process *process;	/* an exec target, or NULL */
 	uint64_t names;			/* distinguish this run's topics and ids from any other's */
 	unsigned n_names;
-	uint8_t *scratch;
+	struct arena scratch;
+	uint8_t *packet;
 	unsigned n_suspects;		/* of the last death */
 	bool killer_found;
 	char death[300];
@@ -476,7 +477,8 @@ static void set_stage(struct conductor *c, struct instance *in)
 	in->stage = (struct stage){
 		.loop = &c->loop, .address = &in->address, .world = must(monitor_world_new()),
 		.limits = { .max_packet = MAX_PACKET, .split = o->split, .split_seed = o->seed },
-		.timeout_ns = o->timeout_ns, .slack = o->slack, .scratch = c->scratch, .scratch_size = SCRATCH_SIZE,
+		.timeout_ns = o->timeout_ns, .slack = o->slack, .scratch = &c->scratch, .packet = c->packet, .packet_size = SCRATCH_SIZE,
+		
 		.keep_transcripts = o->transcripts,
 	};
 	monitor_world_subscriptions_are_ours(in->stage.world, o->local != NULL);
@@ -580,7 +582,8 @@ static void tear_down(struct conductor *c)
 	loop_release(&c->loop);
 	free(c->jobs);
 	free(c->running);
-	free(c->scratch);
+	free(c->scratch.base);
+	free(c->packet);
 }
 
 int conduct(const struct suite *suite, const struct conduct_options *o, struct conducted *conducted)
@@ -600,7 +603,8 @@ int conduct(const struct suite *suite, const struct conduct_options *o, struct c
 	/* A real target may remember an earlier run with the same seed. */
 	if (!o->simulated && getrandom(&c.names, sizeof(c.names), 0) != sizeof(c.names))
 		c.names = o->seed ^ c.loop.now_ns;
-	c.scratch = must(malloc(SCRATCH_SIZE));
+	arena_init(&c.scratch, must(malloc(SCRATCH_SIZE)), SCRATCH_SIZE);
+	c.packet = must(malloc(SCRATCH_SIZE));
 	cleaner_init(&c.cleaner, on_clean, &c);
 	if (!o->local) {
 		struct instance *in = c.instances = must(calloc(1, sizeof(*in)));

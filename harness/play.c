@@ -6,36 +6,21 @@
 
 /* ---- moving through the steps ---- */
 
-static bool enter(struct timeline *t, struct strand *s, const struct step *block, uint64_t turn, uint64_t end)
+bool strand_enter(struct timeline *t, struct strand *s, const struct step *block, uint64_t turn, uint64_t end)
 {
-	if (s->depth == MAX_DEPTH) {
-		give_up(t, VERDICT_ERROR, block, "blocks are nested deeper than %d", MAX_DEPTH);
+	if (s->depth == MAX_DEPTH || end > UINT32_MAX) {
+		give_up(t, VERDICT_ERROR, block, s->depth == MAX_DEPTH ? "blocks are nested too deep" : "a loop of so many turns never ends");
 		return false;
 	}
-	s->frames[s->depth++] = (struct frame_of_step){ block, turn, end };
+	if (s->depth == s->cap_frames) {
+		s->cap_frames = s->cap_frames ? s->cap_frames * 2 : 2;
+		s->frames = realloc(s->frames, s->cap_frames * sizeof(*s->frames));
+		if (!s->frames)
+			abort();
+	}
+	s->frames[s->depth++] = (struct frame_of_step){ block, (uint32_t)turn, (uint32_t)end };
 	s->step = block->children;
 	return true;
-}
-
-static void bind_turn(struct strand *s, const struct step *repeat, uint64_t turn)
-{
-	if (repeat->slot < 0)
-		return;
-	for (unsigned i = 0; i < s->n_turns; i++)
-		if (s->turns[i].slot == repeat->slot) {
-			s->turns[i].value.number = turn;
-			return;
-		}
-	if (s->n_turns < sizeof(s->turns) / sizeof(*s->turns)) {
-		s->turns[s->n_turns].slot = repeat->slot;
-		s->turns[s->n_turns++].value = (struct value){ .kind = VALUE_NUMBER, .number = turn };
-	}
-}
-
-static void unbind_turn(struct strand *s, const struct step *repeat)
-{
-	if (repeat->slot >= 0 && s->n_turns && s->turns[s->n_turns - 1].slot == repeat->slot)
-		s->n_turns--;
 }
 
 /* Names bound inside a loop live for one turn. */
@@ -75,12 +60,9 @@ static void advance(struct timeline *t, struct strand *s)
 		if (f->owner->kind == STEP_REPEAT && f->turn < f->end) {
 			f->turn++;
 			forget_names(t, f->owner->children);
-			bind_turn(s, f->owner, f->turn);
 			s->step = f->owner->children;
 			return;
 		}
-		if (f->owner->kind == STEP_REPEAT)
-			unbind_turn(s, f->owner);
 		done = f->owner;
 		s->depth--;
 	}
@@ -93,7 +75,7 @@ void step_done(struct timeline *t, struct strand *s)
 	if (step->kind != STEP_REPEAT && step->kind != STEP_BLOCK && step->kind != STEP_UNORDERED && step->kind != STEP_EITHER) {
 		t->actors[s->taken_by].last_step_ns = t->stage->loop->now_ns;
 		if (step->bind_moment >= 0)
-			bind_slot(t, s, step->bind_moment, &(struct value){ .kind = VALUE_NUMBER, .number = t->stage->loop->now_ns });
+			bind_slot(t, step->bind_moment, &(struct value){ .kind = VALUE_NUMBER, .number = t->stage->loop->now_ns });
 		/* A `maybe` stays open until the actor's next step is done. */
 		if (!s->is_maybe && step->kind != STEP_MAYBE)
 			for (struct strand *o = t->strands; o; o = o->next)
@@ -147,6 +129,7 @@ static void sweep(struct timeline *t)
 			continue;
 		}
 		*at = s->next;
+		free(s->frames);
 		free(s);
 	}
 }
@@ -191,11 +174,10 @@ static bool add_items(struct timeline *t, struct strand *s, const struct step *i
 		if (loop && from > to)
 			continue;
 		for (uint64_t i = from; i <= to; i++) {
-			struct strand *child = strand_add(t, s, loop ? item->children : item, false);
+			struct strand *child = strand_add(t, s, item, false);
 
-			child->single = !loop;
-			if (loop)
-				bind_turn(child, item, i);
+			if (loop && !strand_enter(t, child, item, i, i))
+				return false;
 			s->n_children++;
 		}
 	}
@@ -248,7 +230,7 @@ void strand_run(struct timeline *t, struct strand *s)
 			if (!step->children)
 				advance(t, s);
 			else
-				enter(t, s, step, 0, 0);
+				strand_enter(t, s, step, 0, 0);
 			break;
 		case STEP_REPEAT:
 			if (!eval_number(t, s, step->from, &from) || !eval_number(t, s, step->to, &to))
@@ -258,8 +240,7 @@ void strand_run(struct timeline *t, struct strand *s)
 				break;
 			}
 			forget_names(t, step->children);
-			bind_turn(s, step, from);
-			enter(t, s, step, from, to);
+			strand_enter(t, s, step, from, to);
 			break;
 		case STEP_UNORDERED: case STEP_EITHER:
 			begin_group(t, s);
@@ -535,7 +516,7 @@ struct timeline *timeline_new(const struct stage *stage, const struct script *sc
 	t->owner = owner;
 	size_t len = strlen(name) < 20 ? strlen(name) : 20;
 	memcpy(t->name, name, len);
-	random_seed(&t->random, seed);
+	t->seed = seed;
 	t->actors = calloc(script->n_actors + 1, sizeof(*t->actors));
 	t->slots = calloc(script->n_slots + 1, sizeof(*t->slots));
 	if (!t->actors || !t->slots)
@@ -552,9 +533,10 @@ struct timeline *timeline_new(const struct stage *stage, const struct script *sc
 	t->strands = &t->main;
 	t->timer.fire = on_timer;
 	t->task.run = on_task;
-	t->log.violated = judge_violation;
-	t->log.owner = t;
-	arena_init(&t->scratch, stage->scratch, stage->scratch_size);
+	t->log = stage->log ? stage->log : calloc(1, sizeof(*t->log));
+	if (!t->log)
+		abort();
+	t->log->violated = judge_violation;
 	return t;
 }
 
@@ -580,6 +562,9 @@ static void reap(struct task *task, struct loop *loop)
 
 	(void)loop;
 	region_release(&t->region);
+	if (!t->stage->log)
+		free(t->log);
+	free(t->prober);
 	free(t->actors);
 	free(t->slots);
 	free(t);
@@ -600,6 +585,7 @@ void timeline_free(struct timeline *t)
 		struct strand *s = t->strands;
 
 		t->strands = s->next;
+		free(s->frames);
 		if (s != &t->main)
 			free(s);
 	}

@@ -6,6 +6,16 @@
 
 /* The inside of a timeline, shared by play*.c and by nobody else. */
 
+struct breach {
+	const char *clause, *text;
+	uint8_t version;
+};
+
+struct prober {
+	struct conn conn;
+	struct timeline *timeline;
+};
+
 /* ---- the inbox ---- */
 
 enum arrival_kind {		/* no order is asked between kinds */
@@ -65,7 +75,7 @@ struct actor_state {
 
 /* ---- strands ---- */
 
-enum { MAX_DEPTH = 12 };
+enum { MAX_DEPTH = 32 };
 
 enum strand_state {
 	STRAND_RUNS,
@@ -105,15 +115,11 @@ struct strand {
 	uint32_t n_children;
 	struct want want;
 	uint64_t base_ns, due_ns;	/* within, after and the time-out count from base */
-	struct frame_of_step {
+	struct frame_of_step {		/* a block it is in; of a loop, which turn: the loop's name is looked up here */
 		const struct step *owner;
-		uint64_t turn, end;
-	} frames[MAX_DEPTH];
-	struct {
-		int32_t slot;
-		struct value value;
-	} turns[4];			/* loop names whose value is this strand's own */
-	uint8_t n_turns;
+		uint32_t turn, end;
+	} *frames;
+	uint8_t cap_frames;
 };
 
 struct slot {
@@ -128,18 +134,18 @@ struct timeline {
 	void (*ended)(struct timeline *t, void *owner);
 	void *owner;
 	char name[24];
-	struct random random;
+	uint64_t seed;			/* of the next random value */
 	struct actor_state *actors;
 	struct slot *slots;
 	struct strand *strands;		/* the main one is last */
 	struct strand main;
 	struct timer timer;
 	struct task task, reaper;
-	struct monitor_log log;
-	struct arena scratch;
+	struct monitor_log *log;	/* its own, or the stage's */
 	struct region region;
-	struct conn prober;		/* a fresh connection that asks whether the target still serves */
+	struct prober *prober;		/* a fresh connection that asks whether the target still serves; NULL until then */
 	uint8_t probe_state;		/* 0 none, 1 asked, 2 answered, 3 failed */
+	const struct breach *breach;	/* the first violation that the monitor saw; NULL: none */
 	bool over, polling, poll_again, end_reported;
 	uint64_t stamps, active_ns;
 	uint32_t judged, failed, warned;	/* bits of script->cites */
@@ -155,12 +161,12 @@ struct timeline {
 struct value_error { char text[160]; };
 bool eval(struct timeline *t, const struct strand *s, const struct expr *e, struct value *value);	/* false: the timeline is over */
 bool eval_number(struct timeline *t, const struct strand *s, const struct expr *e, uint64_t *number);
-void bind_slot(struct timeline *t, struct strand *s, int32_t slot, const struct value *value);
+void bind_slot(struct timeline *t, int32_t slot, const struct value *value);
 void render_value(const struct value *value, struct writer *w);
 /* Whether the packet fits the matches; if not, *mismatch says why. Binds nothing. */
 bool packet_fits(struct timeline *t, const struct strand *s, const struct match *matches, uint32_t n,
                  const struct packet *packet, struct mismatch *mismatch);
-void packet_bind(struct timeline *t, struct strand *s, const struct match *matches, uint32_t n, const struct packet *packet);
+void packet_bind(struct timeline *t, const struct match *matches, uint32_t n, const struct packet *packet);
 bool reason_fits(struct timeline *t, const struct strand *s, const struct pattern *pattern, unsigned reason);
 const char *packet_text(struct timeline *t, const struct packet *packet, enum sender from);
 
@@ -173,6 +179,7 @@ void actor_open(struct timeline *t, struct actor_state *a);
 uint16_t next_packet_id(struct actor_state *a);
 extern const struct conn_events actor_events;
 void probe_target(struct timeline *t);
+void probe_end(struct timeline *t);
 void timeline_due(struct timeline *t, uint64_t due_ns);
 
 /* play_inbox.c */
@@ -212,6 +219,7 @@ void poll_strands(struct timeline *t);
 void strand_run(struct timeline *t, struct strand *s);
 struct strand *strand_add(struct timeline *t, struct strand *parent, const struct step *step, bool first);
 void strand_cancel(struct timeline *t, struct strand *s);
+bool strand_enter(struct timeline *t, struct strand *s, const struct step *block, uint64_t turn, uint64_t end);
 void timeline_wake(struct timeline *t);
 
 static inline const struct actor_state *actor_of(const struct timeline *t, unsigned n)

@@ -101,23 +101,54 @@ void judge_undetected(struct timeline *t, const struct step *step, const char *h
 	give_up(t, VERDICT_WARN, step, "undetected, which the standard does not forbid: %s", how);
 }
 
+static struct timeline *timeline_of(struct monitor *monitor)
+{
+	struct conn *c = (struct conn *)((char *)monitor - offsetof(struct conn, monitor));
+
+	if (c->events != &actor_events)
+		return NULL;		/* a prober's: it asks whether the target serves, and judges nothing */
+	return ((struct actor_state *)((char *)c - offsetof(struct actor_state, conn)))->timeline;
+}
+
 void judge_violation(void *owner, struct monitor *monitor, const struct violation *v)
 {
-	struct timeline *t = owner;
-	struct result *r = t->result;
+	struct timeline *t = timeline_of(monitor);
 
-	(void)monitor;
-	if (t->over)
+	(void)owner;
+	if (!t || t->end_reported || t->breach)
 		return;
+	struct breach *breach = region_alloc(&t->region, sizeof(*breach));
+	*breach = (struct breach){ result_text(t->result, "%s", v->clause), result_text(t->result, "%s", v->text), v->version };
+	t->breach = breach;
 	for (uint32_t i = 0; i < t->script->n_cites; i++)
 		if (!strcmp(t->script->cites[i], v->clause))
 			t->failed |= 1u << i;
-	r->rule = result_text(r, "%s", v->clause);
-	r->rule_version = v->version;
-	r->received = result_text(r, "%s", v->text);
-	const struct clause *clause = clause_find(v->version, span_text(v->clause));
+}
+
+/*
+ * A violation does not end the timeline: the step that it concerns may prove its own clause broken, and says more.
+ * Where none did, the monitor's is the verdict.
+ */
+static void judge_breach(struct timeline *t)
+{
+	const struct breach *b = t->breach;
+	struct result *r = t->result;
+
+	if (!b || r->verdict == VERDICT_ERROR)
+		return;
+	if (r->verdict == VERDICT_FAIL && r->rule) {	/* a step's own */
+		if (strcmp(r->rule, b->clause))
+			result_note(r, result_text(r, "the monitor: %s: %s", b->clause, b->text));
+		return;
+	}
+	const struct clause *clause = clause_find(b->version, span_text(b->clause));
+	r->verdict = VERDICT_FAIL;
+	r->rule = b->clause;
+	r->rule_version = b->version;
 	r->expected = clause ? clause->summary : NULL;
-	give_up(t, VERDICT_FAIL, t->main.step, "%s", v->text);
+	r->received = b->text;
+	r->because = NULL;
+	r->reason = b->text;
 }
 
 /* ---- the end ---- */
@@ -171,8 +202,8 @@ static void clause_verdicts(struct timeline *t)
 		worst = verdict_worse(worst, v);
 	}
 	for (uint32_t i = 0; i < script->n_watches; i++) {
-		int64_t held = monitor_held(&t->log, script->version, span_text(script->watches[i]));
-		bool broken = r->verdict == VERDICT_FAIL && r->rule && !strcmp(r->rule, script->watches[i]);
+		int64_t held = monitor_held(t->log, script->version, span_text(script->watches[i]));
+		bool broken = t->breach && !strcmp(t->breach->clause, script->watches[i]);
 		enum verdict v = broken ? VERDICT_FAIL : held > 0 ? VERDICT_PASS : VERDICT_SKIP;
 
 		r->clauses[r->n_clauses++] = (struct clause_verdict){ script->watches[i], v };
@@ -195,6 +226,7 @@ void finish(struct timeline *t)
 	clause_verdicts(t);
 	if (!t->over && t->warned && t->result->verdict > VERDICT_WARN)
 		t->result->verdict = VERDICT_WARN;
+	judge_breach(t);
 	t->over = true;
 	t->result->duration_ns = t->stage->loop->now_ns - t->result->started_ns;
 	loop_timer_stop(t->stage->loop, &t->timer);
@@ -202,6 +234,6 @@ void finish(struct timeline *t)
 		if (t->actors[i].ever_opened)
 			conn_close(&t->actors[i].conn, false);
 	if (t->probe_state)
-		conn_close(&t->prober, false);
+		probe_end(t);
 	t->ended(t, t->owner);
 }

@@ -54,8 +54,10 @@ static void on_packet(struct conn *c, const uint8_t *bytes, size_t len, const st
 	if (t->over)
 		return;
 	record(t, EVENT_RECEIVED, a, span_of(bytes, len));
-	if (!packet)
-		return;		/* the monitor has reported it, which ends the timeline */
+	if (!packet) {
+		give_up(t, VERDICT_FAIL, NULL, "what came cannot be read");	/* the monitor has said why */
+		return;
+	}
 	if (packet->type == CONNACK)
 		on_connack(a, packet);
 	if (packet->type == PINGRESP) {
@@ -92,6 +94,10 @@ static void on_ended(struct conn *c, enum conn_end how)
 		give_up(t, VERDICT_INCONCLUSIVE, NULL, "the target is gone: %s", text);
 		return;
 	}
+	if (how == END_GARBAGE) {
+		give_up(t, VERDICT_FAIL, NULL, "%s", text);	/* by the rule that the monitor named */
+		return;
+	}
 	if (how == END_TOO_LARGE) {
 		give_up(t, VERDICT_INCONCLUSIVE, NULL, "%s", text);
 		return;
@@ -115,7 +121,7 @@ void actor_open(struct timeline *t, struct actor_state *a)
 	a->connected = a->ended = false;
 	a->offence = (struct offence){ 0 };
 	a->ever_opened = true;
-	int error = conn_open(&a->conn, t->stage->loop, t->stage->address, &actor_events, &t->stage->limits, t->stage->world, &t->log);
+	int error = conn_open(&a->conn, t->stage->loop, t->stage->address, &actor_events, &t->stage->limits, t->stage->world, t->log);
 	if (error) {
 		t->result->target_gone = true;
 		give_up(t, VERDICT_INCONCLUSIVE, NULL, "could not connect: %s", strerror(-error));
@@ -129,7 +135,7 @@ static void prober_sent(struct conn *c) { (void)c; }
 
 static struct timeline *timeline_of_prober(struct conn *c)
 {
-	return (struct timeline *)((char *)c - offsetof(struct timeline, prober));
+	return ((struct prober *)((char *)c - offsetof(struct prober, conn)))->timeline;
 }
 
 static void prober_packet(struct conn *c, const uint8_t *bytes, size_t len, const struct packet *packet)
@@ -155,6 +161,14 @@ static void prober_ended(struct conn *c, enum conn_end how)
 
 static const struct conn_events prober_events = { prober_opened, prober_packet, prober_ended, prober_sent };
 
+void probe_end(struct timeline *t)
+{
+	if (t->prober)
+		conn_close(&t->prober->conn, false);
+	free(t->prober);
+	t->prober = NULL;
+}
+
 void probe_target(struct timeline *t)
 {
 	uint8_t room[256];
@@ -167,7 +181,12 @@ void probe_target(struct timeline *t)
 	if (t->probe_state)
 		return;
 	t->probe_state = 1;
-	if (conn_open(&t->prober, t->stage->loop, t->stage->address, &prober_events, &t->stage->limits, t->stage->world, &t->log)) {
+	probe_end(t);
+	t->prober = calloc(1, sizeof(*t->prober));
+	if (!t->prober)
+		abort();
+	t->prober->timeline = t;
+	if (conn_open(&t->prober->conn, t->stage->loop, t->stage->address, &prober_events, &t->stage->limits, t->stage->world, t->log)) {
 		t->probe_state = 3;
 		return;
 	}
@@ -186,8 +205,8 @@ void probe_target(struct timeline *t)
 		b.packet.password = t->stage->password;
 	}
 	if (encode(&b.packet, NULL, &w) == CODEC_OK && wr_fits(&w)) {
-		monitor_sent(&t->prober.monitor, room, w.len, &b.packet);
-		conn_send(&t->prober, wr_span(&w), 0, 0);
+		monitor_sent(&t->prober->conn.monitor, room, w.len, &b.packet);
+		conn_send(&t->prober->conn, wr_span(&w), 0, 0);
 	}
 }
 
@@ -203,7 +222,7 @@ uint16_t next_packet_id(struct actor_state *a)
 
 static bool too_large(struct timeline *t, const struct step *step)
 {
-	give_up(t, VERDICT_ERROR, step, "the packet is larger than the room for one step (%zu bytes)", t->stage->scratch_size);
+	give_up(t, VERDICT_ERROR, step, "the packet is larger than the room for one step (%zu bytes)", t->stage->scratch->cap);
 	return false;
 }
 
@@ -226,7 +245,7 @@ static bool false_length(struct timeline *t, const struct value *v, struct span 
 		*place = v->bytes;
 		return true;
 	}
-	uint8_t *room = arena_take(&t->scratch, 4);
+	uint8_t *room = arena_take(t->stage->scratch, 4);
 	if (!room)
 		return false;
 	struct writer w = writer_to(room, 4);
@@ -368,7 +387,7 @@ static bool build(struct timeline *t, struct actor_state *a, const struct strand
 {
 	enum packet_type type = sent_type(step);
 
-	builder_start(b, type, a->version, &t->scratch);
+	builder_start(b, type, a->version, t->stage->scratch);
 	defaults(t, a, step, b);
 	if (type == CONNECT || type == AUTH) {
 		const struct actor *actor = &t->script->actors[a->number];
@@ -484,11 +503,10 @@ bool send_step(struct timeline *t, struct strand *s, const struct step *step, st
 
 	if (!ready_to_send(t, a, step))
 		return false;
-	arena_reset(&t->scratch);
+	arena_reset(t->stage->scratch);
 	if (!build(t, a, s, step, &b))
 		return false;
-	size_t room = t->scratch.cap - t->scratch.used - 8;
-	struct writer w = writer_to(t->scratch.base + t->scratch.used, room);
+	struct writer w = writer_to(t->stage->packet, t->stage->packet_size);
 	enum status status = builder_encode(&b, &w);
 	if (status == CODEC_BAD) {
 		give_up(t, VERDICT_ERROR, step, "the packet cannot be padded to %zu bytes", b.size);
@@ -514,7 +532,7 @@ bool send_bytes(struct timeline *t, struct strand *s, const struct step *step)
 
 	if (!ready_to_send(t, a, step))
 		return false;
-	arena_reset(&t->scratch);
+	arena_reset(t->stage->scratch);
 	if (!eval(t, s, step->value, &v))
 		return false;
 	a->offence = (struct offence){ .type = v.bytes.len ? v.bytes.at[0] >> 4 : 0, .connected = a->connected };
@@ -535,7 +553,7 @@ static bool gather(struct timeline *t, struct strand *s, const struct step *step
 		if (step->kind == STEP_BYTES) {
 			struct value v;
 
-			arena_reset(&t->scratch);
+			arena_reset(t->stage->scratch);
 			if (!eval(t, s, step->value, &v))
 				return false;
 			wr_bytes(&all->w, v.bytes);

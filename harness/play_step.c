@@ -302,7 +302,7 @@ bool strand_offer(struct timeline *t, struct strand *s, struct actor_state *a, c
 {
 	static const uint8_t qos2[] = { PUBREC, PUBCOMP };
 
-	arena_reset(&t->scratch);
+	arena_reset(t->stage->scratch);
 	switch (s->step->kind) {
 	case STEP_EXPECT:
 		return fits(t, s, a, in, packet, s->step->type, m);
@@ -344,7 +344,7 @@ void strand_accept(struct timeline *t, struct strand *s, struct actor_state *a, 
 
 	s->taken_by = a->number;
 	if (s->phase == 0) {
-		packet_bind(t, s, step->matches, step->n_matches, packet);
+		packet_bind(t, step->matches, step->n_matches, packet);
 		if (step->kind == STEP_EXPECT || step->kind == STEP_RECEIVES || step->n_matches)
 			judge_passed(t, step);
 	}

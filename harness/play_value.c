@@ -19,20 +19,23 @@ static bool eval_error(struct timeline *t, const struct expr *e, const char *wha
 
 static uint8_t *scratch(struct timeline *t, const struct expr *e, size_t n)
 {
-	uint8_t *at = arena_take(&t->scratch, n ? n : 1);
+	uint8_t *at = arena_take(t->stage->scratch, n ? n : 1);
 
 	if (!at)
 		eval_error(t, e, "the value is larger than the room for one step");
 	return at;
 }
 
-static const struct value *lookup(const struct timeline *t, const struct strand *s, uint32_t slot)
+static bool lookup(const struct timeline *t, const struct strand *s, uint32_t slot, struct value *value)
 {
 	for (; s; s = s->parent)
-		for (unsigned i = 0; i < s->n_turns; i++)
-			if (s->turns[i].slot == (int32_t)slot)
-				return &s->turns[i].value;
-	return t->slots[slot].bound ? &t->slots[slot].value : NULL;
+		for (unsigned i = s->depth; i--;)
+			if (s->frames[i].owner->kind == STEP_REPEAT && s->frames[i].owner->slot == (int32_t)slot) {
+				*value = (struct value){ .kind = VALUE_NUMBER, .number = s->frames[i].turn };
+				return true;
+			}
+	*value = t->slots[slot].value;
+	return t->slots[slot].bound;
 }
 
 static bool eval_arith(struct timeline *t, const struct strand *s, const struct expr *e, struct value *value)
@@ -86,18 +89,21 @@ static bool eval_made(struct timeline *t, const struct strand *s, const struct e
 
 	if (!eval_number(t, s, e->left, &n))
 		return false;
-	if (n > t->stage->scratch_size)
+	if (n > t->stage->scratch->cap)
 		return eval_error(t, e, "the value is larger than the room for one step");
 	uint8_t *at = scratch(t, e, n);
 	if (!at)
 		return false;
 	char stamp[80] = "";
+	struct random random;
+
+	random_seed(&random, ++t->seed);
 	if (e->kind == EXPR_STAMP)
 		snprintf(stamp, sizeof(stamp), "%s %016llx %016llx ", t->name, (unsigned long long)++t->stamps,
 		         (unsigned long long)t->stage->loop->now_ns);
 	size_t head = strlen(stamp);
 	for (size_t i = 0; i < n; i++)
-		at[i] = e->kind == EXPR_RANDOM ? (uint8_t)random_next(&t->random)
+		at[i] = e->kind == EXPR_RANDOM ? (uint8_t)random_next(&random)
 		      : i < head ? (uint8_t)stamp[i] : (uint8_t)('a' + i % 26);
 	*value = (struct value){ .kind = VALUE_BYTES, .bytes = { at, n } };
 	return true;
@@ -120,7 +126,6 @@ static bool eval_actor_field(struct timeline *t, const struct expr *e, struct va
 
 bool eval(struct timeline *t, const struct strand *s, const struct expr *e, struct value *value)
 {
-	const struct value *bound;
 	struct value left, right;
 
 	*value = (struct value){ .kind = VALUE_ABSENT };
@@ -135,11 +140,7 @@ bool eval(struct timeline *t, const struct strand *s, const struct expr *e, stru
 		*value = (struct value){ .kind = VALUE_BYTES, .bytes = span_text(t->name) };
 		return true;
 	case EXPR_VAR:
-		bound = lookup(t, s, e->slot);
-		if (!bound)
-			return eval_error(t, e, "the name is not bound here");
-		*value = *bound;
-		return true;
+		return lookup(t, s, e->slot, value) || eval_error(t, e, "the name is not bound here");
 	case EXPR_ACTOR_FIELD:
 		return eval_actor_field(t, e, value);
 	case EXPR_ARITH:
@@ -175,16 +176,10 @@ bool eval_number(struct timeline *t, const struct strand *s, const struct expr *
 	return true;
 }
 
-void bind_slot(struct timeline *t, struct strand *s, int32_t slot, const struct value *value)
+void bind_slot(struct timeline *t, int32_t slot, const struct value *value)
 {
 	if (slot < 0)
 		return;
-	for (; s; s = s->parent)
-		for (unsigned i = 0; i < s->n_turns; i++)
-			if (s->turns[i].slot == slot) {
-				s->turns[i].value = *value;
-				return;
-			}
 	struct slot *place = &t->slots[slot];
 	place->bound = true;
 	place->value = *value;
@@ -379,14 +374,14 @@ bool packet_fits(struct timeline *t, const struct strand *s, const struct match 
 	return !t->over;
 }
 
-void packet_bind(struct timeline *t, struct strand *s, const struct match *matches, uint32_t n, const struct packet *packet)
+void packet_bind(struct timeline *t, const struct match *matches, uint32_t n, const struct packet *packet)
 {
 	for (uint32_t i = 0; i < n; i++) {
 		struct value v;
 
 		if (matches[i].bind >= 0) {
 			get(packet, matches[i].field, 0, &v);
-			bind_slot(t, s, matches[i].bind, &v);
+			bind_slot(t, matches[i].bind, &v);
 		}
 	}
 }

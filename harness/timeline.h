@@ -19,15 +19,17 @@ struct stage {
 	struct conn_limits limits;
 	uint64_t timeout_ns;			/* the longest wait of a step that names none */
 	double slack;				/* stretches deadlines, never waits and protocol intervals */
-	uint8_t *scratch;			/* room to build packets in; scratch_size bytes */
-	size_t scratch_size;
+	struct arena *scratch;			/* room for the values of one step; reset by each */
+	uint8_t *packet;			/* room for its packet; packet_size bytes */
+	size_t packet_size;
+	struct monitor_log *log;		/* shared by all timelines, to count for all of them; NULL: each has its own */
 	bool keep_transcripts;
 	/* The target's process, where we know it: alive and how large (bytes, 0 unknown). May be NULL. */
 	bool (*target_lives)(void *context, uint64_t *rss);
 	void *context;
 };
 
-enum { SCRATCH_SIZE = 4 << 20 };
+enum { SCRATCH_SIZE = 2 << 20 };	/* what a step can send at most, and its values */
 
 /*
  * Given: to be freed after `ended` was called, not from inside it. `name` makes $topic and the default

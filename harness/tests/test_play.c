@@ -35,7 +35,7 @@ static const struct row rows[] = {
 	{ "another value fails and is named", HEAD "a connects\na -> PUBLISH qos=1 packet_id=7\na <- PUBACK packet_id=(8 | 9)\n",
 	  VERDICT_FAIL, "MQTT-3.12.4-1", 6, "packet_id: expected (8 | 9), received 7" },
 	{ "an answer for an id that is not open fails at once", HEAD "a connects\na -> PUBLISH qos=1 packet_id=7\na <- PUBACK packet_id=7\n",
-	  VERDICT_FAIL, "MQTT-2.3.1-6", 0, NULL, { { PUPPET_SAY, PUBLISH, "40 02 00 08" } } },
+	  VERDICT_FAIL, "MQTT-3.12.4-1", 6, "not one that waits", { { PUPPET_SAY, PUBLISH, "40 02 00 08" } } },
 	{ "an answer for another open id waits for its step",
 	  HEAD "a connects\na -> PUBLISH qos=1 packet_id=1\na -> PUBLISH qos=1 packet_id=2\na <- PUBACK packet_id=2\na <- PUBACK packet_id=1\n",
 	  VERDICT_PASS },
