@@ -11,7 +11,7 @@
 #include "harness/cli.h"
 #include "harness/process.h"
 
-enum { MAX_PACKET = 8 << 20, MAX_RESTARTS = 10, REPLAY_SLACK = 4, QUIET_NS = 200000000 };
+enum { MAX_PACKET = 8 << 20, MAX_RESTARTS = 10, REPLAY_PATIENCE = 4, QUIET_NS = 50000000 };
 
 /* A target as tests with the same needs see it: the one that was named, or a built-in broker started for them. */
 struct instance {
@@ -477,8 +477,7 @@ static void set_stage(struct conductor *c, struct instance *in)
 	in->stage = (struct stage){
 		.loop = &c->loop, .address = &in->address, .world = must(monitor_world_new()),
 		.limits = { .max_packet = MAX_PACKET, .split = o->split, .split_seed = o->seed },
-		.timeout_ns = o->timeout_ns, .slack = o->slack, .scratch = &c->scratch, .packet = c->packet, .packet_size = SCRATCH_SIZE,
-		
+		.timeout_ns = o->timeout_ns, .slack = o->slack, .patience = 1, .scratch = &c->scratch, .packet = c->packet, .packet_size = SCRATCH_SIZE,
 		.keep_transcripts = o->transcripts,
 	};
 	monitor_world_subscriptions_are_ours(in->stage.world, o->local != NULL);
@@ -491,7 +490,7 @@ static void set_stage(struct conductor *c, struct instance *in)
 		in->stage.context = c->process;
 	}
 	in->patient = in->stage;
-	in->patient.slack *= REPLAY_SLACK;
+	in->patient.patience = REPLAY_PATIENCE;
 }
 
 static struct instance *instance_for(struct conductor *c, const struct script *script)

@@ -13,7 +13,10 @@ static uint64_t now(const struct timeline *t)
 
 static uint64_t stretched(const struct timeline *t, uint64_t ns)
 {
-	return (uint64_t)((double)ns * t->stage->slack);
+	double deadline = (double)ns * t->stage->slack, usual = (double)t->stage->timeout_ns * t->stage->slack;
+
+	/* A rule's own long interval needs no more patience than an answer does: what is slow is the machine. */
+	return (uint64_t)(deadline + (t->stage->patience - 1) * (deadline < usual ? deadline : usual));
 }
 
 static const char *duration_text(struct timeline *t, uint64_t ns)
