@@ -517,9 +517,9 @@ struct timeline *timeline_new(const struct stage *stage, const struct script *sc
 	size_t len = strlen(name) < 20 ? strlen(name) : 20;
 	memcpy(t->name, name, len);
 	t->seed = seed;
-	t->actors = calloc(script->n_actors + 1, sizeof(*t->actors));
-	t->slots = calloc(script->n_slots + 1, sizeof(*t->slots));
-	if (!t->actors || !t->slots)
+	t->actors = script->n_actors ? calloc(script->n_actors, sizeof(*t->actors)) : NULL;
+	t->slots = script->n_slots ? calloc(script->n_slots, sizeof(*t->slots)) : NULL;
+	if ((script->n_actors && !t->actors) || (script->n_slots && !t->slots))
 		abort();
 	for (uint32_t i = 0; i < script->n_actors; i++) {
 		struct actor_state *a = &t->actors[i];

@@ -312,8 +312,10 @@ static void defaults(struct timeline *t, struct actor_state *a, const struct ste
 
 	switch (b->packet.type) {
 	case CONNECT: {
-		char *id = region_alloc(&t->region, 32);
+		char *id = arena_take(t->stage->scratch, 32);
 
+		if (!id)
+			break;
 		snprintf(id, 32, "%s%c", t->name, a->number < 26 ? 'a' + a->number : 'A' + a->number - 26);
 		set_named(b, "clean_start", &one);
 		set_named(b, "keep_alive", &(struct value){ .kind = VALUE_NUMBER, .number = 60 });

@@ -3,7 +3,7 @@
 #include <stdalign.h>
 #include <stdlib.h>
 
-enum { CHUNK = 16 * 1024 };
+enum { FIRST_CHUNK = 64, LAST_CHUNK = 16 * 1024 };	/* chunks grow with the region: most keep little */
 
 struct region_chunk {
 	struct region_chunk *next;
@@ -13,7 +13,8 @@ struct region_chunk {
 
 static struct region_chunk *chunk_new(struct region *region, size_t size)
 {
-	size_t cap = size > CHUNK / 4 ? size : CHUNK;
+	size_t usual = region->total < FIRST_CHUNK ? FIRST_CHUNK : region->total < LAST_CHUNK ? region->total : LAST_CHUNK;
+	size_t cap = size > LAST_CHUNK / 4 || size > usual ? size : usual;
 	struct region_chunk *chunk = cap > SIZE_MAX - sizeof *chunk ? NULL : calloc(1, sizeof *chunk + cap);
 
 	if (!chunk)
