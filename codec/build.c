@@ -39,14 +39,35 @@ static bool make_room(struct builder *b, struct writer *w, size_t n)
 	return true;
 }
 
+/* The number that a value gives a field of that kind, as a number or as the bytes of its wire form. */
+static bool number_of(enum kind kind, const struct value *v, uint64_t *number)
+{
+	static const uint8_t widths[] = { [U8] = 1, [U16] = 2, [U32] = 4 };
+	uint64_t n = v->number;
+
+	if (v->kind == VALUE_BYTES && kind != VARINT && v->bytes.len == widths[kind]) {
+		n = 0;
+		for (size_t i = 0; i < v->bytes.len; i++)
+			n = n << 8 | v->bytes.at[i];
+	} else if (v->kind != VALUE_NUMBER) {
+		return false;
+	}
+	*number = n;
+	return kind == VARINT ? n <= VARINT_MAX : n >> 8 * widths[kind] == 0;
+}
+
 static enum status add_property(struct builder *b, const struct field *f, const struct value *v)
 {
 	struct writer *list = f->will ? &b->will_properties : &b->properties, measure = writer_to(NULL, 0);
-	static const uint64_t most[] = { [U8] = 0xff, [U16] = 0xffff, [U32] = 0xffffffff, [VARINT] = VARINT_MAX };
-	bool number = f->kind == U8 || f->kind == U16 || f->kind == U32 || f->kind == VARINT;
+	struct value number = { .kind = VALUE_NUMBER };
 
-	if (number ? v->kind != VALUE_NUMBER || v->number > most[f->kind] : v->kind != (f->kind == PAIR ? VALUE_PAIR : VALUE_BYTES))
+	if (f->kind == U8 || f->kind == U16 || f->kind == U32 || f->kind == VARINT) {
+		if (!number_of(f->kind, v, &number.number))
+			return CODEC_BAD;
+		v = &number;
+	} else if (v->kind != (f->kind == PAIR ? VALUE_PAIR : VALUE_BYTES)) {
 		return CODEC_BAD;
+	}
 	if (v->bytes.len > 65535 || v->second.len > 65535)
 		return CODEC_LIMIT;
 	property_write(&measure, f->property, v);
@@ -95,21 +116,27 @@ static enum status add_element(struct builder *b, const struct field *f, const s
 	return CODEC_OK;
 }
 
-/* Fields that stand or fall with a flag. */
+/* The connect flag that a field stands or falls with, 0 for none. */
+static unsigned flag_of(const struct packet *p, const struct field *f)
+{
+	for (const struct row *row = rows_of(p->type); row->field; row++) {
+		if (row->field != f)
+			continue;
+		switch (row->when) {
+		case WILL_FLAG: case WILL_FLAG_IN_5: return CONNECT_WILL;
+		case USER_NAME_FLAG: return CONNECT_USER_NAME;
+		case PASSWORD_FLAG:  return CONNECT_PASSWORD;
+		default: return 0;
+		}
+	}
+	return 0;
+}
+
 static void go_with_flag(struct packet *p, const struct field *f, bool there)
 {
-	unsigned flag = 0;
+	unsigned flag = flag_of(p, f);
 
-	if (f->member == offsetof(struct packet, user_name) && p->type == CONNECT)
-		flag = CONNECT_USER_NAME;
-	else if (f->member == offsetof(struct packet, password) && p->type == CONNECT)
-		flag = CONNECT_PASSWORD;
-	else if (f->will)
-		flag = CONNECT_WILL;
-	else if (!strncmp(f->name, "will.", 5) && f->width != 1 && there)
-		flag = 0;
-	if (flag)
-		p->connect_flags = (uint8_t)(there ? p->connect_flags | flag : p->connect_flags & ~flag);
+	p->connect_flags = (uint8_t)(there ? p->connect_flags | flag : p->connect_flags & ~flag);
 }
 
 static enum status set_scalar(struct packet *p, const struct field *f, const struct value *v)
@@ -126,9 +153,7 @@ static enum status set_scalar(struct packet *p, const struct field *f, const str
 		*(uint8_t *)member = (uint8_t)((*(uint8_t *)member & ~mask) | n << f->shift);
 		return CODEC_OK;
 	case U8: case U16:
-		if (v->kind == VALUE_BYTES && v->bytes.len == (f->kind == U8 ? 1u : 2u))
-			n = f->kind == U8 ? v->bytes.at[0] : (uint64_t)v->bytes.at[0] << 8 | v->bytes.at[1];
-		else if (v->kind != VALUE_NUMBER || n > (f->kind == U8 ? 0xffu : 0xffffu))
+		if (!number_of(f->kind, v, &n))
 			return CODEC_BAD;
 		if (f->kind == U8)
 			*(uint8_t *)member = (uint8_t)n;
@@ -225,18 +250,37 @@ static size_t measured(struct builder *b)
 	return encode(&b->packet, &b->lies, &w) == CODEC_OK ? w.len : SIZE_MAX;
 }
 
-/* Pads by trial: each try corrects for what the length fields grew. */
-static enum status pad(struct builder *b)
+/* User properties that take n bytes in all, n of at least 5: as few as can, filled from fill. */
+static enum status add_padding(struct builder *b, const uint8_t *fill, size_t n)
 {
 	const struct field *user_property = field_of_property(PROP_user_property, false);
-	size_t before = b->properties.len, have = measured(b), n = b->packet.payload.len;
-	bool by_payload = b->packet.type == PUBLISH;
+	const size_t least = 5, most = least + 3 + 65535;	/* identifier and two lengths; "pad" and the longest value */
+
+	while (n) {
+		size_t size = n <= most ? n : n - most < least ? most - least : most;
+		struct value v = { .kind = VALUE_PAIR, .bytes = span_of("pad", size - least < 3 ? size - least : 3) };
+
+		v.second = span_of(fill, size - least - v.bytes.len);
+		enum status status = add_property(b, user_property, &v);
+		if (status != CODEC_OK)
+			return status;
+		n -= size;
+	}
+	return CODEC_OK;
+}
+
+/* Pads by trial: each try corrects for what the length fields grew, and for a size that they step over does not end. */
+static enum status pad(struct builder *b)
+{
+	const size_t before = b->properties.len, have = measured(b), n = b->packet.payload.len;
+	const bool by_payload = b->packet.type == PUBLISH;
+	const struct field *user_property = field_of_property(PROP_user_property, false);
 
 	if (have == b->size)
 		return CODEC_OK;
-	if (have > b->size || (!by_payload && (b->packet.version != MQTT_5 || !field_belongs(user_property, b->packet.type, MQTT_5))))
+	if (have > b->size || (!by_payload && !field_belongs(user_property, b->packet.type, b->packet.version)))
 		return CODEC_BAD;
-	uint8_t *fill = arena_take(b->arena, b->size + 1);
+	uint8_t *fill = arena_take(b->arena, b->size);
 	if (!fill)
 		return CODEC_LIMIT;
 	for (size_t i = 0; i < b->size; i++)
@@ -248,11 +292,12 @@ static enum status pad(struct builder *b)
 		if (by_payload) {
 			b->packet.payload = span_of(fill, n + extra);
 		} else {
-			struct value v = { .kind = VALUE_PAIR, .bytes = span_text("pad"), .second = span_of(fill, extra > 8 ? extra - 8 : 0) };
-
 			b->properties.len = before;
-			if (v.second.len > 65535 || add_property(b, user_property, &v) != CODEC_OK)
-				return CODEC_LIMIT;
+			if (extra < 5)
+				return CODEC_BAD;
+			enum status status = add_padding(b, fill, extra);
+			if (status != CODEC_OK)
+				return status;
 		}
 		size_t now = measured(b);
 		if (now == b->size)

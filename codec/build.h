@@ -41,7 +41,8 @@ enum status builder_raw_property(struct builder *b, bool will, struct span bytes
 
 /*
  * The packet, padded to b->size when that is set: PUBLISH by its payload, other packets of 5 by
- * a user property. CODEC_BAD: it is larger already, or has nothing that can be padded.
+ * user properties. CODEC_BAD: it is larger already, has nothing that can be padded, or there is no packet
+ * of that size: a length field that grows by a byte steps over one, a user property takes at least 5 bytes.
  */
 enum status builder_encode(struct builder *b, struct writer *w);
 
