@@ -194,7 +194,16 @@ static int conform_local(const struct suite *suite, struct conduct_options *o)
 		o->jobs = (unsigned)(suite->n_tests * o->repeat);
 	if (conf.prove)
 		return prove(suite, o, NULL, 0, stdout, conf.verbose);
-	return conform_one(suite, o, conf.real ? "mqassay conform --real" : "mqassay conform");
+	char again[600] = "mqassay conform";
+	size_t len = strlen(again);
+
+	for (size_t i = 0; i < conf.scenarios.n && len < sizeof(again); i++)
+		len += (size_t)snprintf(again + len, sizeof(again) - len, " --scenarios %s", conf.scenarios.at[i]);
+	for (size_t i = 0; i < conf.broken.n && len < sizeof(again); i++)
+		len += (size_t)snprintf(again + len, sizeof(again) - len, " --break %s", conf.broken.at[i]);
+	if (conf.real && len < sizeof(again))
+		snprintf(again + len, sizeof(again) - len, " --real");
+	return conform_one(suite, o, again);
 }
 
 static int conform_targets(const struct suite *suite, struct conduct_options *o, int n_args, char **args)

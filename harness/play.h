@@ -176,6 +176,7 @@ bool send_packet(struct timeline *t, struct actor_state *a, enum packet_type typ
 bool send_bytes(struct timeline *t, struct strand *s, const struct step *step);
 bool send_together(struct timeline *t, struct strand *s, const struct step *step);
 void actor_open(struct timeline *t, struct actor_state *a);
+void record(struct timeline *t, enum event_kind kind, const struct actor_state *a, struct span bytes);	/* in the transcript */
 uint16_t next_packet_id(struct actor_state *a);
 extern const struct conn_events actor_events;
 void probe_target(struct timeline *t);

@@ -14,7 +14,7 @@ static struct actor_state *actor_of_conn(struct conn *c)
 	return (struct actor_state *)((char *)c - offsetof(struct actor_state, conn));
 }
 
-static void record(struct timeline *t, enum event_kind kind, const struct actor_state *a, struct span bytes)
+void record(struct timeline *t, enum event_kind kind, const struct actor_state *a, struct span bytes)
 {
 	t->active_ns = t->stage->loop->now_ns;
 	if (t->stage->keep_transcripts)
@@ -27,7 +27,8 @@ static void on_opened(struct conn *c)
 {
 	struct actor_state *a = actor_of_conn(c);
 
-	record(a->timeline, EVENT_OPENED, a, span_text(""));
+	if (conn_idle(c))	/* else what was sent says as much */
+		record(a->timeline, EVENT_OPENED, a, span_text(""));
 	timeline_wake(a->timeline);
 }
 

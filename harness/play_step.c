@@ -93,9 +93,7 @@ static void leave(struct timeline *t, struct strand *s, bool reset)
 		return;
 	}
 	if (a->ever_opened) {
-		if (t->stage->keep_transcripts)
-			result_event(t->result, now(t), EVENT_ENDED, a->number, a->version,
-			             span_text(reset ? "dropped by us (RST)" : "closed by us (FIN)"));
+		record(t, EVENT_ENDED, a, span_text(reset ? "dropped by us (RST)" : "closed by us (FIN)"));
 		if (reset) {
 			conn_close(&a->conn, true);
 			a->ended = true;
@@ -511,6 +509,7 @@ static bool start_ping(struct timeline *t, struct strand *s)
 	if (s->want.kind == PONG)
 		return false;		/* a ping is what goes unanswered */
 	monitor_sent(&a->conn.monitor, ping, sizeof(ping), &packet);
+	record(t, EVENT_NOTE, a, span_text("its time is up: does the broker still answer? (our PINGREQ)"));
 	if (!conn_send(&a->conn, span_of(ping, sizeof(ping)), 0, 0))
 		return false;
 	a->probes_owed++;
