@@ -12,10 +12,8 @@ static bool same(const struct field *f, const void *a, const void *b)
 
 const struct field *packet_differs(const struct packet *a, const struct packet *b)
 {
-	const struct field *flags = field_find(a->type ? a->type : CONNECT, span_text("flags"));
-
 	if (a->type != b->type || a->version != b->version || a->flags != b->flags)
-		return flags;
+		return field_find(CONNECT, span_text("flags"));	/* of every packet: its first byte */
 	for (const struct row *row = rows_of(a->type); row->field; row++) {
 		bool there = row_there(row, a);
 

@@ -36,12 +36,18 @@ bool has_nul(struct span s)
 	return s.len && memchr(s.at, 0, s.len);
 }
 
+/* What names never hold, and filters only in their places. */
+static inline bool special(uint8_t c)
+{
+	return c <= '+' && (c == '+' || c == '#' || !c);	/* one comparison for most */
+}
+
 bool topic_name_valid(struct span topic)
 {
 	if (!topic.len)
 		return false;
 	for (size_t i = 0; i < topic.len; i++)
-		if (topic.at[i] == '+' || topic.at[i] == '#' || !topic.at[i])
+		if (special(topic.at[i]))
 			return false;
 	return true;
 }
@@ -51,11 +57,10 @@ bool topic_filter_valid(struct span f)
 	if (!f.len)
 		return false;
 	for (size_t i = 0; i < f.len; i++) {
-		bool starts = i == 0 || f.at[i - 1] == '/';
-
-		if (!f.at[i] || (f.at[i] == '#' && (!starts || i + 1 != f.len)))
-			return false;
-		if (f.at[i] == '+' && (!starts || (i + 1 < f.len && f.at[i + 1] != '/')))
+		if (!special(f.at[i]))
+			continue;
+		bool starts = i == 0 || f.at[i - 1] == '/', last = i + 1 == f.len;
+		if (!f.at[i] || !starts || (!last && (f.at[i] == '#' || f.at[i + 1] != '/')))
 			return false;
 	}
 	return true;
@@ -114,7 +119,7 @@ bool share_valid(struct span shared)
 	if (!share_split(shared, &group, &filter) || !group.len)
 		return false;
 	for (size_t i = 0; i < group.len; i++)
-		if (group.at[i] == '+' || group.at[i] == '#' || !group.at[i])
+		if (special(group.at[i]))
 			return false;
 	return topic_filter_valid(filter);
 }

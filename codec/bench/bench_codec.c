@@ -11,8 +11,10 @@ struct sample {
 	const char *name;
 	struct packet packet;
 	enum sender from;
-	unsigned n;			/* how often it is timed */
+	unsigned n;			/* how often in one round */
 };
+
+enum { N_ROUNDS = 20 };
 
 static uint8_t lists[16384], payload[65536], bytes[70000];
 
@@ -87,10 +89,11 @@ static double reading(const struct sample *s, size_t len)
 	return (now_ns() - start) / s->n;
 }
 
-static double writing(const struct sample *s)
+static double writing(const struct sample *s, size_t len)
 {
 	double start = now_ns();
 
+	(void)len;
 	for (unsigned i = 0; i < s->n; i++) {
 		struct writer w = writer_to(bytes, sizeof(bytes));
 
@@ -100,23 +103,36 @@ static double writing(const struct sample *s)
 	return (now_ns() - start) / s->n;
 }
 
+/* The quickest of some rounds: what it costs when nobody else wants the processor. */
+static double quickest(double (*round)(const struct sample *, size_t), const struct sample *s, size_t len)
+{
+	double least = round(s, len);
+
+	for (unsigned i = 1; i < N_ROUNDS; i++) {
+		double now = round(s, len);
+
+		least = now < least ? now : least;
+	}
+	return least;
+}
+
 int main(void)
 {
 	struct sample samples[] = {
-		{ "PUBLISH QoS 1, 64 bytes", publish(35), FROM_CLIENT, 4000000 },
-		{ "PUBLISH QoS 1, 64 kB", publish(65536), FROM_CLIENT, 100000 },
-		{ "PUBACK", { .version = MQTT_5, .type = PUBACK, .packet_id = 7 }, FROM_SERVER, 4000000 },
-		{ "CONNECT, 10 properties", connect_with_properties(), FROM_CLIENT, 1000000 },
-		{ "SUBSCRIBE, 50 filters", subscribe(50, span_of(lists + 8192, 8192)), FROM_CLIENT, 200000 },
+		{ "PUBLISH QoS 1, 64 bytes", publish(35), FROM_CLIENT, 200000 },
+		{ "PUBLISH QoS 1, 64 kB", publish(65536), FROM_CLIENT, 5000 },
+		{ "PUBACK", { .version = MQTT_5, .type = PUBACK, .packet_id = 7 }, FROM_SERVER, 200000 },
+		{ "CONNECT, 10 properties", connect_with_properties(), FROM_CLIENT, 50000 },
+		{ "SUBSCRIBE, 50 filters", subscribe(50, span_of(lists + 8192, 8192)), FROM_CLIENT, 10000 },
 	};
 
 	memset(payload, 'x', sizeof(payload));
 	for (size_t i = 0; i < sizeof(samples) / sizeof(*samples); i++) {
 		struct writer w = writer_to(bytes, sizeof(bytes));
-		double write = writing(&samples[i]);
+		double write = quickest(writing, &samples[i], 0);
 
 		encode(&samples[i].packet, NULL, &w);
-		printf("codec: %-26s %8.1f ns read and judged, %8.1f ns written\n", samples[i].name, reading(&samples[i], w.len), write);
+		printf("codec: %-26s %8.1f ns read and judged, %8.1f ns written\n", samples[i].name, quickest(reading, &samples[i], w.len), write);
 	}
 	return 0;
 }
