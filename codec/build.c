@@ -39,6 +39,11 @@ static bool make_room(struct builder *b, struct writer *w, size_t n)
 	return true;
 }
 
+static struct writer *list_of(struct builder *b, bool of_will)
+{
+	return of_will ? &b->will_properties : &b->properties;
+}
+
 /* The number that a value gives a field of that kind, as a number or as the bytes of its wire form. */
 static bool number_of(enum kind kind, const struct value *v, uint64_t *number)
 {
@@ -58,7 +63,7 @@ static bool number_of(enum kind kind, const struct value *v, uint64_t *number)
 
 static enum status add_property(struct builder *b, const struct field *f, const struct value *v)
 {
-	struct writer *list = f->will ? &b->will_properties : &b->properties, measure = writer_to(NULL, 0);
+	struct writer *list = list_of(b, f->will), measure = writer_to(NULL, 0);
 	struct value number = { .kind = VALUE_NUMBER };
 
 	if (f->kind == U8 || f->kind == U16 || f->kind == U32 || f->kind == VARINT) {
@@ -81,19 +86,23 @@ static enum status add_property(struct builder *b, const struct field *f, const 
 	return CODEC_OK;
 }
 
-static void drop_property(struct writer *list, unsigned id)
+/* Takes the property out of the first `among` bytes of the list. */
+static void drop_property(struct writer *list, unsigned id, size_t among)
 {
-	struct property_walk walk = properties_of(wr_span(list));
+	struct property_walk walk = properties_of(span_of(list->at, among));
+	const uint8_t *read = walk.pos, *end = list->len ? list->at + list->len : list->at;
 	struct property p;
 	size_t kept = 0;
 
-	while (property_next(&walk, &p)) {
+	for (; property_next(&walk, &p); read = walk.pos) {
 		if (p.id == id)
 			continue;
 		memmove(list->at + kept, p.at, p.size);
 		kept += p.size;
 	}
-	list->len = kept;
+	if (read != end)	/* raw bytes that are no property stay, as does what lies behind */
+		memmove(list->at + kept, read, (size_t)(end - read));
+	list->len = kept + (size_t)(end - read);
 }
 
 static enum status add_element(struct builder *b, const struct field *f, const struct value *v)
@@ -179,7 +188,7 @@ static void unset(struct builder *b, const struct field *f)
 	struct packet *p = &b->packet;
 
 	if (f->property)
-		drop_property(f->will ? &b->will_properties : &b->properties, f->property);
+		drop_property(list_of(b, f->will), f->property, list_of(b, f->will)->len);
 	else if (f->kind == FILTERS || f->kind == TOPICS || f->kind == CODES)
 		b->list.len = 0;
 	else if (f->kind == BITS)
@@ -204,9 +213,13 @@ enum status builder_set(struct builder *b, const struct field *field, const stru
 		return CODEC_OK;
 	}
 	if (field->property) {
-		if (!field->repeats)
-			drop_property(field->will ? &b->will_properties : &b->properties, field->property);
-		return add_property(b, field, value);
+		struct writer *list = list_of(b, field->will);
+		size_t before = list->len;
+		enum status added = add_property(b, field, value);
+
+		if (added == CODEC_OK && !field->repeats)
+			drop_property(list, field->property, before);
+		return added;
 	}
 	if (field->kind == FILTERS || field->kind == TOPICS || field->kind == CODES)
 		return add_element(b, field, value);
@@ -223,7 +236,7 @@ enum status builder_again(struct builder *b, const struct field *field, const st
 
 enum status builder_raw_property(struct builder *b, bool of_will, struct span bytes)
 {
-	struct writer *list = of_will ? &b->will_properties : &b->properties;
+	struct writer *list = list_of(b, of_will);
 
 	if (!make_room(b, list, bytes.len))
 		return CODEC_LIMIT;

@@ -69,14 +69,14 @@ size_t layout(const uint8_t *buf, size_t len, enum version version, struct part 
 	struct finding finding;
 
 	/* The packet tells which optional rows are there; what decode() could read of a bad one does as well. */
-	decode(buf, len, version, &p, &finding);
+	bool readable = decode(buf, len, version, &p, &finding) == CODEC_OK || finding.rule != RULE_PACKET_TYPE;
 	rd_u8(&r);
 	part(&plan, NULL, "first_byte", buf, r.pos, 0);
 	const uint8_t *from = r.pos;
 	rd_varint(&r, NULL);
 	if (!r.why)
 		part(&plan, NULL, "remaining_length", from, r.pos, 0);
-	for (const struct row *row = rows_of(p.type); row->field && !r.why && p.type; row++) {
+	for (const struct row *row = rows_of(p.type); row->field && !r.why && readable; row++) {
 		if (!row_there(row, &p) || !rd_left(&r))
 			continue;
 		from = r.pos;
@@ -96,7 +96,7 @@ size_t layout(const uint8_t *buf, size_t len, enum version version, struct part 
 	if (len) {
 		const uint8_t *end = buf + len, *at = r.why ? r.error_at : r.pos;
 
-		part(&plan, NULL, r.why ? "unreadable" : "trailing", at, end, 0);
+		part(&plan, NULL, r.why || !readable ? "unreadable" : "trailing", at, end, 0);
 	}
 	return plan.n;
 }

@@ -100,6 +100,8 @@ struct printer {
 	const struct packet *p;
 	struct writer *w;
 	const char *wrong;	/* the field that check() finds fault with, NULL for none */
+	size_t wrong_offset;	/* and where that lies */
+	size_t list_offset;	/* where the filters begin */
 	bool pointed;		/* its '!' is written */
 };
 
@@ -214,39 +216,48 @@ static void print_properties(struct printer *pr, const struct field *list)
 	print_overlong(pr, list);
 }
 
-static void print_option(struct printer *pr, const char *text, unsigned value)
+/* The options of one filter; only those of the offending one may carry the '!'. */
+static void print_options(struct printer *pr, unsigned o, bool offending)
 {
-	if (!value)
-		return;
-	name(pr, text);
-	if (value != 1 || !strcmp(text, "qos")) {
+	static const struct { const char *name; uint8_t shift, mask; bool flag; } options[] = {
+		{ "qos", 0, 3, false }, { "no_local", 2, 1, true }, { "retain_as_published", 3, 1, true }, { "retain_handling", 4, 3, false },
+	};
+	bool pointed = pr->pointed;
+
+	pr->pointed |= !offending;
+	if (o & SUBSCRIBE_RESERVED || (pr->p->version != MQTT_5 && o > 3)) {
+		name(pr, "options");
+		wr_text(pr->w, "=0x");
+		wr_hex(pr->w, o);
+		o = 0;
+	}
+	for (size_t i = 0; i < sizeof(options) / sizeof(*options); i++) {
+		unsigned value = o >> options[i].shift & options[i].mask;
+
+		if (!value)
+			continue;
+		name(pr, options[i].name);
+		if (options[i].flag)
+			continue;
 		wr_u8(pr->w, '=');
 		wr_number(pr->w, value);
 	}
+	if (!offending)
+		pr->pointed = pointed;
 }
 
 static void print_filters(struct printer *pr)
 {
 	struct filter_walk walk = filters_of(pr->p);
+	const uint8_t *from = walk.pos;
 	struct span filter;
 	uint8_t o;
-	bool first = true;
 
 	wr_text(pr->w, " (");
-	while (filter_next(&walk, &filter, &o)) {
-		wr_text(pr->w, first ? "" : ", ");
-		first = false;
+	for (const uint8_t *at = from; filter_next(&walk, &filter, &o); at = walk.pos) {
+		wr_text(pr->w, at == from ? "" : ", ");
 		text_print_string(filter, pr->w);
-		if (o & SUBSCRIBE_RESERVED || (pr->p->version != MQTT_5 && o > 3)) {
-			name(pr, "options");
-			wr_text(pr->w, "=0x");
-			wr_hex(pr->w, o);
-			continue;
-		}
-		print_option(pr, "qos", o & SUBSCRIBE_QOS);
-		print_option(pr, "no_local", o >> 2 & 1);
-		print_option(pr, "retain_as_published", o >> 3 & 1);
-		print_option(pr, "retain_handling", o >> 4 & 3);
+		print_options(pr, o, pr->wrong_offset == pr->list_offset + (size_t)(at - from));
 	}
 	wr_u8(pr->w, ')');
 }
@@ -382,13 +393,16 @@ void packet_print(const struct packet *p, enum sender from, struct writer *w)
 	struct printer pr = { .p = p, .w = &nowhere };
 
 	if (check(p, from, &finding) != CODEC_OK) {
-		/* A fault that is in no field with a '!' of its own is marked at the packet. */
-		pr.wrong = finding.field;
+		if (finding.rule != RULE_PROPERTY_REPEATED)	/* `!again` tells */
+			pr.wrong = finding.field;
+		pr.wrong_offset = finding.offset;
+		encode(p, NULL, &nowhere);
+		pr.list_offset = nowhere.len - p->list.len;
+		/* A fault that is in no part with a '!' of its own is marked at the packet. */
 		print_fields(&pr);
 		if (!pr.pointed)
 			wr_u8(w, '!');
-		pr.wrong = pr.pointed ? finding.field : NULL;
-		pr.pointed = false;
+		pr.pointed = !pr.pointed;
 	}
 	pr.w = w;
 	wr_text(w, packet_name(p->type));

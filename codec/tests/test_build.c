@@ -255,6 +255,28 @@ static void raw_properties(void **state)
 	assert_bytes(&b, "4005" "0001" "00" "01" "7f");
 }
 
+static void raw_properties_stay(void **state)
+{
+	(void)state;
+	struct builder b = start(PUBLISH, MQTT_5);
+	text(&b, "topic", "a");
+	number(&b, "topic_alias", 1);
+	builder_raw_property(&b, false, span_of("\x7f\x01", 2));
+	number(&b, "payload_format_indicator", 1);
+	number(&b, "topic_alias", 2);
+	assert_bytes(&b, "300b" "000161" "07" "7f01" "0101" "230002");
+}
+
+static void refused_value_changes_nothing(void **state)
+{
+	(void)state;
+	struct builder b = start(PUBLISH, MQTT_5);
+	text(&b, "topic", "a");
+	number(&b, "topic_alias", 1);
+	assert_int_equal(number(&b, "topic_alias", 65536), CODEC_BAD);
+	assert_bytes(&b, "3007" "000161" "03" "230001");
+}
+
 static void lies_are_told(void **state)
 {
 	(void)state;
@@ -380,6 +402,7 @@ int main(void)
 		cmocka_unit_test(later_flags_override), cmocka_unit_test(last_value_counts), cmocka_unit_test(again_repeats),
 		cmocka_unit_test(lists_grow), cmocka_unit_test(reason_is_written), cmocka_unit_test(numbers_as_bytes),
 		cmocka_unit_test(values_out_of_range), cmocka_unit_test(full_arena_is_a_limit), cmocka_unit_test(raw_properties),
+		cmocka_unit_test(raw_properties_stay), cmocka_unit_test(refused_value_changes_nothing),
 		cmocka_unit_test(lies_are_told), cmocka_unit_test(padding_keeps_the_payload),
 	};
 	enum { N_FIXED = sizeof(fixed) / sizeof(*fixed), N_PADS = sizeof(pads) / sizeof(*pads) };
