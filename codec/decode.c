@@ -53,6 +53,15 @@ static void read_field(struct reader *r, const struct field *f, struct packet *p
 	}
 }
 
+/* A memset of known size is a slow `rep stos` to gcc, dearer than all the rest of reading a PUBLISH: hide the size. */
+static void clear(struct packet *p)
+{
+	size_t size = sizeof(*p);
+
+	__asm__("" : "+r"(size));
+	memset(p, 0, size);
+}
+
 /* CONNECT says itself by which version it is to be read. */
 static uint8_t version_of_connect(const struct packet *p, uint8_t otherwise)
 {
@@ -93,7 +102,7 @@ enum status decode(const uint8_t *buf, size_t len, enum version version, struct 
 	const struct row *row;
 	const uint8_t *at = buf;
 
-	memset(p, 0, sizeof(*p));
+	clear(p);
 	p->version = (uint8_t)version;
 	uint8_t first = rd_u8(&r);
 	p->type = first >> 4;
