@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "harness/hello.h"
+
 enum { PATIENCE_NS = 2000000000 };
 
 struct cleaning {		/* one connection that clears up and goes */
@@ -82,19 +84,25 @@ static void on_timer(struct timer *timer, struct loop *loop)
 
 static const struct conn_events events = { on_opened, on_packet, on_ended, on_sent };
 
-static void append(struct cleaning *k, const struct packet *p)
+/* Room for n more bytes at k->bytes + k->len. */
+static struct writer room_for(struct cleaning *k, size_t n)
 {
-	struct writer measure = writer_to(NULL, 0);
-
-	if (encode(p, NULL, &measure) != CODEC_OK)
-		return;
-	if (k->len + measure.len > k->cap) {
-		k->cap = (k->len + measure.len) * 2;
+	if (k->len + n > k->cap) {
+		k->cap = (k->len + n) * 2;
 		k->bytes = realloc(k->bytes, k->cap);
 		if (!k->bytes)
 			abort();
 	}
-	struct writer w = writer_to(k->bytes + k->len, k->cap - k->len);
+	return writer_to(k->bytes + k->len, k->cap - k->len);
+}
+
+static void append(struct cleaning *k, const struct packet *p)
+{
+	struct writer w = writer_to(NULL, 0);
+
+	if (encode(p, NULL, &w) != CODEC_OK)
+		return;
+	w = room_for(k, w.len);
 	encode(p, NULL, &w);
 	k->len += w.len;
 }
@@ -102,8 +110,7 @@ static void append(struct cleaning *k, const struct packet *p)
 static struct cleaning *begin(struct cleaner *cleaner, const struct stage *stage, struct span client_id, enum version version)
 {
 	struct cleaning *k = calloc(1, sizeof(*k));
-	struct arena arena;
-	struct builder b;
+	struct packet packet;
 
 	if (!k)
 		abort();
@@ -112,20 +119,9 @@ static struct cleaning *begin(struct cleaner *cleaner, const struct stage *stage
 	k->version = (uint8_t)version;
 	k->timer.fire = on_timer;
 	k->log.violated = ignore;
-	arena_init(&arena, NULL, 0);
-	builder_start(&b, CONNECT, version, &arena);
-	b.packet.client_id = client_id;
-	b.packet.keep_alive = 60;
-	b.packet.connect_flags = CONNECT_CLEAN_START;
-	if (stage->user_name.at) {
-		b.packet.connect_flags |= CONNECT_USER_NAME;
-		b.packet.user_name = stage->user_name;
-	}
-	if (stage->password.at) {
-		b.packet.connect_flags |= CONNECT_PASSWORD;
-		b.packet.password = stage->password;
-	}
-	append(k, &b.packet);
+	struct writer w = room_for(k, client_id.len + stage->user_name.len + stage->password.len + 64);
+	hello(version, client_id, stage->user_name, stage->password, &packet, &w);
+	k->len += w.len;
 	return k;
 }
 

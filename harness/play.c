@@ -1,266 +1,6 @@
 #include "harness/play.h"
 
-#include <stdlib.h>
-
-/* Strands: lines of control, who waits for which arrival, and time. */
-
-/* ---- moving through the steps ---- */
-
-bool strand_enter(struct timeline *t, struct strand *s, const struct step *block, uint64_t turn, uint64_t end)
-{
-	if (s->depth == MAX_DEPTH || end > UINT32_MAX) {
-		give_up(t, VERDICT_ERROR, block, s->depth == MAX_DEPTH ? "blocks are nested too deep" : "a loop of so many turns never ends");
-		return false;
-	}
-	if (s->depth == s->cap_frames) {
-		s->cap_frames = s->cap_frames ? s->cap_frames * 2 : 2;
-		s->frames = realloc(s->frames, s->cap_frames * sizeof(*s->frames));
-		if (!s->frames)
-			abort();
-	}
-	s->frames[s->depth++] = (struct frame_of_step){ block, (uint32_t)turn, (uint32_t)end };
-	s->step = block->children;
-	return true;
-}
-
-/* Names bound inside a loop live for one turn. */
-static void forget_names(struct timeline *t, const struct step *step)
-{
-	for (; step; step = step->next) {
-		for (uint32_t i = 0; i < step->n_matches; i++)
-			if (step->matches[i].bind >= 0)
-				t->slots[step->matches[i].bind].bound = false;
-		if (step->bind_moment >= 0)
-			t->slots[step->bind_moment].bound = false;
-		forget_names(t, step->children);
-	}
-}
-
-/* The step is done: on to the next one, out of blocks that have ended and round loops. */
-static void advance(struct timeline *t, struct strand *s)
-{
-	const struct step *done = s->step;
-
-	s->phase = 0;
-	s->probing = 0;
-	for (;;) {
-		if (s->single && !s->depth) {
-			s->step = NULL;
-			return;
-		}
-		if (done->next) {
-			s->step = done->next;
-			return;
-		}
-		if (!s->depth) {
-			s->step = NULL;
-			return;
-		}
-		struct frame_of_step *f = &s->frames[s->depth - 1];
-		if (f->owner->kind == STEP_REPEAT && f->turn < f->end) {
-			f->turn++;
-			forget_names(t, f->owner->children);
-			s->step = f->owner->children;
-			return;
-		}
-		done = f->owner;
-		s->depth--;
-	}
-}
-
-void step_done(struct timeline *t, struct strand *s)
-{
-	const struct step *step = s->step;
-
-	if (step->kind != STEP_REPEAT && step->kind != STEP_BLOCK && step->kind != STEP_UNORDERED && step->kind != STEP_EITHER) {
-		t->actors[s->taken_by].last_step_ns = t->stage->loop->now_ns;
-		if (step->bind_moment >= 0)
-			bind_slot(t, step->bind_moment, &(struct value){ .kind = VALUE_NUMBER, .number = t->stage->loop->now_ns });
-		/* A `maybe` stays open until the actor's next step is done. */
-		if (!s->is_maybe && step->kind != STEP_MAYBE)
-			for (struct strand *o = t->strands; o; o = o->next)
-				if (o->is_maybe && o->state == STRAND_WAITS && !o->phase && o->want.actors & 1u << s->taken_by)
-					o->state = STRAND_DONE;
-	}
-	s->state = STRAND_RUNS;
-	advance(t, s);
-}
-
-/* ---- strands come and go ---- */
-
-struct strand *strand_add(struct timeline *t, struct strand *parent, const struct step *step, bool first)
-{
-	struct strand *s = calloc(1, sizeof(*s));
-
-	if (!s)
-		abort();
-	s->parent = parent;
-	s->step = step;
-	s->single = true;
-	if (first) {
-		s->next = t->strands;
-		t->strands = s;
-		return s;
-	}
-	/* In the order of the file, before the strand that waits for them. */
-	struct strand **at = &t->strands;
-	while (*at && *at != parent)
-		at = &(*at)->next;
-	s->next = *at;
-	*at = s;
-	return s;
-}
-
-void strand_cancel(struct timeline *t, struct strand *s)
-{
-	for (struct strand *o = t->strands; o; o = o->next)
-		if (o->parent == s && o->state != STRAND_DONE)
-			strand_cancel(t, o);
-	s->state = STRAND_DONE;
-}
-
-static void sweep(struct timeline *t)
-{
-	for (struct strand **at = &t->strands; *at;) {
-		struct strand *s = *at;
-
-		if (s->state != STRAND_DONE || s == &t->main) {
-			at = &s->next;
-			continue;
-		}
-		*at = s->next;
-		free(s->frames);
-		free(s);
-	}
-}
-
-/* The first arrival has chosen: the other arms are not played. */
-static void choose_arm(struct timeline *t, struct strand *s)
-{
-	for (; s; s = s->parent) {
-		if (!s->is_arm || s->chosen)
-			continue;
-		s->chosen = true;
-		for (struct strand *o = t->strands; o; o = o->next)
-			if (o->parent == s->parent && o != s && o->is_arm)
-				strand_cancel(t, o);
-	}
-}
-
-static void child_done(struct timeline *t, struct strand *s)
-{
-	struct strand *parent = s->parent;
-
-	if (s->is_arm)
-		choose_arm(t, s);
-	s->state = STRAND_DONE;
-	if (s->is_maybe || !parent || parent->state != STRAND_JOINS)
-		return;
-	if (--parent->n_children == 0) {
-		step_done(t, parent);
-		strand_run(t, parent);
-	}
-}
-
-/* Items of `unordered`; a loop directly in it gives one item for each turn. */
-static bool add_items(struct timeline *t, struct strand *s, const struct step *items)
-{
-	for (const struct step *item = items; item; item = item->next) {
-		uint64_t from = 0, to = 0;
-		bool loop = item->kind == STEP_REPEAT;
-
-		if (loop && (!eval_number(t, s, item->from, &from) || !eval_number(t, s, item->to, &to)))
-			return false;
-		if (loop && from > to)
-			continue;
-		for (uint64_t i = from; i <= to; i++) {
-			struct strand *child = strand_add(t, s, item, false);
-
-			if (loop && !strand_enter(t, child, item, i, i))
-				return false;
-			s->n_children++;
-		}
-	}
-	return true;
-}
-
-static void begin_group(struct timeline *t, struct strand *s)
-{
-	const struct step *step = s->step;
-
-	s->state = STRAND_JOINS;
-	s->n_children = 0;
-	if (step->kind == STEP_UNORDERED) {
-		if (!add_items(t, s, step->children))
-			return;
-	} else {
-		for (const struct step *arm = step->children; arm; arm = arm->next) {
-			struct strand *child = strand_add(t, s, arm, false);
-
-			child->is_arm = true;
-		}
-		s->n_children = 1;
-	}
-	if (!s->n_children) {
-		step_done(t, s);
-		return;
-	}
-	for (struct strand *o = t->strands; o && !t->over; o = o->next)
-		if (o->parent == s && o->state == STRAND_RUNS)
-			strand_run(t, o);
-}
-
-void strand_run(struct timeline *t, struct strand *s)
-{
-	while (!t->over && s->state == STRAND_RUNS) {
-		const struct step *step = s->step;
-		uint64_t from, to;
-
-		if (!step) {
-			if (s == &t->main) {
-				s->state = STRAND_DONE;
-				timeline_wake(t);
-			} else {
-				child_done(t, s);
-			}
-			return;
-		}
-		switch (step->kind) {
-		case STEP_BLOCK:
-			if (!step->children)
-				advance(t, s);
-			else
-				strand_enter(t, s, step, 0, 0);
-			break;
-		case STEP_REPEAT:
-			if (!eval_number(t, s, step->from, &from) || !eval_number(t, s, step->to, &to))
-				return;
-			if (from > to || to == UINT64_MAX || !step->children) {
-				advance(t, s);
-				break;
-			}
-			forget_names(t, step->children);
-			strand_enter(t, s, step, from, to);
-			break;
-		case STEP_UNORDERED: case STEP_EITHER:
-			begin_group(t, s);
-			break;
-		case STEP_MAYBE: {
-			struct strand *m = strand_add(t, s, step->children, true);
-
-			m->is_maybe = true;
-			s->taken_by = step->children->actor;
-			strand_run(t, m);
-			s->state = STRAND_RUNS;
-			advance(t, s);
-			break;
-		}
-		default:
-			s->taken_by = step->actor;
-			strand_begin_step(t, s);
-		}
-	}
-}
+/* Who waits for which arrival, and time. */
 
 /* ---- arrivals are offered ---- */
 
@@ -312,7 +52,7 @@ static bool offer(struct timeline *t, struct actor_state *a, struct arrival *in)
 			m = (struct mismatch){ .received = packet_text(t, &packet, FROM_SERVER), .judged = true,
 			                       .because = result_text(t->result, "packet_id: %u is not one that waits for an answer", in->packet_id) };
 		} else if (strand_offer(t, s, a, in, &packet, &m)) {
-			choose_arm(t, s);
+			strand_choose_arm(t, s);
 			strand_accept(t, s, a, in, &packet);
 			return true;
 		}
@@ -425,7 +165,7 @@ void poll_strands(struct timeline *t)
 			else if (s->probing)
 				check_probe(t, s);
 			if (s->state == STRAND_RUNS) {
-				choose_arm(t, s);
+				strand_choose_arm(t, s);
 				strand_run(t, s);
 				again = true;
 				break;
@@ -434,7 +174,7 @@ void poll_strands(struct timeline *t)
 		if (!again && !t->over)
 			again = bury(t);
 	}
-	sweep(t);
+	strands_sweep(t);
 	if (t->main.state == STRAND_DONE || t->over)
 		finish(t);
 }
@@ -464,7 +204,7 @@ static bool wake_due(struct timeline *t, uint64_t now_ns)
 	return false;
 }
 
-static void on_timer(struct timer *timer, struct loop *loop)
+void timeline_on_timer(struct timer *timer, struct loop *loop)
 {
 	struct timeline *t = (struct timeline *)((char *)timer - offsetof(struct timeline, timer));
 	uint64_t next = UINT64_MAX;
@@ -483,7 +223,7 @@ static void on_timer(struct timer *timer, struct loop *loop)
 		timeline_due(t, next);
 }
 
-static void on_task(struct task *task, struct loop *loop)
+void timeline_on_task(struct task *task, struct loop *loop)
 {
 	struct timeline *t = (struct timeline *)((char *)task - offsetof(struct timeline, task));
 
@@ -498,113 +238,4 @@ static void on_task(struct task *task, struct loop *loop)
 void timeline_wake(struct timeline *t)
 {
 	loop_post(t->stage->loop, &t->task);
-}
-
-/* ---- life ---- */
-
-struct timeline *timeline_new(const struct stage *stage, const struct script *script, const char *name, uint64_t seed,
-                              struct result *result, void (*ended)(struct timeline *t, void *owner), void *owner)
-{
-	struct timeline *t = calloc(1, sizeof(*t));
-
-	if (!t)
-		abort();
-	t->stage = stage;
-	t->script = script;
-	t->result = result;
-	t->ended = ended;
-	t->owner = owner;
-	size_t len = strlen(name) < 20 ? strlen(name) : 20;
-	memcpy(t->name, name, len);
-	t->seed = seed;
-	t->actors = script->n_actors ? calloc(script->n_actors, sizeof(*t->actors)) : NULL;
-	t->slots = script->n_slots ? calloc(script->n_slots, sizeof(*t->slots)) : NULL;
-	if ((script->n_actors && !t->actors) || (script->n_slots && !t->slots))
-		abort();
-	for (uint32_t i = 0; i < script->n_actors; i++) {
-		struct actor_state *a = &t->actors[i];
-
-		a->timeline = t;
-		a->number = (uint8_t)i;
-		a->version = script->actors[i].version;
-		a->last_in = &a->in;
-	}
-	t->main.step = script->steps;
-	t->strands = &t->main;
-	t->timer.fire = on_timer;
-	t->task.run = on_task;
-	t->log = stage->log ? stage->log : calloc(1, sizeof(*t->log));
-	if (!t->log)
-		abort();
-	t->log->violated = judge_violation;
-	return t;
-}
-
-void timeline_start(struct timeline *t)
-{
-	for (uint32_t i = 0; i < t->script->n_actors; i++)
-		t->actors[i].last_step_ns = t->stage->loop->now_ns;
-	t->result->started_ns = t->active_ns = t->stage->loop->now_ns;
-	if (t->stage->target_lives)
-		t->stage->target_lives(t->stage->context, &t->grown_from);
-	timeline_wake(t);
-}
-
-void timeline_abort(struct timeline *t, enum verdict verdict, const char *why)
-{
-	give_up(t, verdict, NULL, "%s", why);
-	finish(t);
-}
-
-static void reap(struct task *task, struct loop *loop)
-{
-	struct timeline *t = (struct timeline *)((char *)task - offsetof(struct timeline, reaper));
-
-	(void)loop;
-	region_release(&t->region);
-	if (!t->stage->log)
-		free(t->log);
-	free(t->prober);
-	free(t->actors);
-	free(t->slots);
-	free(t);
-}
-
-void timeline_free(struct timeline *t)
-{
-	t->end_reported = true;
-	loop_timer_stop(t->stage->loop, &t->timer);
-	for (uint32_t i = 0; i < t->script->n_actors; i++) {
-		if (t->actors[i].ever_opened)
-			conn_close(&t->actors[i].conn, false);
-		inbox_clear(&t->actors[i]);
-		free(t->actors[i].open);
-		free(t->actors[i].seen);
-	}
-	while (t->strands) {
-		struct strand *s = t->strands;
-
-		t->strands = s->next;
-		free(s->frames);
-		if (s != &t->main)
-			free(s);
-	}
-	/* Its task may still be posted: the storage goes when nothing can name it any more. */
-	t->reaper.run = reap;
-	loop_reap(t->stage->loop, &t->reaper);
-}
-
-uint64_t timeline_active_ns(const struct timeline *t)
-{
-	return t->active_ns;
-}
-
-void timeline_left_behind(const struct timeline *t, void (*session)(void *context, struct span client_id, enum version version),
-                          void (*retained)(void *context, struct span topic, enum version version), void *context)
-{
-	for (uint32_t i = 0; i < t->script->n_actors; i++)
-		if (t->actors[i].session_kept)
-			session(context, t->actors[i].client_id, t->actors[i].version);
-	for (const struct left_topic *l = t->left_topics; l; l = l->next)
-		retained(context, l->topic, l->version);
 }

@@ -157,6 +157,19 @@ struct timeline {
 	} *left_topics;
 };
 
+static inline uint64_t now(const struct timeline *t)
+{
+	return t->stage->loop->now_ns;
+}
+
+static inline uint64_t stretched(const struct timeline *t, uint64_t ns)
+{
+	double deadline = (double)ns * t->stage->slack, usual = (double)t->stage->timeout_ns * t->stage->slack;
+
+	/* A rule's own long interval needs no more patience than an answer does: what is slow is the machine. */
+	return (uint64_t)(deadline + (t->stage->patience - 1) * (deadline < usual ? deadline : usual));
+}
+
 /* play_value.c */
 struct value_error { char text[160]; };
 bool eval(struct timeline *t, const struct strand *s, const struct expr *e, struct value *value);	/* false: the timeline is over */
@@ -170,7 +183,7 @@ void packet_bind(struct timeline *t, const struct match *matches, uint32_t n, co
 bool reason_fits(struct timeline *t, const struct strand *s, const struct pattern *pattern, unsigned reason);
 const char *packet_text(struct timeline *t, const struct packet *packet, enum sender from);
 
-/* play_send.c */
+/* play_actor.c, play_send.c */
 bool send_step(struct timeline *t, struct strand *s, const struct step *step, struct writer *together);
 bool send_packet(struct timeline *t, struct actor_state *a, enum packet_type type, uint16_t packet_id);	/* a plain one */
 bool send_bytes(struct timeline *t, struct strand *s, const struct step *step);
@@ -203,7 +216,10 @@ void judge_violation(void *owner, struct monitor *monitor, const struct violatio
 void give_up(struct timeline *t, enum verdict verdict, const struct step *step, const char *format, ...) __attribute__((format(printf, 4, 5)));
 void finish(struct timeline *t);
 
-/* play_step.c */
+/* play_step.c, play_offer.c, play_silence.c */
+const char *duration_text(struct timeline *t, uint64_t ns);
+bool misfit(struct timeline *t, struct mismatch *m, const struct packet *packet, const struct arrival *in,
+            const struct actor_state *a, bool judged, const char *because);	/* fills in m; false */
 void strand_begin_step(struct timeline *t, struct strand *s);
 bool strand_offer(struct timeline *t, struct strand *s, struct actor_state *a, const struct arrival *arrival,
                   const struct packet *packet, struct mismatch *mismatch);
@@ -215,7 +231,11 @@ void check_closed(struct timeline *t, struct strand *s);
 void check_nothing(struct timeline *t, struct strand *s);
 void wait_arrival(struct timeline *t, struct strand *s, uint32_t actors, enum arrival_kind kind, int32_t packet_id);
 
-/* play.c */
+/* play.c, play_strand.c */
+void timeline_on_timer(struct timer *timer, struct loop *loop);
+void timeline_on_task(struct task *task, struct loop *loop);
+void strand_choose_arm(struct timeline *t, struct strand *s);	/* the first arrival has chosen: the other arms are not played */
+void strands_sweep(struct timeline *t);				/* frees those that are done */
 void poll_strands(struct timeline *t);
 void strand_run(struct timeline *t, struct strand *s);
 struct strand *strand_add(struct timeline *t, struct strand *parent, const struct step *step, bool first);

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "harness/hello.h"
+
 enum { MAX_PACKETS = 1000 };	/* before the answer */
 
 struct asking {			/* one version's connection */
@@ -48,55 +50,36 @@ static void answered(struct asking *a)
 		loop_post(a->probe->stage->loop, &a->probe->finish);
 }
 
-static void send_packet_of(struct asking *a, const struct packet *packet)
-{
-	uint8_t room[512];
-	struct writer w = writer_to(room, sizeof(room));
-
-	if (encode(packet, NULL, &w) != CODEC_OK || !wr_fits(&w))
-		return;
-	monitor_sent(&a->conn.monitor, room, w.len, packet);
-	conn_send(&a->conn, wr_span(&w), 0, 0);
-}
-
 static void ask_connect(struct asking *a)
 {
 	const struct stage *stage = a->probe->stage;
-	uint8_t room[64];
-	struct arena arena;
-	struct builder b;
+	uint8_t room[65536 * 2 + 256];
+	struct writer w = writer_to(room, sizeof(room));
+	struct packet packet;
 	char id[32];
 
-	arena_init(&arena, room, sizeof(room));
-	builder_start(&b, CONNECT, a->version, &arena);
 	snprintf(id, sizeof(id), "%sP%u", a->probe->name, a->version);
-	b.packet.client_id = span_text(id);
-	b.packet.keep_alive = 60;
-	b.packet.connect_flags = CONNECT_CLEAN_START;
-	if (stage->user_name.at) {
-		b.packet.connect_flags |= CONNECT_USER_NAME;
-		b.packet.user_name = stage->user_name;
-	}
-	if (stage->password.at) {
-		b.packet.connect_flags |= CONNECT_PASSWORD;
-		b.packet.password = stage->password;
-	}
-	send_packet_of(a, &b.packet);
+	hello(a->version, span_text(id), stage->user_name, stage->password, &packet, &w);
+	monitor_sent(&a->conn.monitor, room, w.len, &packet);
+	conn_send(&a->conn, wr_span(&w), 0, 0);
 }
 
 static void ask_subscribe(struct asking *a)
 {
-	uint8_t room[128];
+	uint8_t room[128], values[128];
+	struct writer w = writer_to(room, sizeof(room));
 	struct arena arena;
 	struct builder b;
 	struct value filter = { .kind = VALUE_FILTER, .bytes = span_text(a->probe->name), .number = 2 };
 
-	arena_init(&arena, room, sizeof(room));
+	arena_init(&arena, values, sizeof(values));
 	builder_start(&b, SUBSCRIBE, a->version, &arena);
 	builder_set(&b, field_find(SUBSCRIBE, span_text("filters")), &filter);
 	b.packet.packet_id = 1;
-	b.packet.list = wr_span(&b.list);
-	send_packet_of(a, &b.packet);
+	if (builder_encode(&b, &w) != CODEC_OK || !wr_fits(&w))
+		return;
+	monitor_sent(&a->conn.monitor, room, w.len, &b.packet);
+	conn_send(&a->conn, wr_span(&w), 0, 0);
 	a->subscribed = true;
 }
 

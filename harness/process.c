@@ -6,10 +6,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "codec/build.h"
 #include "harness/child.h"
 #include "harness/conn.h"
 #include "harness/console.h"
+#include "harness/hello.h"
 
 enum { RETRY_NS = 20000000, ATTEMPT_NS = 2000000000, LAST_LINES = 3 };
 
@@ -71,10 +71,10 @@ static const struct conn_events events = { on_opened, on_packet, on_ended, on_se
 
 static void knock(struct process *p)
 {
-	uint8_t room[64], arena_room[16];
+	uint8_t room[64];
 	struct writer w = writer_to(room, sizeof(room));
-	struct arena arena;
-	struct builder b;
+	struct packet packet;
+	const struct span none = { 0 };
 
 	p->knocking = KNOCK_ASKED;
 	p->answered = false;
@@ -83,13 +83,8 @@ static void knock(struct process *p)
 		loop_post(p->loop, &p->task);
 		return;
 	}
-	arena_init(&arena, arena_room, sizeof(arena_room));
-	builder_start(&b, CONNECT, MQTT_3_1_1, &arena);
-	b.packet.client_id = span_text("mqassayStart");
-	b.packet.connect_flags = CONNECT_CLEAN_START;
-	b.packet.keep_alive = 60;
-	encode(&b.packet, NULL, &w);
-	monitor_sent(&p->conn.monitor, room, w.len, &b.packet);
+	hello(MQTT_3_1_1, span_text("mqassayStart"), none, none, &packet, &w);
+	monitor_sent(&p->conn.monitor, room, w.len, &packet);
 	conn_send(&p->conn, wr_span(&w), 0, 0);
 }
 

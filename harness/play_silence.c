@@ -1,0 +1,277 @@
+#include "harness/play.h"
+
+/* What does not come: `closed`, `nothing`, and arrivals whose time is up. Silence is asked about before it is blamed. */
+
+static bool accepts(const struct actor_state *a, const struct arrival *in, const struct packet *p)
+{
+	const struct offence *o = &a->offence;
+	bool id = !o->packet_id || o->packet_id == p->packet_id;
+
+	if (!in->type)
+		return false;
+	switch (o->type) {
+	case CONNECT:     return p->type == CONNACK && (o->connected || !p->reason);
+	case PUBLISH:     return (p->type == PUBACK || p->type == PUBREC) && id && p->reason < 0x80;
+	case PUBREC:      return p->type == PUBREL && id;
+	case PUBREL:      return p->type == PUBCOMP && id && p->reason < 0x80;
+	case PINGREQ:     return p->type == PINGRESP;
+	case AUTH:        return p->type == AUTH;
+	case SUBSCRIBE: case UNSUBSCRIBE:
+		if (p->type != (o->type == SUBSCRIBE ? SUBACK : UNSUBACK) || !id)
+			return false;
+		for (size_t i = 0; i < p->list.len; i++)
+			if (p->list.at[i] < 0x80)
+				return true;
+		return o->type == UNSUBSCRIBE && a->version != MQTT_5;
+	default:
+		return false;
+	}
+}
+
+static bool nacks(const struct actor_state *a, const struct packet *p)
+{
+	const struct offence *o = &a->offence;
+
+	if (o->packet_id && o->packet_id != p->packet_id)
+		return false;
+	if (p->type == PUBACK || p->type == PUBREC || p->type == PUBCOMP)
+		return p->reason >= 0x80;
+	if (p->type != SUBACK && p->type != UNSUBACK)
+		return false;
+	for (size_t i = 0; i < p->list.len; i++)
+		if (p->list.at[i] < 0x80)
+			return false;
+	return p->list.len > 0;
+}
+
+/* The broker may say why before it closes; another code than the one named is worth a note only. */
+static void note_reason(struct timeline *t, const struct strand *s, const struct actor_state *a, const struct packet *p)
+{
+	const struct pattern *wanted = s->step->closed_reason;
+
+	if (a->version != MQTT_5 && p->type == CONNACK && p->reason)
+		result_note(t->result, result_text(t->result, "before the close came %s, where 3.1.1 lets nothing come", packet_text(t, p, FROM_SERVER)));
+	else if (wanted && a->version == MQTT_5 && p->reason >= 0x80 && !reason_fits(t, s, wanted, p->reason))
+		result_note(t->result, result_text(t->result, "the code before the close is %s", reason_name(p->type, p->version, p->reason)
+		                                   ? reason_name(p->type, p->version, p->reason) : "none of the standard's"));
+}
+
+void check_closed(struct timeline *t, struct strand *s)
+{
+	struct actor_state *a = &t->actors[s->step->actor];
+	const struct arrival *said = NULL;
+	struct packet packet, says = { 0 };
+	bool ended = a->ended && !a->in;	/* its end was taken by an earlier step */
+
+	for (struct arrival *in = a->in; in; in = in->next) {
+		if (!in->type) {
+			ended = true;
+			continue;
+		}
+		if (!arrival_decode(a, in, &packet))
+			continue;
+		if (accepts(a, in, &packet)) {
+			judge_undetected(t, s->step, result_text(t->result, "%s answers what was wrong", packet_text(t, &packet, FROM_SERVER)));
+			return;
+		}
+		if (s->step->or_nacked && nacks(a, &packet)) {
+			judge_passed(t, s->step);
+			inbox_take(a, in);
+			step_done(t, s);
+			return;
+		}
+		if ((packet.type == DISCONNECT || packet.type == CONNACK) && packet.reason && !said) {
+			said = in;
+			says = packet;
+		}
+	}
+	if (ended) {
+		if (said)
+			note_reason(t, s, a, &says);
+		if (s->probing)
+			result_note(t->result, "the connection was closed only after the time for it was up");
+		while (a->in)
+			inbox_take(a, a->in);
+		judge_passed(t, s->step);
+		step_done(t, s);
+		return;
+	}
+	if (s->probing)
+		check_probe(t, s);
+}
+
+void check_nothing(struct timeline *t, struct strand *s)
+{
+	struct actor_state *a = &t->actors[s->step->actor];
+	struct mismatch m = { 0 };
+	struct packet packet;
+
+	for (struct arrival *in = a->in; in; in = in->next) {
+		if (in->type && !arrival_decode(a, in, &packet))
+			continue;
+		if (in->type == PUBLISH && seen_before(a, &packet))
+			continue;
+		misfit(t, &m, &packet, in, a, true, "nothing was to come");
+		judge_failed(t, s, s->step, &m);
+		return;
+	}
+	if (s->probing)
+		check_probe(t, s);
+}
+
+/* ---- time is up ---- */
+
+static bool start_ping(struct timeline *t, struct strand *s)
+{
+	struct actor_state *a = &t->actors[s->step->actor];
+	static const uint8_t ping[] = { PINGREQ << 4, 0 };
+	struct packet packet = { .version = a->version, .type = PINGREQ };
+
+	if (!a->connected || a->ended || a->conn.end || !a->conn.read_rate)
+		return false;
+	if (s->want.kind == PONG)
+		return false;		/* a ping is what goes unanswered */
+	monitor_sent(&a->conn.monitor, ping, sizeof(ping), &packet);
+	record(t, EVENT_NOTE, a, span_text("its time is up: does the broker still answer? (our PINGREQ)"));
+	if (!conn_send(&a->conn, span_of(ping, sizeof(ping)), 0, 0))
+		return false;
+	a->probes_owed++;
+	s->probing = 1;
+	return true;
+}
+
+static void passed_in_silence(struct timeline *t, struct strand *s)
+{
+	judge_passed(t, s->step);
+	step_done(t, s);
+}
+
+void want_expired(struct timeline *t, struct strand *s)
+{
+	const struct step *step = s->step;
+	struct actor_state *a = &t->actors[step->actor];
+
+	if (s->is_maybe) {
+		s->due_ns = UINT64_MAX;
+		return;
+	}
+	if (step->kind == STEP_TARGET_LIVES) {
+		struct mismatch m = { .received = "no answer", .because = "the target does not serve a fresh connection", .judged = true };
+
+		judge_failed(t, s, step, &m);
+		return;
+	}
+	if (step->kind == STEP_DISCONNECTS && !s->probing) {
+		/* [3.14.4] that the broker closes, if the client has not, is only SHOULD */
+		result_note(t->result, "after DISCONNECT the broker did not close the connection");
+		conn_close(&a->conn, false);
+		a->ended = true;
+		step_done(t, s);
+		return;
+	}
+	if (s->probing == 1 && step->kind == STEP_CLOSED)
+		s->probing = 0, a->connected = false;	/* the ping went unanswered: ask afresh */
+	if (s->probing) {
+		give_up(t, VERDICT_INCONCLUSIVE, step, "the target is stalled: no answer within %s to %s", duration_text(t, t->stage->timeout_ns),
+		        s->probing == 1 ? "a PINGREQ on the same connection" : "a CONNECT on a fresh connection");
+		t->result->target_gone = true;
+		return;
+	}
+	if (step->kind == STEP_NOTHING && (!a->connected || a->ended || !a->conn.read_rate)) {
+		passed_in_silence(t, s);
+		return;
+	}
+	if (!start_ping(t, s)) {
+		t->probe_state = t->probe_state == 2 ? 2 : 0;
+		probe_target(t);
+		s->probing = 2;
+	}
+	s->due_ns = now(t) + stretched(t, t->stage->timeout_ns);
+	timeline_due(t, s->due_ns);
+	check_probe(t, s);
+}
+
+/* A DISCONNECT or refusal that announced a close which did not come; NULL for none. */
+static const char *goodbye_said(struct timeline *t, struct actor_state *a)
+{
+	struct packet packet;
+
+	for (const struct arrival *in = a->in; in; in = in->next)
+		if ((in->type == DISCONNECT || in->type == CONNACK) && arrival_decode(a, in, &packet) && packet.reason >= (a->version == MQTT_5 ? 0x80 : 1))
+			return packet_text(t, &packet, FROM_SERVER);
+	return NULL;
+}
+
+static const char *what_was_awaited(const struct strand *s)
+{
+	switch (s->step->kind) {
+	case STEP_EXPECT:       return packet_name(s->step->type);
+	case STEP_RECEIVES:     return s->phase ? "PUBREL" : "PUBLISH";
+	case STEP_CONNECTS:     return "CONNACK";
+	case STEP_SUBSCRIBES:   return "SUBACK";
+	case STEP_UNSUBSCRIBES: return "UNSUBACK";
+	case STEP_PUBLISHES:    return s->qos == 0 ? "PINGRESP" : s->qos == 1 ? "PUBACK" : s->phase ? "PUBCOMP" : "PUBREC";
+	case STEP_PINGS:        return "PINGRESP";
+	default:                return "what was awaited";
+	}
+}
+
+void check_probe(struct timeline *t, struct strand *s)
+{
+	const struct step *step = s->step;
+	struct actor_state *a = &t->actors[step->actor];
+	uint64_t size = 0;
+
+	if (t->over || !s->probing || s->state != STRAND_WAITS)
+		return;
+	if (s->probing == 2 && t->probe_state == 3) {
+		if (step->kind == STEP_TARGET_LIVES) {
+			want_expired(t, s);
+			return;
+		}
+		give_up(t, VERDICT_INCONCLUSIVE, step, "the target does not serve a fresh connection either");
+		return;
+	}
+	if (s->probing == 1 ? a->probes_owed != 0 : t->probe_state != 2)
+		return;
+	if (step->kind == STEP_TARGET_LIVES) {
+		if (t->stage->target_lives && !t->stage->target_lives(t->stage->context, &size)) {
+			struct mismatch m = { .received = "the process has ended", .because = "the target died", .judged = true };
+
+			judge_failed(t, s, step, &m);
+			return;
+		}
+		if (step->grows && size > t->grown_from && size - t->grown_from >= step->grows) {
+			struct mismatch m = { .received = result_text(t->result, "it grew by %llu bytes", (unsigned long long)(size - t->grown_from)),
+			                      .because = "the target grew too much", .judged = true };
+
+			judge_failed(t, s, step, &m);
+			return;
+		}
+		passed_in_silence(t, s);
+		return;
+	}
+	if (step->kind == STEP_NOTHING) {
+		passed_in_silence(t, s);
+		return;
+	}
+	if (step->kind == STEP_CLOSED) {
+		const char *said = goodbye_said(t, a);
+
+		if (said) {
+			struct mismatch kept = { .judged = true, .received = said, .because = "it said so, but the connection is not closed" };
+
+			judge_failed(t, s, step, &kept);
+			return;
+		}
+		judge_undetected(t, step, result_text(t->result, "still open after %s, while the broker serves",
+		                                      duration_text(t, stretched(t, t->stage->timeout_ns))));
+		return;
+	}
+	bool judged = step->kind == STEP_EXPECT || step->kind == STEP_RECEIVES;
+	struct mismatch m = {
+		.judged = judged, .received = "nothing, and the target answers a ping",
+		.because = result_text(t->result, "no %s came in time", what_was_awaited(s)),
+	};
+	judge_failed(t, s, step, &m);
+}
