@@ -367,11 +367,13 @@ static void judge_overlong(struct seen *seen, const struct frame *frame)
 		monitor_hold(seen->m, ROW_OVERLONG);
 }
 
-/* A server forwards these as it got them; nothing makes it look into them. */
-static bool is_publishers_fault(const struct seen *seen, const struct finding *finding)
+/* A server forwards these as it got them, nothing makes it look into them; and to no filters belong no codes. */
+static bool is_clients_fault(const struct seen *seen, const struct finding *finding)
 {
 	const char *id = rule_id(finding->rule, (enum version)finding->version);
 
+	if (finding->rule == RULE_NO_CODES || finding->rule == RULE_NO_RESULTS)
+		return seen->m->bits & LENIENT;
 	return seen->packet->type == PUBLISH && (!strcmp(id, "payload-format") || !strcmp(id, "MQTT-3.3.2-14"));
 }
 
@@ -413,7 +415,7 @@ enum status monitor_received(struct monitor *m, const uint8_t *bytes, size_t len
 		report_finding(&seen, &finding);
 		return CODEC_BAD;
 	}
-	if (!proper && !is_publishers_fault(&seen, &finding))
+	if (!proper && !is_clients_fault(&seen, &finding))
 		report_finding(&seen, &finding);
 	if (is_5(m) && packet->version == MQTT_5)
 		judge_overlong(&seen, frame);
