@@ -241,7 +241,10 @@ enum status builder_raw_property(struct builder *b, bool of_will, struct span by
 	if (!make_room(b, list, bytes.len))
 		return CODEC_LIMIT;
 	wr_bytes(list, bytes);
-	b->packet.written |= of_will ? 0 : WRITTEN_REASON | WRITTEN_PROPERTIES;
+	if (of_will)
+		b->packet.connect_flags |= CONNECT_WILL;
+	else
+		b->packet.written |= WRITTEN_REASON | WRITTEN_PROPERTIES;
 	return CODEC_OK;
 }
 

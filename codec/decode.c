@@ -96,6 +96,25 @@ static enum rule unreadable(const struct field *f, bool missing, const char *why
 	}
 }
 
+/* Whether the row is there, which for parts that may be left out depends on how many bytes are left. */
+static bool row_left(const struct row *row, struct packet *p, size_t left)
+{
+	if (p->version == MQTT_5 && left) {
+		if (row->when == REASON_LEFT)
+			p->written |= WRITTEN_REASON;
+		else if (row->when == PROPERTIES_LEFT)
+			p->written |= WRITTEN_PROPERTIES;
+	}
+	if (p->version == MQTT_3_1 && !left && row_there(row, p)) {
+		/* the remaining length takes precedence over these flags */
+		if (row->when == USER_NAME_FLAG)
+			p->written |= LEFT_OUT_USER_NAME;
+		else if (row->when == PASSWORD_FLAG)
+			p->written |= LEFT_OUT_PASSWORD;
+	}
+	return row_there(row, p);
+}
+
 enum status decode(const uint8_t *buf, size_t len, enum version version, struct packet *p, struct finding *finding)
 {
 	struct reader r = reader_over(span_of(buf, len));
@@ -113,35 +132,12 @@ enum status decode(const uint8_t *buf, size_t len, enum version version, struct 
 		return CODEC_BAD;
 	}
 	for (row = rows_of(p->type); row->field && !r.why; row++) {
-		switch (row->when) {
-		case REASON_LEFT:
-			if (version != MQTT_5 || !rd_left(&r))
-				continue;
-			p->written |= WRITTEN_REASON;
-			break;
-		case PROPERTIES_LEFT:
-			if (version != MQTT_5 || !rd_left(&r))
-				continue;
-			p->written |= WRITTEN_PROPERTIES;
-			break;
-		case USER_NAME_FLAG: case PASSWORD_FLAG:
-			if (!row_there(row, p))
-				continue;
-			/* 3.1: the remaining length takes precedence over these flags */
-			if (version == MQTT_3_1 && !rd_left(&r)) {
-				p->written |= row->when == USER_NAME_FLAG ? LEFT_OUT_USER_NAME : LEFT_OUT_PASSWORD;
-				continue;
-			}
-			break;
-		default:
-			if (!row_there(row, p))
-				continue;
-		}
+		if (!row_left(row, p, rd_left(&r)))
+			continue;
 		at = r.pos;
 		read_field(&r, row->field, p);
 		if (p->type == CONNECT && row->field->kind == U8 && row->field->member == offsetof(struct packet, protocol_version)) {
 			p->version = version_of_connect(p, (uint8_t)version);
-			version = p->version;
 		}
 		if (r.why)
 			break;

@@ -253,6 +253,9 @@ static void raw_properties(void **state)
 	number(&b, "packet_id", 1);
 	builder_raw_property(&b, false, span_of("\x7f", 1));
 	assert_bytes(&b, "4005" "0001" "00" "01" "7f");
+	b = start(CONNECT, MQTT_5);
+	builder_raw_property(&b, true, span_of("\x7f", 1));
+	assert_bytes(&b, "101300044d51545405040000" "00" "0000" "01" "7f" "0000" "0000");
 }
 
 static void raw_properties_stay(void **state)
