@@ -383,12 +383,15 @@ static void report_finding(struct seen *seen, const struct finding *finding)
 	               finding->why ? finding->why : rule_asks(finding->rule));
 }
 
-/* A server that does not speak our version may refuse it in its own: 3.1.1 by code 1, 5 by 0x84. */
-static bool refuses_in_its_own(const uint8_t *bytes, size_t len, bool any_code, enum version other, struct packet *packet)
+/*
+ * A server that does not speak our version may refuse it in its own: 3.1.1 by code 1, 5 by 0x84. Where we sent
+ * nothing that could be read as a CONNECT (any_code), it may have read another version, and may even accept.
+ */
+static bool answers_in_its_own(const uint8_t *bytes, size_t len, bool any_code, enum version other, struct packet *packet)
 {
 	struct finding finding;
 
-	return decode(bytes, len, other, packet, &finding) == CODEC_OK && packet->type == CONNACK && packet->reason &&
+	return decode(bytes, len, other, packet, &finding) == CODEC_OK && packet->type == CONNACK &&
 	       check(packet, FROM_SERVER, &finding) == CODEC_OK &&
 	       (any_code || packet->reason == (other == MQTT_5 ? 0x84 : 0x01));
 }
@@ -404,8 +407,10 @@ enum status monitor_received(struct monitor *m, const uint8_t *bytes, size_t len
 	if (!proper && m->state <= CONNECTING) {
 		struct packet other;
 
-		if (refuses_in_its_own(bytes, len, m->bits & VERSION_OPEN, is_5(m) ? MQTT_3_1_1 : MQTT_5, &other)) {
+		if (answers_in_its_own(bytes, len, m->bits & VERSION_OPEN, is_5(m) ? MQTT_3_1_1 : MQTT_5, &other)) {
 			*packet = other;
+			if (m->bits & VERSION_OPEN)
+				m->version = other.version;
 			proper = true;
 			status = CODEC_OK;
 		}

@@ -58,6 +58,7 @@ static const struct {
 	{ TAKE_UNTABLED_ACK_CODE, RULE_PUBREL_CODE }, { TAKE_UNTABLED_ACK_CODE, RULE_PUBCOMP_CODE },
 	{ PLAIN_AUTH_IGNORED, RULE_AUTH_WITHOUT_METHOD }, { PLAIN_AUTH_IGNORED, RULE_AUTH_CODE },
 	{ FOREIGN_IDENTIFIER_TAKEN, RULE_CLIENT_SUBSCRIPTION_ID },
+	{ TAKE_AUTH_DATA, RULE_DATA_WITHOUT_METHOD },
 	{ SERVE_ANY_NAME, RULE_PROTOCOL_NAME }, { SERVE_ANY_LEVEL, RULE_PROTOCOL_VERSION },
 };
 
@@ -159,16 +160,46 @@ unsigned version_by_fault(const struct broker *b, struct span name, unsigned lev
 	return effect_set(b, MQTT_5, SERVE_ANY_LEVEL) ? MQTT_5 : 0;
 }
 
-bool bad_connect_by_fault(struct link *link)
+/* Which lacks of a CONNECT a fault passes over. */
+static const struct {
+	enum effect effect;
+	enum rule rule;
+} lacks[] = {
+	{ TAKE_NO_CLIENT_ID, RULE_CLIENT_ID_MISSING }, { TAKE_NO_WILL_FIELDS, RULE_WILL_FIELDS },
+	{ TAKE_NO_USER_NAME, RULE_USER_NAME_MISSING }, { TAKE_NO_PASSWORD, RULE_PASSWORD_MISSING },
+};
+
+bool bad_connect_by_fault(struct link *link, const struct finding *finding)
 {
 	struct packet welcome = { .type = CONNACK };
+	bool passed = broken(link, WELCOME_BAD_CONNECT);
 
-	if (!broken(link, WELCOME_BAD_CONNECT))
+	for (size_t i = 0; i < sizeof(lacks) / sizeof(*lacks); i++)
+		passed = passed || (lacks[i].rule == finding->rule && broken(link, lacks[i].effect));
+	if (!passed)
 		return false;
 	link_send(link, &welcome);
 	link_end(link, false);
 	link->mute = true;
 	return true;
+}
+
+/* Nobody knows the version of a client whose CONNECT could not be read. */
+bool unreadable_by_fault(struct link *link, enum effect lax)
+{
+	if (!(link->state == AWAITING_CONNECT ? effect_any(link->broker, lax) : broken(link, lax)))
+		return false;
+	deadline_stop(&link->broker->deadlines, &link->deadline);
+	return true;
+}
+
+bool not_welcome_by_fault(const struct link *link, const struct packet *p)
+{
+	return (p->client_id.len == 23 && broken(link, REFUSE_LONG_ID)) ||
+	       (p->client_id.len == 1 && broken(link, REFUSE_SHORT_ID)) ||
+	       ((!p->keep_alive || p->keep_alive == 65535) && broken(link, REFUSE_KEEP_ALIVE)) ||
+	       (p->connect_flags & CONNECT_WILL && broken(link, REFUSE_WILL)) ||
+	       (!(p->connect_flags & CONNECT_CLEAN_START) && broken(link, REFUSE_KEPT_SESSION));
 }
 
 bool refused_by_fault(struct link *link)

@@ -36,7 +36,9 @@ enum received_as received_by_fault(struct link *link, struct span bytes, const s
                                    const struct finding *finding);
 bool unconnected_by_fault(struct link *link, struct span bytes);	/* true: stays although no CONNECT came */
 unsigned version_by_fault(const struct broker *b, struct span name, unsigned level);	/* 0: refused */
-bool bad_connect_by_fault(struct link *link);				/* true: dealt with */
+bool bad_connect_by_fault(struct link *link, const struct finding *finding);	/* true: dealt with */
+bool unreadable_by_fault(struct link *link, enum effect lax);		/* true: not ended, and waited for in vain */
+bool not_welcome_by_fault(const struct link *link, const struct packet *connect);	/* true: refused */
 bool refused_by_fault(struct link *link);				/* true: not ended */
 struct span id_by_fault(struct link *link, struct span id, bool assigned);
 bool taken_over_by_fault(struct link *link, struct session *s);		/* true: s lives on beside the new one */

@@ -60,6 +60,8 @@ bool matched_by_fault(struct broker *b, const struct node *node, struct span top
 	if (topic.len && topic.at[0] == '$' && (span_is(span_of(node_name(first), first->name_len), "+") ||
 	    span_is(span_of(node_name(first), first->name_len), "#")) && !effect_set(b, version, DOLLAR_MATCHED))
 		return false;
+	if (effect_set(b, version, HASH_ONE_LEVEL) && node->parent && node->parent->rest == node && depth < n_levels(topic))
+		return false;
 	if (effect_set(b, version, PARENT_NOT_MATCHED) && node->parent && node->parent->rest == node && depth > n_levels(topic))
 		return false;
 	for (const struct node *n = node; n->parent && effect_set(b, version, EMPTY_LEVEL_NOT_MATCHED); n = n->parent) {

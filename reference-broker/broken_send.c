@@ -135,6 +135,8 @@ static bool send_publish(struct link *link, struct packet *p)
 		p->flags &= (uint8_t)~PUBLISH_DUP;
 	if (broken(link, TOPIC_BOM_STRIPPED) && p->topic.len > 3 && !memcmp(p->topic.at, "\xef\xbb\xbf", 3))
 		p->topic = span_of(p->topic.at + 3, p->topic.len - 3);
+	if (broken(link, PAYLOAD_CUT) && p->payload.len > 512)
+		p->payload.len = 512;
 	if (broken(link, TOPIC_ALTERED))
 		p->topic = patched(link, p->topic, span_text("x"));
 	else if (!qos && broken(link, PUBLISH_ID_AT_QOS0))

@@ -55,7 +55,8 @@ static unsigned choose_version(struct link *link, struct span bytes)
 	unsigned level = rd_u8(&r);
 
 	if (r.why) {
-		link_end(link, true);
+		if (!unreadable_by_fault(link, TAKE_NO_LEVEL))
+			link_end(link, true);
 		return 0;
 	}
 	if (span_is(name, "MQIsdp") && level == MQTT_3_1 && speaks(b, MQTT_3_1))
@@ -86,13 +87,13 @@ static bool id_refused(const struct link *link, const struct packet *p)
 {
 	size_t characters = 0;
 
+	if (not_welcome_by_fault(link, p))
+		return true;
 	if (link->version == MQTT_3_1) {	/* 1 to 23 characters */
 		for (size_t i = 0; i < p->client_id.len; i++)
 			characters += (p->client_id.at[i] & 0xc0) != 0x80;
 		return characters < 1 || characters > 23;
 	}
-	if (p->client_id.len == 23 && broken(link, REFUSE_LONG_ID))
-		return true;
 	if (p->client_id.len || broken(link, TAKE_EMPTY_ID))
 		return false;
 	if (!link->broker->config.empty_client_id)
@@ -156,7 +157,8 @@ static uint32_t at_most(uint32_t wish, uint32_t most)
 static uint32_t wished_expiry(const struct link *link, const struct packet *p)
 {
 	if (link->version == MQTT_5)	/* absent means 0, whatever Clean Start says */
-		return (uint32_t)property_number(p->properties, PROP_session_expiry_interval, 0);
+		return (uint32_t)property_number(p->properties, PROP_session_expiry_interval,
+		                                 broken(link, EXPIRY_NEVER_BY_DEFAULT) ? FOREVER : 0);
 	return p->connect_flags & CONNECT_CLEAN_START ? 0 : FOREVER;
 }
 
@@ -166,14 +168,14 @@ static void take_terms(struct link *link, const struct packet *p)
 	const struct broker_config *config = &link->broker->config;
 	unsigned keep_alive = p->keep_alive;
 
-	link->expiry_was_zero = !wished_expiry(link, p);
+	link->expiry_was_zero = !wished_expiry(link, p) && !broken(link, EXPIRY_RAISED);
 	link->receive_maximum = 65535;
 	link->problem_information = true;
 	if (link->version == MQTT_5) {
 		link->receive_maximum = (uint16_t)property_number(p->properties, PROP_receive_maximum, 65535);
 		link->alias_maximum = (uint16_t)property_number(p->properties, PROP_topic_alias_maximum, 0);
 		link->problem_information = property_number(p->properties, PROP_request_problem_information, 1);
-		if (config->server_keep_alive)
+		if (config->server_keep_alive && !broken(link, KEEP_ALIVE_OF_CLIENT))
 			keep_alive = config->server_keep_alive;
 	}
 	if (!keep_alive && broken(link, KEEP_ALIVE_ZERO_ENFORCED))
@@ -298,14 +300,14 @@ void handle_connect(struct link *link, struct span bytes, bool overlong)
 		return;
 	link->version = (uint8_t)version;
 	if (decode(bytes.at, bytes.len, version, &p, &finding) != CODEC_OK) {
-		if (!bad_connect_by_fault(link))
+		if (!bad_connect_by_fault(link, &finding))
 			refuse_connect(link, link->version, version == MQTT_5 ? reason_for(&finding) : 0, finding.why);
 		return;
 	}
 	p.version = (uint8_t)version;
 	bad = !form_allowed(&p, overlong, &finding) &&
 	      received_by_fault(link, bytes, &p, &finding) == REFUSED;
-	if (bad && bad_connect_by_fault(link))
+	if (bad && bad_connect_by_fault(link, &finding))
 		return;
 	if (version == MQTT_5 && property_find(p.properties, PROP_maximum_packet_size, &size) && size.number)
 		link->maximum_packet_size = (uint32_t)size.number;

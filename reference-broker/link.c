@@ -187,6 +187,7 @@ static void handle_disconnect(struct link *link, const struct packet *packet)
 		return;
 	/* [5 MQTT-3.1.2-8] any other code than 0 leaves the will due */
 	link_end(link, link->version == MQTT_5 && packet->reason && !broken(link, DISCONNECT_BY_ERROR_KEEPS_WILL));
+	link->mute = broken(link, OPEN_AFTER_DISCONNECT);
 }
 
 static void handle_auth(struct link *link, const struct packet *packet)
@@ -273,13 +274,17 @@ static size_t handle_whole(struct link *link, struct span bytes)
 		struct finding finding;
 		enum frame_status status = frame_next(bytes.at + taken, bytes.len - taken, &frame, &finding);
 
-		if (status == FRAME_BAD) {
+		if (status == FRAME_BAD && unreadable_by_fault(link, TAKE_FIVE_BYTES)) {
+			taken = bytes.len;
+		} else if (status == FRAME_BAD) {
 			link_fail(link, reason_for(&finding), finding.why);
 		} else if (frame.size > most && !broken(link, SIZE_NOT_ENFORCED)) {
 			link_fail(link, 0x95, "larger than the Maximum Packet Size");
 		} else if (status == FRAME_OK) {
+			bool first = link->state == AWAITING_CONNECT;
+
 			handle(link, span_of(bytes.at + taken, frame.size), frame.overlong);
-			taken += frame.size;
+			taken = first && broken(link, FORGET_PIPELINED) ? bytes.len : taken + frame.size;
 		} else {
 			break;
 		}

@@ -65,7 +65,8 @@ static struct span resolve_topic(struct link *link, const struct packet *p)
 		return p->topic;
 	}
 	if (alias.number > link->n_aliases || !link->aliases[alias.number - 1].len) {
-		link_fail(link, 0x82, "Topic Alias that this connection has not mapped");
+		if (!broken(link, TAKE_UNKNOWN_ALIAS))
+			link_fail(link, 0x82, "Topic Alias that this connection has not mapped");
 		return (struct span){ 0 };
 	}
 	return link->aliases[alias.number - 1];

@@ -234,10 +234,11 @@ static unsigned subscribe(struct link *link, const struct wish *w, uint32_t iden
 		qos = b->config.maximum_qos;
 	if (made || !broken(link, SUBSCRIPTION_NOT_REPLACED)) {		/* [MQTT-3.8.4-3] */
 		sub->options = (uint8_t)((w->options & ~SUBSCRIBE_QOS) | qos);
-		sub->identifier = identifier;
+		if (made || !broken(link, IDENTIFIER_KEPT))
+			sub->identifier = identifier;
 	}
 	/* [5 MQTT-3.3.1-9] 0 always, [-10] 1 if new, [-11] 2 never; a shared subscription gets none */
-	*retained = !w->shared && handling_by_fault(link, made, handling == 0 || (handling == 1 && made), handling);
+	*retained = (!w->shared || broken(link, SHARED_RETAINED)) && handling_by_fault(link, made, handling == 0 || (handling == 1 && made), handling);
 	return qos;
 }
 

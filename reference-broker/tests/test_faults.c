@@ -547,10 +547,64 @@ static void fives(void)
 	joins(5, "s1", true, 0); joins(5, "s1", true, 0);
 }
 
+/* CONNECT that ends too soon, lengths of five bytes, and what else a client may get wrong or find altered. */
+static void cut_short(void)
+{
+#define CUT(rest_311, rest_5) \
+	do { \
+		opens(0); \
+		if (version == MQTT_5) \
+			RAW(0, rest_5); \
+		else \
+			RAW(0, rest_311); \
+		RAW(0, "\xc0\0"); \
+	} while (0)
+	opens(0); RAW(0, "\x10\6\0\4MQTT");
+	CUT("\x10\xff\xff\xff\xff\1", "\x10\xff\xff\xff\xff\1");
+	CUT("\x10\x0a\0\4MQTT\4\2\0\0", "\x10\x0b\0\4MQTT\5\2\0\0\0");
+	CUT("\x10\x0d\0\4MQTT\4\6\0\0\0\1a", "\x10\x0e\0\4MQTT\5\6\0\0\0\0\1a");
+	CUT("\x10\x0d\0\4MQTT\4\x82\0\0\0\1a", "\x10\x0e\0\4MQTT\5\x82\0\0\0\0\1a");
+	CUT("\x10\x10\0\4MQTT\4\xc2\0\0\0\1a\0\1u", "\x10\x11\0\4MQTT\5\xc2\0\0\0\0\1a\0\1u");
+	CUT("\x10\x0d\0\4MQTT\4\2\0\0\0\1p\xc0\0", "\x10\x0e\0\4MQTT\5\2\0\0\0\0\1p\xc0\0");
+#undef CUT
+	joins(0, "x", true, 0);
+	RAW(0, "\xc0\x80\x80\x80\x80\0");
+}
+
+static void altered(void)
+{
+	static char large[601];
+	uint8_t at[16];
+	struct writer props = writer_to(at, sizeof(at));
+	struct packet p = connect_of("data", true);
+
+	memset(large, 'l', sizeof(large) - 1);
+	joins(1, "all", true, 0);
+	wants(1, "a/#", 0);
+	posts(1, "a", large, 0, 0);
+	if (version < MQTT_5)
+		return;
+	property_write_bytes(&props, PROP_authentication_data, span_text("x"));
+	p.properties = wr_span(&props);
+	opens(0); say(0, p); RAW(0, "\xc0\0");
+	joins(0, "zero", true, 0);
+	say(0, (struct packet){ .type = DISCONNECT, .written = WRITTEN_REASON | WRITTEN_PROPERTIES,
+	                        .properties = props_of(PROP_session_expiry_interval, 60) });
+	p = connect_of("slow", true);
+	p.keep_alive = 60;
+	opens(0); say(0, p);
+	p = (struct packet){ .type = SUBSCRIBE, .packet_id = 1, .properties = props_of(PROP_subscription_identifier, 3), .list = span_of("\0\1b\0", 4) };
+	say(0, p);
+	p.properties = props_of(PROP_subscription_identifier, 4);
+	say(0, p);
+	posts(1, "b", "x", 0, 0);
+	waits(4 * S);
+}
+
 static uint64_t battery(const char *fault, uint8_t of)
 {
 	static void (*const conversations[])(void) = {
-		connects_badly, assigned, sends_badly, misc, retains, resumes, wills, times, fives,
+		connects_badly, assigned, sends_badly, misc, retains, resumes, wills, times, fives, cut_short, altered,
 	};
 
 	version = of;
@@ -559,6 +613,7 @@ static uint64_t battery(const char *fault, uint8_t of)
 		world_open(&w);
 		w.config.receive_maximum = 3;
 		w.config.maximum_packet_size = 1000;
+		w.config.server_keep_alive = conversations[i] == altered ? 2 : 0;
 		if (fault)
 			world_break(&w, fault);
 		world_start(&w);
@@ -586,7 +641,10 @@ static int play_sound(void **state)
 /* What happens where the client's version is not known, or none of ours, or no client's affair. */
 static bool before_version(unsigned effect)
 {
-	return effect == ANSWER_UNCONNECTED || effect == SERVE_ANY_LEVEL || effect == SERVE_AFTER_REFUSAL ||
+	if (effect == WELCOME_BAD_CONNECT)	/* named without its name, and so with TAKE_NO_LEVEL */
+		return true;
+	return effect == TAKE_NO_LEVEL || effect == TAKE_FIVE_BYTES || effect == CONNACK_RESERVED_FLAG || effect == CONNACK_CODE_UNLISTED ||
+	       effect == ANSWER_UNCONNECTED || effect == SERVE_ANY_LEVEL || effect == SERVE_AFTER_REFUSAL ||
 	       effect == REFUSAL_PRESENT || effect == REFUSAL_KEEPS_OPEN || effect == CASE_FOLDED || effect == SLASHES_FILLED;
 }
 
