@@ -12,6 +12,11 @@
 #include "harness/process.h"
 
 enum { MAX_PACKET = 8 << 20, MAX_RESTARTS = 10, REPLAY_PATIENCE = 4, QUIET_NS = 50000000 };
+enum {
+	DEATH_NS = 100000000,	/* a process's connections end before we hear that it died: so long a test's verdict waits */
+	MAX_DEATHS = 20,	/* such waits, where nobody listens any more */
+	MAX_STALLS = 3,		/* tests in a row that stall a target which a probe finds well; the rest are not tried again */
+};
 
 /* A target as tests with the same needs see it: the one that was named, or a built-in broker started for them. */
 struct instance {
@@ -37,6 +42,7 @@ struct job {
 	struct timeline *timeline;
 	bool suspect;			/* in flight when the target died */
 	bool replay;
+	uint64_t settles_ns;		/* of one that has ended: when its verdict stands, unless the target dies before */
 };
 
 struct queue {
@@ -48,7 +54,7 @@ struct conductor {
 	struct conducted *done;
 	struct loop loop;
 	struct instance *instances;
-	struct queue queue[N_TURNS];
+	struct queue queue[N_TURNS], ended;
 	struct job *jobs;
 	size_t n_jobs, n_verdicts;
 	struct job **running;
@@ -56,6 +62,7 @@ struct conductor {
 	bool exclusive, waiting, stopped;
 	struct task pump;
 	struct timer quiet;		/* when a replay that only waits lets the next one begin */
+	struct timer settle;		/* when the oldest of `ended` gets its verdict */
 	struct cleaner cleaner;
 	struct process *process;	/* an exec target, or NULL */
 	uint64_t names;			/* distinguish this run's topics and ids from any other's */
@@ -63,12 +70,15 @@ struct conductor {
 	struct arena scratch;
 	uint8_t *packet;
 	unsigned n_suspects;		/* of the last death */
+	unsigned n_dying;		/* waits for the death of who listens no more */
+	unsigned n_stalls;		/* suspects in a row that stalled again */
 	bool killer_found;
 	char death[300];
 };
 
 static void pump(struct task *task, struct loop *loop);
 static bool next_replay_may_begin(struct conductor *c);
+static void settle_all(struct conductor *c);
 
 static void *must(void *p)
 {
@@ -79,11 +89,16 @@ static void *must(void *p)
 
 /* ---- queues ---- */
 
-static void enqueue(struct conductor *c, enum turn turn, struct job *job)
+static void append(struct queue *q, struct job *job)
 {
 	job->next = NULL;
-	*c->queue[turn].last = job;
-	c->queue[turn].last = &job->next;
+	*q->last = job;
+	q->last = &job->next;
+}
+
+static void enqueue(struct conductor *c, enum turn turn, struct job *job)
+{
+	append(&c->queue[turn], job);
 }
 
 /* Replays begin with the failures that came last: those take long to come again, and others can be played meanwhile. */
@@ -97,9 +112,8 @@ static void push_front(struct conductor *c, enum turn turn, struct job *job)
 		q->last = &job->next;
 }
 
-static struct job *dequeue(struct conductor *c, enum turn turn)
+static struct job *take_first(struct queue *q)
 {
-	struct queue *q = &c->queue[turn];
 	struct job *job = q->first;
 
 	if (job) {
@@ -108,6 +122,11 @@ static struct job *dequeue(struct conductor *c, enum turn turn)
 			q->last = &q->first;
 	}
 	return job;
+}
+
+static struct job *dequeue(struct conductor *c, enum turn turn)
+{
+	return take_first(&c->queue[turn]);
 }
 
 static enum turn turn_of(const struct script *script)
@@ -148,6 +167,7 @@ static void unable(struct conductor *c, const char *why)
 	c->stopped = true;
 	while (c->n_running)
 		timeline_abort(c->running[c->n_running - 1]->timeline, VERDICT_INCONCLUSIVE, "the target is gone");
+	settle_all(c);
 	loop_post(&c->loop, &c->pump);
 }
 
@@ -228,6 +248,89 @@ static void probe_instance(struct conductor *c, struct instance *in)
 	in->probe = probe_start(&in->stage, c->o->versions, name, &in->offers, on_probed, in);
 }
 
+static void found_killer(struct conductor *c, struct job *job, const char *how)
+{
+	struct result *r = &job->outcome->result;
+
+	r->verdict = VERDICT_FAIL;
+	r->rule = "survives";
+	r->rule_version = job->outcome->script->version;
+	r->expected = "the target goes on serving whatever a client sends";
+	r->received = r->reason = result_text(r, "the target %s", how);
+	r->because = NULL;
+	for (uint32_t i = 0; i < r->n_clauses; i++)	/* what a dying target does says nothing about them */
+		if (r->clauses[i].verdict < VERDICT_PASS)
+			r->clauses[i].verdict = VERDICT_INCONCLUSIVE;
+	c->killer_found = true;
+	tell(c, job, true);
+}
+
+/* The tests that had ended when the target died, so shortly before that they may be the cause, or suffered from it. */
+static void judge_ended(struct conductor *c, enum process_event event, const char *how)
+{
+	struct job *next, *job = c->ended.first;
+
+	c->ended.first = NULL;
+	c->ended.last = &c->ended.first;
+	loop_timer_stop(&c->loop, &c->settle);
+	for (; job; job = next) {
+		struct result *r = &job->outcome->result;
+
+		next = job->next;
+		if (event == PROCESS_DIED && job->suspect) {
+			found_killer(c, job, how);
+			continue;
+		}
+		if (event == PROCESS_DIED) {
+			job->suspect = true;
+			c->n_suspects++;
+			enqueue(c, TURN_SUSPECT, job);
+			continue;
+		}
+		if (r->verdict < VERDICT_WARN) {
+			r->verdict = VERDICT_INCONCLUSIVE;
+			r->rule = NULL;
+			r->because = r->reason = result_text(r, "the target %s", how);
+			for (uint32_t i = 0; i < r->n_clauses; i++)
+				if (r->clauses[i].verdict < VERDICT_WARN)
+					r->clauses[i].verdict = VERDICT_INCONCLUSIVE;
+		}
+		tell(c, job, true);
+	}
+}
+
+static void on_gone(struct conductor *c, enum process_event event, const char *how)
+{
+	c->waiting = true;
+	c->n_suspects = 0;
+	c->killer_found = false;
+	c->n_dying = 0;
+	snprintf(c->death, sizeof(c->death), "%s", how);
+	judge_ended(c, event, how);
+	while (c->n_running) {
+		struct job *job = c->running[c->n_running - 1];
+		bool killer = event == PROCESS_DIED && job->suspect;
+		char why[400];
+
+		if (event == PROCESS_DIED && !job->suspect) {
+			job->suspect = true;
+			c->n_suspects++;
+		}
+		snprintf(why, sizeof(why), "the target %s", how);
+		timeline_abort(job->timeline, killer ? VERDICT_FAIL : VERDICT_INCONCLUSIVE, why);
+	}
+	if (c->stopped)
+		return;
+	if (++c->done->restarts > MAX_RESTARTS) {
+		char why[400];
+
+		snprintf(why, sizeof(why), "%s: ended %d times and is not started again; the last time it %s", c->o->label, MAX_RESTARTS + 1, how);
+		unable(c, why);
+		return;
+	}
+	process_restart(c->process);
+}
+
 static void on_process(void *context, enum process_event event, const char *how)
 {
 	struct conductor *c = context;
@@ -240,40 +343,7 @@ static void on_process(void *context, enum process_event event, const char *how)
 		unable(c, how);
 		break;
 	case PROCESS_DIED: case PROCESS_KILLED:
-		c->waiting = true;
-		c->n_suspects = 0;
-		c->killer_found = false;
-		snprintf(c->death, sizeof(c->death), "%s", how);
-		while (c->n_running) {
-			struct job *job = c->running[c->n_running - 1];
-
-			if (event == PROCESS_DIED && job->suspect) {
-				struct result *r = &job->outcome->result;
-
-				r->rule = "survives";
-				r->rule_version = job->outcome->script->version;
-				r->expected = "the target goes on serving whatever a client sends";
-				r->received = result_text(r, "%s", how);
-				c->killer_found = true;
-				timeline_abort(job->timeline, VERDICT_FAIL, how);
-				continue;
-			}
-			if (event == PROCESS_DIED) {
-				job->suspect = true;
-				c->n_suspects++;
-			}
-			timeline_abort(job->timeline, VERDICT_INCONCLUSIVE, how);
-		}
-		if (c->stopped)
-			break;
-		if (++c->done->restarts > MAX_RESTARTS) {
-			char why[400];
-
-			snprintf(why, sizeof(why), "%s: ended %d times and is not started again; the last time: %s", c->o->label, MAX_RESTARTS + 1, how);
-			unable(c, why);
-			break;
-		}
-		process_restart(c->process);
+		on_gone(c, event, how);
 		break;
 	}
 }
@@ -289,11 +359,60 @@ static void check_again(struct conductor *c)
 
 /* ---- playing ---- */
 
+/* The job has ended: its verdict stands, or it goes into another queue. */
+static void settle(struct conductor *c, struct job *job)
+{
+	struct result *r = &job->outcome->result;
+
+	if (job->suspect)
+		c->n_stalls = r->target_gone ? c->n_stalls + 1 : 0;
+	if (r->target_gone && !job->suspect && !c->stopped && !c->o->local) {
+		job->suspect = true;
+		enqueue(c, TURN_SUSPECT, job);	/* it keeps its verdict, in case it is not played again */
+		check_again(c);
+	} else if (wants_replay(c, job)) {
+		keep_as_before(job);
+		job->replay = true;
+		push_front(c, TURN_REPLAY, job);
+	} else {
+		weigh_replay(job);
+		tell(c, job, true);
+	}
+	loop_post(&c->loop, &c->pump);
+}
+
+static void settle_all(struct conductor *c)
+{
+	struct job *job;
+
+	loop_timer_stop(&c->loop, &c->settle);
+	while ((job = take_first(&c->ended)))
+		settle(c, job);
+}
+
+static void on_settle(struct timer *timer, struct loop *loop)
+{
+	struct conductor *c = (struct conductor *)((char *)timer - offsetof(struct conductor, settle));
+
+	while (c->ended.first && c->ended.first->settles_ns <= loop->now_ns) {
+		struct job *job = c->ended.first;
+
+		/* Its listener is gone and its parent has not told us yet: a busy machine, or a core to be written. */
+		if (job->outcome->result.verdict < VERDICT_WARN && c->n_dying < MAX_DEATHS && !process_listens(c->process)) {
+			c->n_dying++;
+			loop_timer(loop, timer, loop->now_ns + DEATH_NS);
+			return;
+		}
+		settle(c, take_first(&c->ended));
+	}
+	if (c->ended.first)
+		loop_timer(loop, timer, c->ended.first->settles_ns);
+}
+
 static void on_ended(struct timeline *t, void *owner)
 {
 	struct job *job = owner;
 	struct conductor *c = job->conductor;
-	struct result *r = &job->outcome->result;
 
 	for (unsigned i = 0; i < c->n_running; i++)
 		if (c->running[i] == job) {
@@ -307,27 +426,20 @@ static void on_ended(struct timeline *t, void *owner)
 	job->timeline = NULL;
 	job->outcome->played = true;
 
-	bool again = false;
-	if (job->suspect && r->verdict == VERDICT_INCONCLUSIVE && c->waiting && !c->stopped && !job->replay) {
-		result_release(r);	/* its own verdict comes when it is played by itself */
-		enqueue(c, TURN_SUSPECT, job);
-		again = true;
-	} else if (r->target_gone && !job->suspect && !c->stopped && !c->o->local) {
-		job->suspect = true;
-		result_release(r);
-		enqueue(c, TURN_SUSPECT, job);
-		again = true;
-		check_again(c);
-	} else if (wants_replay(c, job)) {
-		keep_as_before(job);
-		job->replay = true;
-		push_front(c, TURN_REPLAY, job);
-		again = true;
+	if (!c->process || c->stopped) {
+		settle(c, job);
+	} else if (!c->waiting) {
+		job->settles_ns = c->loop.now_ns + DEATH_NS;
+		if (!c->ended.first)
+			loop_timer(&c->loop, &c->settle, job->settles_ns);
+		append(&c->ended, job);
+	} else if (job->suspect && job->outcome->result.verdict == VERDICT_FAIL) {	/* on_gone() has ended it */
+		found_killer(c, job, c->death);
+	} else if (job->suspect) {
+		enqueue(c, TURN_SUSPECT, job);	/* its own verdict comes when it is played by itself */
 	} else {
-		weigh_replay(job);
+		settle(c, job);
 	}
-	if (!again)
-		tell(c, job, true);
 	loop_post(&c->loop, &c->pump);
 }
 
@@ -357,6 +469,8 @@ static void start(struct conductor *c, struct job *job, bool exclusive)
 			return;
 		}
 	make_name(c, name);
+	job->outcome->result.before = NULL;
+	result_release(&job->outcome->result);	/* a suspect's first try */
 	result_init(&job->outcome->result, c->loop.now_ns);
 	job->outcome->result.before = before;
 	c->exclusive = exclusive;
@@ -368,9 +482,16 @@ static void start(struct conductor *c, struct job *job, bool exclusive)
 		next_replay_may_begin(c);	/* sets the timer that asks again */
 }
 
+/* Each would take its time, and most likely stall too. */
+static void give_up_on(struct conductor *c, struct job *job)
+{
+	result_note(&job->outcome->result, "not tried again by itself: those that were stalled the target again");
+	tell(c, job, true);
+}
+
 static void note_survival(struct conductor *c)
 {
-	if (!c->n_suspects || c->killer_found || c->queue[TURN_SUSPECT].first)
+	if (!c->n_suspects || c->killer_found)
 		return;
 	snprintf(c->done->survives, sizeof(c->done->survives), "the target died (%s) and none of the %u tests in flight made it die again",
 	         c->death, c->n_suspects);
@@ -426,11 +547,16 @@ static void pump(struct task *task, struct loop *loop)
 			continue;
 		}
 		if (c->queue[TURN_SUSPECT].first) {
-			if (c->n_running)
+			if (c->n_running || c->ended.first)
 				return;
-			start(c, dequeue(c, TURN_SUSPECT), true);
+			if (c->n_stalls >= MAX_STALLS)
+				give_up_on(c, dequeue(c, TURN_SUSPECT));
+			else
+				start(c, dequeue(c, TURN_SUSPECT), true);
 			continue;
 		}
+		if (c->n_suspects && c->ended.first)
+			return;
 		note_survival(c);
 		if (c->n_running >= c->o->jobs)
 			return;
@@ -444,7 +570,7 @@ static void pump(struct task *task, struct loop *loop)
 			start(c, job, true);
 			continue;
 		}
-		if (cleaner_busy(&c->cleaner))
+		if (c->ended.first || cleaner_busy(&c->cleaner))
 			return;
 		c->stopped = true;
 		loop_stop(&c->loop);
@@ -564,6 +690,7 @@ static void begin(struct conductor *c)
 static void tear_down(struct conductor *c)
 {
 	loop_timer_stop(&c->loop, &c->quiet);
+	loop_timer_stop(&c->loop, &c->settle);
 	cleaner_release(&c->cleaner);
 	while (c->instances) {
 		struct instance *in = c->instances;
@@ -587,7 +714,7 @@ static void tear_down(struct conductor *c)
 
 int conduct(const struct suite *suite, const struct conduct_options *o, struct conducted *conducted)
 {
-	struct conductor c = { .o = o, .done = conducted, .pump.run = pump, .quiet.fire = on_quiet, .names = o->seed };
+	struct conductor c = { .o = o, .done = conducted, .pump.run = pump, .quiet.fire = on_quiet, .settle.fire = on_settle, .names = o->seed };
 	struct timespec from, to;
 
 	*conducted = (struct conducted){ 0 };
@@ -599,6 +726,7 @@ int conduct(const struct suite *suite, const struct conduct_options *o, struct c
 	}
 	for (int i = 0; i < N_TURNS; i++)
 		c.queue[i].last = &c.queue[i].first;
+	c.ended.last = &c.ended.first;
 	/* A real target may remember an earlier run with the same seed. */
 	if (!o->simulated && getrandom(&c.names, sizeof(c.names), 0) != sizeof(c.names))
 		c.names = o->seed ^ c.loop.now_ns;

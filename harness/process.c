@@ -1,9 +1,11 @@
 #include "harness/process.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "harness/child.h"
@@ -223,6 +225,17 @@ bool process_lives(void *process, uint64_t *rss)
 		fclose(f);
 	}
 	return p->child.runs;
+}
+
+bool process_listens(const struct process *p)
+{
+	struct sockaddr_in name = { .sin_family = AF_INET, .sin_port = htons((uint16_t)p->child.port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	bool refused = fd >= 0 && connect(fd, (struct sockaddr *)&name, sizeof(name)) < 0 && errno == ECONNREFUSED;
+
+	if (fd >= 0)
+		close(fd);
+	return !refused;
 }
 
 void process_free(struct process *p)

@@ -22,6 +22,7 @@ struct process *process_new(struct loop *loop, const char *command, uint64_t sta
 void process_start(struct process *process);
 void process_restart(struct process *process);		/* after it has ended; PROCESS_READY follows */
 bool process_lives(void *process, uint64_t *rss);	/* rss: bytes resident of the whole group's main process, 0 unknown */
+bool process_listens(const struct process *process);	/* false: its port refuses connections; opens one to see */
 void process_free(struct process *process);		/* ends the whole group; harmless with NULL */
 
 #endif
