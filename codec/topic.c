@@ -15,6 +15,11 @@ bool utf8_valid(struct span s)
 		}
 		if (p == end)
 			break;
+		if (end - p < 8 && s.len >= 8) {	/* what is left, together with what went before */
+			memcpy(&eight, end - 8, 8);
+			if (!(eight & 0x8080808080808080u))
+				break;
+		}
 		uint8_t c = *p++;
 		if (c < 0x80)
 			continue;
@@ -42,11 +47,34 @@ static inline bool special(uint8_t c)
 	return c <= '+' && (c == '+' || c == '#' || !c);	/* one comparison for most */
 }
 
+/* Whether one of eight bytes is `byte`. */
+static inline bool one_is(uint64_t eight, uint8_t byte)
+{
+	uint64_t x = eight ^ 0x0101010101010101u * byte;
+
+	return (x - 0x0101010101010101u) & ~x & 0x8080808080808080u;
+}
+
+static inline bool one_is_special(const uint8_t *at)
+{
+	uint64_t eight;
+
+	memcpy(&eight, at, 8);
+	return one_is(eight, 0) || one_is(eight, '+') || one_is(eight, '#');
+}
+
 bool topic_name_valid(struct span topic)
 {
+	size_t i = 0;
+
 	if (!topic.len)
 		return false;
-	for (size_t i = 0; i < topic.len; i++)
+	for (; topic.len - i >= 8; i += 8)
+		if (one_is_special(topic.at + i))
+			return false;
+	if (i)		/* the rest, together with what went before */
+		return !one_is_special(topic.at + topic.len - 8);
+	for (; i < topic.len; i++)
 		if (special(topic.at[i]))
 			return false;
 	return true;
