@@ -55,7 +55,7 @@ enum version monitor_version(const struct monitor *m)
 
 void monitor_misbehaved(struct monitor *m)
 {
-	if (m->bits & LENIENT)
+	if (m->bits & LENIENT || !m->world)
 		return;
 	m->bits |= LENIENT;
 	monitor_session_lose(m);
@@ -164,6 +164,8 @@ void monitor_sent(struct monitor *m, const uint8_t *bytes, size_t len, const str
 	struct finding finding;
 	bool proper = packet && len >= 2 && length_is_proper(bytes, len) && check(packet, FROM_CLIENT, &finding) == CODEC_OK;
 
+	if (!m->world)		/* the connection has ended, and the script has not seen it yet */
+		return;
 	if (m->state == NOT_CONNECTED) {
 		if (packet && packet->type == CONNECT) {
 			monitor_sent_connect(m, packet);

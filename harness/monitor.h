@@ -85,7 +85,7 @@ void monitor_assume(struct monitor *m, enum version version);
 /*
  * Our side sent these bytes, a whole packet as framed by us; packet is its decoding, NULL when it has none
  * (then, and when check() or the flow finds fault with it, our side broke a rule).
- * To be told before anything that may answer it is handed to monitor_received().
+ * To be told before anything that may answer it is handed to monitor_received(). After monitor_close(): harmless.
  */
 void monitor_sent(struct monitor *m, const uint8_t *bytes, size_t len, const struct packet *packet);
 void monitor_misbehaved(struct monitor *m);	/* our side broke a rule in some other way */

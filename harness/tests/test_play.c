@@ -76,6 +76,8 @@ static const struct row rows[] = {
 	{ "closed: in 5 undetected is a warn unless the clause forces the check",
 	  "scenario \"t\"\nmqtt 5\ncites 5 MQTT-4.7.0-1\na connects\na -> PUBLISH !topic=\"a/#\"\na <- closed\n",
 	  VERDICT_WARN, "MQTT-4.7.0-1", 6, "still open" },
+	{ "a connection that ends right behind CONNACK is set-up", HEAD "a connects\na subscribes ($topic qos=1)\na -> PINGREQ\na <- PINGRESP\n",
+	  VERDICT_INCONCLUSIVE, NULL, 5, "the connection ended first", { { PUPPET_CLOSE, CONNECT, "20 02 00 00" } } },
 	{ "closed: FIN passes", HEAD "a connects\na -> PUBLISH !topic=\"a/#\"\na <- closed\n", VERDICT_PASS, NULL, 0, NULL, { { PUPPET_CLOSE, PUBLISH, "" } } },
 	{ "closed: RST passes", HEAD "a connects\na -> PUBLISH !topic=\"a/#\"\na <- closed\n", VERDICT_PASS, NULL, 0, NULL, { { PUPPET_RESET, PUBLISH, "" } } },
 	{ "closed: unread deliveries do not matter", HEAD "a connects\na -> PUBLISH !topic=\"a/#\"\na <- closed\n", VERDICT_PASS, NULL, 0, NULL,
