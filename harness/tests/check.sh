@@ -80,9 +80,11 @@ part() {
 run() {
 	name=$1
 	shift
-	"$@" >"$logs/one-command.log" 2>&1
+	own=$logs/run-$(printf %s "$name" | tr -c 'a-zA-Z0-9.' _).log	# several may run side by side
+	"$@" >"$own" 2>&1
 	code=$?
-	sed 's/^/    /' "$logs/one-command.log"
+	sed 's/^/    /' "$own"
+	rm -f "$own"
 	if [ $code -eq 0 ]; then
 		echo "ok $name"
 	else
@@ -153,6 +155,48 @@ install_uninstall() {
 	rm -rf "$dest"
 }
 
+lint_all() {
+	run 'every scenario' "$MQASSAY" lint $(find scenarios -name '*.scn')
+}
+
+suite_in_process() {
+	make -j"$jobs" SAN=$san all || return 1
+	run 'in process' "$MQASSAY" conform
+	run 'in random pieces' "$MQASSAY" conform --split random
+	run 'with sanitizers' build/san/mqassay conform
+	run 'with sanitizers, in random pieces' build/san/mqassay conform --split random
+}
+
+# The tests of a protocol about time wait side by side, and so do these; their outputs come one after the other.
+suite_in_real_time() {
+	run 'in process, in real time' "$MQASSAY" conform --real >"$logs/apart.1" &
+	run 'a process, over loopback' "$MQASSAY" conform --exec "'$MQASSAY' broker --listen tcp://127.0.0.1:{port}" >"$logs/apart.2" &
+	mosquitto_known >"$logs/apart.3" 2>&1 &
+	wait
+	cat "$logs"/apart.[123]
+	rm -f "$logs"/apart.[123]
+}
+
+# Debian's Mosquitto: exactly the fails that mosquitto-2.0.11.tsv lists
+mosquitto_known() {
+	version=$(mosquitto -h | sed -n '1s/mosquitto version //p')
+	[ "$version" = 2.0.11 ] || { echo "skip Mosquitto: 2.0.11 is listed, this is $version"; return; }
+	report=$logs/mosquitto.report listed=$logs/mosquitto.listed found=$logs/mosquitto.found
+	"$MQASSAY" conform --exec 'mosquitto -p {port}' >"$report" 2>&1
+	code=$?
+	cat "$report" | sed 's/^/    /'
+	[ $code -eq 1 ] && echo 'ok Mosquitto: exit 1' || echo "not ok Mosquitto: exit $code"
+	awk -F '\t' '/^#/ { next } n++ { print $1 "\t" $2 "\t" $3 }' harness/tests/mosquitto-2.0.11.tsv | sort >"$listed"
+	awk -f harness/tests/fails.awk "$report" | sort >"$found"
+	comm -12 "$listed" "$found" | sed 's/^/ok Mosquitto: /'
+	comm -23 "$listed" "$found" | sed 's/^/not ok Mosquitto: listed and not found: /'
+	comm -13 "$listed" "$found" | sed 's/^/not ok Mosquitto: found and not listed: /'
+}
+
+proof() {
+	run 'every fault is caught' "$MQASSAY" conform --prove
+}
+
 shell_test() {		# FILE
 	timeout 600 sh "$1"
 }
@@ -170,6 +214,10 @@ part 'fuzz corpus'                fuzz_corpus
 part 'fuzz live'                  fuzz_live
 part 'make help'                  make_help
 part 'install'                    install_uninstall
+part 'lint'                       lint_all
+part 'suite'                      suite_in_process
+part 'suite in real time'         suite_in_real_time
+part 'proof'                      proof
 for file in */tests/*.sh; do
 	case $file in
 	harness/tests/check.sh | '*/tests/*.sh') ;;
