@@ -138,13 +138,15 @@ int prove(const struct suite *suite, const struct conduct_options *base, const c
 	for (size_t i = 0; i < suite->n_tests; i++)
 		idle += !p.catches[i];
 	if (!n_patterns && idle) {
-		console_print(out, "%u tests of %zu catch nothing:\n", idle, suite->n_tests);
+		console_print(out, "%u of %zu tests catch nothing:\n", idle, suite->n_tests);
 		for (size_t i = 0; i < suite->n_tests; i++)
 			if (!p.catches[i])
 				fprintf(out, "  %s MQTT %s\n", suite->tests[i]->id, version_text(suite->tests[i]->version));
 	}
-	console_print(out, "%u faults: %u caught, %u survived (%u of them noticed, but by other clauses); %u tests fail without a fault\n",
-	              p.n_caught + p.n_survived, p.n_caught, p.n_survived, p.n_elsewhere, bad);
+	console_print(out, "%u faults: %u caught, %u survived", p.n_caught + p.n_survived, p.n_caught, p.n_survived);
+	if (p.n_elsewhere)
+		fprintf(out, " (%u of them noticed, but by other clauses)", p.n_elsewhere);
+	fprintf(out, "; %u tests fail without a fault\n", bad);
 	free(p.catches);
 	if (!(p.n_caught + p.n_survived))
 		return EXIT_UNABLE;

@@ -24,7 +24,8 @@ void report_outcome(FILE *out, const struct outcome *outcome, const struct repor
 int report_exit_code(const struct conducted *conducted);
 
 /*
- * Clauses judged in a run, with the worst verdict of each and how many tests judged it; sorted by version and id.
+ * Clauses judged in a run, with the verdict of each and how many tests judged it; sorted by version and id. The verdict is
+ * the worst that any test came to; that some test could not judge it counts only where no other did.
  * Given: the caller frees it.
  */
 struct clause_total {

@@ -102,13 +102,21 @@ static int by_clause(const void *a, const void *b)
 	return strverscmp(x->clause, y->clause);
 }
 
+/* One that could not judge the clause says less about it than one that could. */
+static bool outweighs(enum verdict a, enum verdict b)
+{
+	if (a == VERDICT_INCONCLUSIVE || b == VERDICT_INCONCLUSIVE)
+		return a == VERDICT_INCONCLUSIVE ? b == VERDICT_SKIP : a != VERDICT_SKIP;
+	return a < b;
+}
+
 static void add(struct clause_total *list, size_t *n, unsigned version, const char *clause, enum verdict verdict)
 {
 	if (version == MQTT_3_1 && !strncmp(clause, "MQTT-", 5))
 		version = MQTT_3_1_1;
 	for (size_t i = 0; i < *n; i++)
 		if (list[i].version == version && !strcmp(list[i].clause, clause)) {
-			if (verdict < list[i].worst) {
+			if (outweighs(verdict, list[i].worst)) {
 				list[i].worst = verdict;
 				list[i].n_worst = 0;
 			}
