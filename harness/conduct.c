@@ -60,6 +60,7 @@ struct conductor {
 	struct job **running;
 	unsigned n_running, n_probing;
 	bool exclusive, waiting, stopped;
+	bool refused;			/* one of `ended` could not connect: to begin others now would be in vain */
 	struct task pump;
 	struct timer quiet;		/* when a replay that only waits lets the next one begin */
 	struct timer settle;		/* when the oldest of `ended` gets its verdict */
@@ -272,6 +273,7 @@ static void judge_ended(struct conductor *c, enum process_event event, const cha
 
 	c->ended.first = NULL;
 	c->ended.last = &c->ended.first;
+	c->refused = false;
 	loop_timer_stop(&c->loop, &c->settle);
 	for (; job; job = next) {
 		struct result *r = &job->outcome->result;
@@ -281,9 +283,9 @@ static void judge_ended(struct conductor *c, enum process_event event, const cha
 			found_killer(c, job, how);
 			continue;
 		}
-		if (event == PROCESS_DIED) {
+		if (event == PROCESS_DIED || r->target_gone) {	/* or it came when the target was gone already */
 			job->suspect = true;
-			c->n_suspects++;
+			c->n_suspects += event == PROCESS_DIED;
 			enqueue(c, TURN_SUSPECT, job);
 			continue;
 		}
@@ -407,6 +409,8 @@ static void on_settle(struct timer *timer, struct loop *loop)
 	}
 	if (c->ended.first)
 		loop_timer(loop, timer, c->ended.first->settles_ns);
+	else
+		c->refused = false;
 }
 
 static void on_ended(struct timeline *t, void *owner)
@@ -433,6 +437,7 @@ static void on_ended(struct timeline *t, void *owner)
 		if (!c->ended.first)
 			loop_timer(&c->loop, &c->settle, job->settles_ns);
 		append(&c->ended, job);
+		c->refused |= job->outcome->result.target_gone;
 	} else if (job->suspect && job->outcome->result.verdict == VERDICT_FAIL) {	/* on_gone() has ended it */
 		found_killer(c, job, c->death);
 	} else if (job->suspect) {
@@ -539,7 +544,7 @@ static void pump(struct task *task, struct loop *loop)
 		loop_stop(&c->loop);
 		return;
 	}
-	while (!c->waiting && !c->n_probing && !c->stopped) {
+	while (!c->waiting && !c->refused && !c->n_probing && !c->stopped) {
 		if (c->exclusive) {
 			if (!next_replay_may_begin(c))
 				return;
