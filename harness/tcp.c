@@ -27,7 +27,7 @@ enum {					/* transport.state */
 	ENDED = 8,			/* the end of the stream (error 0) or an error was met */
 	CLOSED = 16,
 	FINISHED = 32,			/* FIN is sent, or to be sent once connected */
-	UNIX = 64,
+	DELAYS_ACK = 64,		/* not told to acknowledge at once: see sock_recv() */
 	FAILED = 128,			/* could not connect; the task tells */
 	NEXT_NAME = 1 << 16,		/* counts from here up: which address to try next */
 };
@@ -165,8 +165,12 @@ static ssize_t sock_recv(struct transport *t, void *bytes, size_t len)
 		n = recv(s->watch.fd, bytes, len, 0);
 	while (n < 0 && errno == EINTR);
 	if (n > 0) {
-		/* Acknowledge now: the kernel falls back to delayed ACKs by itself, so it must be told each time. */
-		if (!(t->state & UNIX))
+		/*
+		 * Acknowledge now: the kernel falls back to delayed ACKs by itself, so it must be told each time. Only
+		 * the side that tests needs it: it meets brokers that leave Nagle's algorithm on. A server would pay a
+		 * system call and a segment for each read, and its answer carries the ACK.
+		 */
+		if (!(t->state & DELAYS_ACK))
 			setsockopt(s->watch.fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof(on));
 		return n;
 	}
@@ -288,7 +292,7 @@ static int begin(struct sock *s, const struct address *address)
 	int error;
 
 	if (address->kind == ADDRESS_UNIX) {
-		s->t.state |= UNIX;
+		s->t.state |= DELAYS_ACK;
 		error = socket_unix_name(address->host, &name);
 		return error ? error : begin_connect(s, (const struct sockaddr *)&name, sizeof(name));
 	}
@@ -320,7 +324,7 @@ struct transport *socket_connect(struct loop *loop, const struct address *addres
 struct transport *socket_adopt(struct loop *loop, int fd, bool unix_socket)
 {
 	static const int on = 1;
-	struct sock *s = sock_new(loop, fd, unix_socket ? UNIX : 0);
+	struct sock *s = sock_new(loop, fd, DELAYS_ACK);
 
 	if (!s) {
 		close(fd);

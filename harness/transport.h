@@ -58,7 +58,7 @@ struct address {
  * Connects in the background (names are looked up before, blocking, and cached per host); the outcome comes as
  * TRANSPORT_OPEN or TRANSPORT_FAILED, never from inside this call. NULL only when out of memory or descriptors: errno.
  * Sockets have TCP_NODELAY, and TCP_QUICKACK around reads: a delayed ACK against the broker's Nagle algorithm
- * would make 23 five-packet sessions a second of thousands.
+ * would make 23 five-packet sessions a second of thousands. Accepted ones have TCP_NODELAY only.
  */
 struct transport *transport_connect(struct loop *loop, const struct address *address,
                                     void (*event)(struct transport *t, unsigned events), void *owner);
