@@ -116,6 +116,8 @@ void broker_free(struct broker *broker)
 	buffer_release(&broker->id_list);
 	buffer_release(&broker->altered);
 	buffer_release(&broker->folded);
+	while (broker->n_spare)
+		buffer_release(&broker->spare[--broker->n_spare]);
 	free(broker);
 }
 

@@ -166,6 +166,12 @@ struct link {
 	bool mute;				/* by a fault: does not show that it is closing */
 };
 
+/*
+ * A link has an output buffer only while something waits in it, so an idle one costs none. What was sent leaves its
+ * buffer to the next that has something to say: else a busy link would grow it anew from nothing, round by round.
+ */
+enum { N_SPARE = 16, SPARE_SIZE_MAX = 65536 };
+
 struct broker {
 	struct broker_config config;
 	uint64_t now_ns;
@@ -184,6 +190,8 @@ struct broker {
 	struct buffer id_list;				/* subscription identifiers of a message being routed */
 	const struct message *sending;			/* what the PUBLISH being sent was made from */
 	struct buffer altered, folded;			/* room for what faults alter */
+	struct buffer spare[N_SPARE];			/* output buffers that nobody has in use */
+	unsigned n_spare;
 };
 
 static inline struct span session_id(const struct session *s)

@@ -13,21 +13,37 @@ static size_t size_bound(const struct packet *p)
 	return 64 + p->topic.len + p->payload.len + p->properties.len + p->list.len;
 }
 
-bool link_send(struct link *link, struct packet *packet)
+static void output_begin(struct link *link)
 {
-	struct lies lies = { 0 };
+	struct broker *b = link->broker;
+
+	if (!link->out.at && b->n_spare)
+		link->out = b->spare[--b->n_spare];
+}
+
+static void output_done(struct link *link)
+{
+	struct broker *b = link->broker;
+
+	if (link->out.at && link->out.cap <= SPARE_SIZE_MAX && b->n_spare < N_SPARE) {
+		link->out.start = link->out.len = 0;
+		b->spare[b->n_spare++] = link->out;
+		link->out = (struct buffer){ 0 };
+	} else {
+		buffer_release(&link->out);
+	}
+}
+
+static bool send_with(struct link *link, const struct packet *packet, const struct lies *lies)
+{
 	struct buffer *out = &link->out;
 	struct writer w;
 
-	if (link->lost)
-		return true;
-	packet->version = link->version;
-	if (link->broker->broken && !sent_by_fault(link, packet, &lies))
-		return true;
+	output_begin(link);
 	if (!buffer_reserve(out, size_bound(packet)))
 		return false;
 	w = writer_to(out->at + out->start + out->len, out->cap - out->start - out->len);
-	if (encode(packet, link->broker->broken ? &lies : NULL, &w) != CODEC_OK || !wr_fits(&w))
+	if (encode(packet, lies, &w) != CODEC_OK || !wr_fits(&w))
 		return false;
 	/* [5 MQTT-3.1.2-24] */
 	if (w.len > link->maximum_packet_size && !broken(link, PACKET_SIZE_IGNORED))
@@ -35,6 +51,21 @@ bool link_send(struct link *link, struct packet *packet)
 	out->len += w.len;
 	link_ready(link);
 	return true;
+}
+
+static bool send_broken(struct link *link, struct packet *packet)
+{
+	struct lies lies = { 0 };
+
+	return !sent_by_fault(link, packet, &lies) || send_with(link, packet, &lies);
+}
+
+bool link_send(struct link *link, struct packet *packet)
+{
+	if (link->lost)
+		return true;
+	packet->version = link->version;
+	return link->broker->broken ? send_broken(link, packet) : send_with(link, packet, NULL);
 }
 
 /*
@@ -76,7 +107,7 @@ void link_sent(struct broker *broker, struct link *link, size_t n, uint64_t now_
 	link->out.start += n;
 	link->out.len -= n;
 	if (!link->out.len)
-		buffer_release(&link->out);
+		output_done(link);
 	if (link->state == CONNECTED)
 		deliver_pump(link);
 }
