@@ -45,6 +45,7 @@ struct bench {
 	struct task fill;
 	struct timer limit;
 	unsigned qos;
+	bool running;			/* its round: what trickles in later must not end the other's */
 	uint64_t until_ns;		/* new messages are sent until then; those in flight are awaited */
 	double rate[ROUNDS], cpu_ns, messages;
 };
@@ -126,8 +127,10 @@ static void fill(struct task *task, struct loop *loop)
 		settled &= s->ready && !s->out_len && s->sent == done(s);
 	}
 	flush_side(&b->subscriber);
-	if (over && settled && b->subscriber.ready && !b->subscriber.out_len)
+	if (b->running && over && settled && b->subscriber.ready && !b->subscriber.out_len) {
+		b->running = false;
 		loop_stop(loop);
+	}
 }
 
 /* ---- reading ---- */
@@ -214,6 +217,7 @@ static double run_for(struct bench *b, uint64_t ns)
 		before += b->publishers[i].delivered;
 	b->loop->now_ns = clock_now(&b->loop->clock);
 	b->until_ns = b->loop->now_ns + ns;
+	b->running = true;
 	loop_timer(b->loop, &b->limit, b->until_ns + UINT64_C(5000000000));
 	loop_post(b->loop, &b->fill);
 	loop_run(b->loop);
