@@ -1,7 +1,7 @@
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
+#include "codec/bench/bench.h"
 #include "codec/codec.h"
 #include "codec/fields.h"
 
@@ -17,14 +17,6 @@ struct sample {
 enum { N_ROUNDS = 20 };
 
 static uint8_t lists[16384], payload[65536], bytes[70000];
-
-static double now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
-}
 
 static struct packet publish(size_t len)
 {
@@ -80,18 +72,18 @@ static double reading(const struct sample *s, size_t len)
 	struct packet p;
 	struct frame frame;
 	struct finding finding;
-	double start = now_ns();
+	double start = bench_ns();
 
 	for (unsigned i = 0; i < s->n; i++)
 		if (frame_next(bytes, len, &frame, &finding) != FRAME_OK || decode(bytes, frame.size, MQTT_5, &p, &finding) != CODEC_OK ||
 		    check(&p, s->from, &finding) != CODEC_OK)
 			fail(s->name, finding.why);
-	return (now_ns() - start) / s->n;
+	return (bench_ns() - start) / s->n;
 }
 
 static double writing(const struct sample *s, size_t len)
 {
-	double start = now_ns();
+	double start = bench_ns();
 
 	(void)len;
 	for (unsigned i = 0; i < s->n; i++) {
@@ -100,7 +92,7 @@ static double writing(const struct sample *s, size_t len)
 		if (encode(&s->packet, NULL, &w) != CODEC_OK || !wr_fits(&w))
 			fail(s->name, "no room");
 	}
-	return (now_ns() - start) / s->n;
+	return (bench_ns() - start) / s->n;
 }
 
 /* The quickest of some rounds: what it costs when nobody else wants the processor. */
@@ -130,9 +122,13 @@ int main(void)
 	for (size_t i = 0; i < sizeof(samples) / sizeof(*samples); i++) {
 		struct writer w = writer_to(bytes, sizeof(bytes));
 		double write = quickest(writing, &samples[i], 0);
+		char what[80];
 
 		encode(&samples[i].packet, NULL, &w);
-		printf("codec: %-26s %8.1f ns read and judged, %8.1f ns written\n", samples[i].name, quickest(reading, &samples[i], w.len), write);
+		snprintf(what, sizeof(what), "%s, read and judged", samples[i].name);
+		bench_figure(what, quickest(reading, &samples[i], w.len), "ns", NULL);
+		snprintf(what, sizeof(what), "%s, written", samples[i].name);
+		bench_figure(what, write, "ns", NULL);
 	}
 	return 0;
 }

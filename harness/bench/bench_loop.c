@@ -6,14 +6,10 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "codec/bench/bench.h"
 #include "harness/transport.h"
 
 static struct loop loop;
-
-static void report(const char *what, double value, const char *unit)
-{
-	printf("%-52s %10.1f %s\n", what, value, unit);
-}
 
 static double since(const struct clock *clock, uint64_t start_ns, double n)
 {
@@ -49,7 +45,7 @@ static void bench_tasks(unsigned at_once)
 	start_ns = clock_now(&wall);
 	loop_run(&loop);
 	snprintf(what, sizeof(what), "posted task, %u at once", at_once);
-	report(what, since(&wall, start_ns, N_TASKS), "ns");
+	bench_figure(what, since(&wall, start_ns, N_TASKS), "ns", NULL);
 	loop_release(&loop);
 }
 
@@ -89,7 +85,7 @@ static void bench_timers(void)
 	}
 	start_ns = clock_now(&wall);
 	loop_run(&loop);
-	report("timer set and fired, among 100,000", since(&wall, start_ns, N_FIRED), "ns");
+	bench_figure("timer set and fired, among 100,000", since(&wall, start_ns, N_FIRED), "ns", NULL);
 	loop_release(&loop);
 	free(timers);
 }
@@ -159,7 +155,7 @@ static void bench_trips(const char *what, struct address *address, unsigned n)
 	client = transport_connect(&loop, address, ask, NULL);
 	start_ns = clock_now(&wall);
 	loop_run(&loop);
-	report(what, since(&wall, start_ns, n), "ns");
+	bench_figure(what, since(&wall, start_ns, n), "ns", NULL);
 	client->ops->close(client, false);
 	server_end->ops->close(server_end, false);
 	listener_free(listener);
@@ -223,7 +219,7 @@ static void bench_idle(const char *what, struct address *address, unsigned ends)
 		idle[n_idle++] = t;
 	}
 	loop_run(&loop);
-	report(what, (double)(mallinfo2().uordblks - before) / N_IDLE / ends, "bytes");
+	bench_figure(what, (double)(mallinfo2().uordblks - before) / N_IDLE / ends, "bytes", NULL);
 	for (unsigned i = 0; i < n_idle; i++)
 		idle[i]->ops->close(idle[i], false);
 	listener_free(listener);

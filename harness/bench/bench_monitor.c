@@ -1,7 +1,7 @@
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
+#include "codec/bench/bench.h"
 #include "harness/monitor.h"
 
 /* What the monitor costs per packet, and what an idle connection of it takes. */
@@ -21,14 +21,6 @@ static void count(void *owner, struct monitor *monitor, const struct violation *
 	(void)owner, (void)monitor;
 	if (!n_violations++)
 		fprintf(stderr, "bench_monitor: %s: %s\n", violation->clause, violation->text);
-}
-
-static double now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
 }
 
 static void send_bytes(struct monitor *m, const uint8_t *bytes, size_t len)
@@ -70,7 +62,7 @@ static double deliveries(struct monitor *m, unsigned qos)
 {
 	uint8_t bytes[64];
 	size_t len = delivery(bytes, qos);
-	double start = now_ns();
+	double start = bench_ns();
 
 	for (unsigned i = 0; i < N; i++) {
 		unsigned id = 1 + i % 65535;
@@ -83,7 +75,7 @@ static double deliveries(struct monitor *m, unsigned qos)
 		if (qos)
 			send_bytes(m, puback, sizeof(puback));
 	}
-	return (now_ns() - start) / N;
+	return (bench_ns() - start) / N;
 }
 
 /* Decoding and check() alone, to tell what the rules add. */
@@ -91,7 +83,7 @@ static double reading(unsigned qos)
 {
 	uint8_t bytes[64];
 	size_t len = delivery(bytes, qos), ok = 0;
-	double start = now_ns(), took;
+	double start = bench_ns(), took;
 
 	for (unsigned i = 0; i < N; i++) {
 		struct packet packet;
@@ -103,7 +95,7 @@ static double reading(unsigned qos)
 		      decode(bytes, len, MQTT_5, &packet, &finding) == CODEC_OK &&
 		      check(&packet, FROM_SERVER, &finding) == CODEC_OK;
 	}
-	took = (now_ns() - start) / N;
+	took = (bench_ns() - start) / N;
 	return ok == N ? took : -1;
 }
 
@@ -118,11 +110,11 @@ int main(void)
 	monitor_open(&m, world, &log);
 	send_bytes(&m, connect_5, sizeof(connect_5));
 	receive(&m, connack, sizeof(connack));
-	printf("monitor: idle connection        %4zu bytes, %s\n", sizeof(m), m.session ? "and a session" : "nothing beside");
+	bench_figure("monitor of an idle connection", sizeof(m), "bytes", m.session ? "and a session" : "nothing beside");
 	send_bytes(&m, subscribe, sizeof(subscribe));
 	receive(&m, suback, sizeof(suback));
-	printf("monitor: QoS 0 delivery         %4.0f ns  (decode and check alone %.0f ns)\n", deliveries(&m, 0), reading(0));
-	printf("monitor: QoS 1 delivery, PUBACK %4.0f ns  (decode and check alone %.0f ns)\n", deliveries(&m, 1), reading(1));
+	bench_figure("QoS 0 delivery, monitored", deliveries(&m, 0), "ns", "(decode and check alone %.0f ns)", reading(0));
+	bench_figure("QoS 1 delivery and PUBACK, monitored", deliveries(&m, 1), "ns", "(decode and check alone %.0f ns)", reading(1));
 	monitor_close(&m);
 	monitor_world_free(world);
 	return n_violations != 0;

@@ -2,21 +2,13 @@
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
+#include "codec/bench/bench.h"
 #include "harness/play.h"
 
 /* What the engine costs: a step, an exchange over a pipe in memory, and a client that does nothing. */
 
 enum { STEPS = 60000, CLIENTS = 2000 };
-
-static double now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
-}
 
 /* ---- a peer that answers CONNECT and PINGREQ and keeps nothing ---- */
 
@@ -84,11 +76,11 @@ static void play_once(const char *what, const char *text, double steps)
 
 	result_init(&result, loop.now_ns);
 	t = timeline_new(&stage, s->scripts, "bench", 1, &result, on_ended, NULL);
-	double from = now_ns();
+	double from = bench_ns();
 	timeline_start(t);
 	loop_run(&loop);
-	double took = now_ns() - from;
-	printf("%-58s %8.1f ns%s\n", what, took / steps, result.verdict == VERDICT_PASS ? "" : "   (it did not pass)");
+	double took = bench_ns() - from;
+	bench_figure(what, took / steps, "ns", result.verdict == VERDICT_PASS ? NULL : "(it did not pass)");
 	timeline_free(t);
 	loop_settle(&loop);
 	result_release(&result);
@@ -113,9 +105,9 @@ static void idle_clients(void)
 	}
 	loop_settle(&loop);	/* time stands still, and all of them wait for their hour to pass */
 	double each = (double)(mallinfo2().uordblks - before) / CLIENTS;
-	printf("%-58s %8.0f bytes (structures: timeline %zu, actor %zu of which connection %zu and monitor %zu)\n",
-	       "idle client, with its end of a pipe in memory", each, sizeof(struct timeline), sizeof(struct actor_state),
-	       sizeof(struct conn), sizeof(struct monitor));
+	bench_figure("idle client, with its end of a pipe in memory", each, "bytes",
+	             "(timeline %zu, actor %zu of which connection %zu and monitor %zu)",
+	             sizeof(struct timeline), sizeof(struct actor_state), sizeof(struct conn), sizeof(struct monitor));
 	for (unsigned i = 0; i < CLIENTS; i++) {
 		timeline_free(clients[i]);
 		result_release(&results[i]);

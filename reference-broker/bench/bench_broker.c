@@ -2,8 +2,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "codec/bench/bench.h"
 #include "codec/codec.h"
 #include "reference-broker/broker.h"
 
@@ -21,14 +21,6 @@ struct client {
 
 static struct broker *broker;
 static uint64_t now_ns = 1;
-
-static double seconds(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
 
 static void answer(struct client *c, unsigned first, const uint8_t *id)
 {
@@ -120,6 +112,7 @@ static void flow(unsigned qos, unsigned n)
 	uint64_t delivered = 0;
 	unsigned messages = N_MESSAGES / n / (qos + 1);
 	double from;
+	char what[80];
 
 	for (unsigned i = 0; i < n; i++) {
 		char id[16];
@@ -140,18 +133,19 @@ static void flow(unsigned qos, unsigned n)
 
 		encode(&p, NULL, &w);
 	}
-	from = seconds();
+	from = bench_ns();
 	for (unsigned i = 0; i < messages; i += BATCH) {
 		broker_receive(broker, publisher.link, batch, w.len, now_ns);
 		settle();
 	}
-	from = seconds() - from;
+	from = bench_ns() - from;
 	for (unsigned i = 0; i < n; i++) {
 		delivered += subscribers[i].deliveries;
 		broker_forget(broker, subscribers[i].link, now_ns);
 	}
 	broker_forget(broker, publisher.link, now_ns);
-	printf("broker, QoS %u, 1 to %-3u  %9.0f deliveries/s\n", qos, n, (double)delivered / from);
+	snprintf(what, sizeof(what), "broker without transport, QoS %u, 1 publisher to %u", qos, n);
+	bench_figure(what, from / (double)delivered, "ns", "a delivery: %.2f million/s", (double)delivered / from * 1e3);
 }
 
 static void idle(void)
@@ -167,7 +161,7 @@ static void idle(void)
 		settle();
 	}
 	after = mallinfo2().uordblks;
-	printf("broker, idle connection   %9zu bytes of heap (structures: %zu)\n", (after - before) / n, broker_idle_link_size());
+	bench_figure("broker without transport, idle connection", (double)(after - before) / n, "bytes", "(structures %zu)", broker_idle_link_size());
 }
 
 int main(void)
