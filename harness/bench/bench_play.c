@@ -45,7 +45,8 @@ static struct address address = { .kind = ADDRESS_MEMORY, .service = &service };
 static struct arena scratch;
 static struct monitor_log shared_log;
 static struct stage stage = {
-	.loop = &loop, .address = &address, .limits.max_packet = 1 << 20, .timeout_ns = 5000000000u, .slack = 1, .scratch = &scratch,
+	.loop = &loop, .address = &address, .limits.max_packet = 1 << 20, .timeout_ns = 5000000000u, .slack = 1, .patience = 1,
+	.scratch = &scratch,
 };
 
 static unsigned n_ended;
@@ -80,7 +81,7 @@ static void play_once(const char *what, const char *text, double steps)
 	timeline_start(t);
 	loop_run(&loop);
 	double took = bench_ns() - from;
-	bench_figure(what, took / steps, "ns", result.verdict == VERDICT_PASS ? NULL : "(it did not pass)");
+	bench_figure(what, took / steps, "ns", result.verdict == VERDICT_PASS ? NULL : "(it did not pass: %s)", result.reason);
 	timeline_free(t);
 	loop_settle(&loop);
 	result_release(&result);
