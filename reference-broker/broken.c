@@ -256,11 +256,9 @@ bool taken_over_by_fault(struct link *link, struct session *s)
 /* Takes DUP for proof that the message came before. */
 bool publish_by_fault(struct link *link, const struct packet *p)
 {
-	struct packet ack = { .type = PUBACK, .packet_id = p->packet_id };
-
 	if (publish_qos(p) != 1 || !(p->flags & PUBLISH_DUP) || !broken(link, QOS1_ID_REMEMBERED))
 		return false;
-	link_send(link, &ack);
+	link_send(link, &(struct packet){ .type = PUBACK, .packet_id = p->packet_id });
 	return true;
 }
 
