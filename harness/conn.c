@@ -341,8 +341,8 @@ void conn_end_text(const struct conn *c, char *text, size_t cap)
 	switch ((enum conn_end)c->end) {
 	case END_NONE:      snprintf(text, cap, "open"); break;
 	case END_FIN:       snprintf(text, cap, "closed by the broker (FIN)"); break;
-	case END_RESET:     snprintf(text, cap, "closed by the broker (%s)", c->error == ECONNRESET ? "RST" : strerror(c->error)); break;
-	case END_REFUSED:   snprintf(text, cap, "could not connect: %s", strerror(c->error)); break;
+	case END_RESET:     snprintf(text, cap, "closed by the broker (%s)", c->error == ECONNRESET ? "RST" : transport_strerror(c->error)); break;
+	case END_REFUSED:   snprintf(text, cap, "could not connect: %s", transport_strerror(c->error)); break;
 	case END_OURS:      snprintf(text, cap, "closed by us"); break;
 	case END_GARBAGE:   snprintf(text, cap, "what the broker sent cannot be framed"); break;
 	case END_TOO_LARGE: snprintf(text, cap, "the broker announced a packet larger than the %zu bytes we take", c->limits->max_packet); break;

@@ -126,7 +126,7 @@ void actor_open(struct timeline *t, struct actor_state *a)
 	int error = conn_open(&a->conn, t->stage->loop, t->stage->address, &actor_events, &t->stage->limits, t->stage->world, t->log);
 	if (error) {
 		t->result->target_gone = true;
-		give_up(t, VERDICT_INCONCLUSIVE, NULL, "could not connect: %s", strerror(-error));
+		give_up(t, VERDICT_INCONCLUSIVE, NULL, "could not connect: %s", transport_strerror(-error));
 	}
 }
 

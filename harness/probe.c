@@ -173,7 +173,15 @@ static void on_timeout(struct timer *timer, struct loop *loop)
 
 static void say_why(struct offers *offers)
 {
+	const struct offer *first = NULL;
+	bool differ = false;
 	size_t len = 0;
+
+	for (unsigned v = MQTT_3_1; v <= MQTT_5; v++)
+		if (offers->version[v].asked) {
+			first = first ? first : &offers->version[v];
+			differ |= strcmp(first->evidence, offers->version[v].evidence) != 0;
+		}
 
 	for (unsigned v = MQTT_3_1; v <= MQTT_5; v++) {
 		const struct offer *o = &offers->version[v];
@@ -184,7 +192,9 @@ static void say_why(struct offers *offers)
 			offers->why[0] = 0;
 			return;
 		}
-		if (len < sizeof(offers->why))
+		if (!differ)
+			len = (size_t)snprintf(offers->why, sizeof(offers->why), "%s", o->evidence);
+		else if (len < sizeof(offers->why))
 			len += (size_t)snprintf(offers->why + len, sizeof(offers->why) - len, "%s%s: %s", len ? "; " : "", version_names[v], o->evidence);
 	}
 }
@@ -229,7 +239,7 @@ struct probe *probe_start(const struct stage *stage, unsigned versions, const ch
 		int error = conn_open(&a->conn, stage->loop, stage->address, &events, &stage->limits, stage->world, &p->log);
 
 		if (error) {
-			snprintf(offer_of(a)->evidence, sizeof(offer_of(a)->evidence), "could not connect: %s", strerror(-error));
+			snprintf(offer_of(a)->evidence, sizeof(offer_of(a)->evidence), "could not connect: %s", transport_strerror(-error));
 			answered(a);
 		} else {
 			ask_connect(a);

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "harness/cli.h"
+#include "harness/console.h"
 #include "harness/embedded.h"
 
 enum { MAX_FILE = 1 << 20 };
@@ -31,7 +32,7 @@ static int take(struct suite *suite, const char *name, struct span text, const s
 
 	for (uint32_t i = 0; i < found.n; i++)
 		if (!found.list[i].warning)
-			fprintf(stderr, "%s:%u:%u: %s\n", name, found.list[i].at.line, found.list[i].at.column, found.list[i].text);
+			fprintf(stderr, "%s:%u:%u: error: %s\n", console_safe(name), found.list[i].at.line, found.list[i].at.column, found.list[i].text);
 	if (!scenario)
 		return EXIT_USAGE;
 	suite->scenarios = grown(suite->scenarios, &suite->cap, suite->n_scenarios, sizeof(*suite->scenarios));
@@ -49,10 +50,10 @@ static int read_file(struct suite *suite, const char *path, const struct param *
 		abort();
 	size_t len = f ? fread(text, 1, MAX_FILE + 1, f) : 0;
 	if (!f || ferror(f)) {
-		fprintf(stderr, "mqassay: read %s: %s\n", path, strerror(errno));
+		console_error("read %s: %s", console_safe(path), strerror(errno));
 		status = EXIT_UNABLE;
 	} else if (len > MAX_FILE) {
-		fprintf(stderr, "mqassay: %s is larger than the 1 MB that a scenario may have\n", path);
+		console_error("%s is larger than the 1 MB that a scenario may have", console_safe(path));
 		status = EXIT_USAGE;
 	} else {
 		status = take(suite, path, span_of(text, len), params, n_params);
@@ -77,7 +78,7 @@ static int read_path(struct suite *suite, const char *path, const struct param *
 	int status = 0;
 
 	if (stat(path, &st)) {
-		fprintf(stderr, "mqassay: read %s: %s\n", path, strerror(errno));
+		console_error("read %s: %s", console_safe(path), strerror(errno));
 		return EXIT_UNABLE;
 	}
 	if (!S_ISDIR(st.st_mode) || depth > 16)

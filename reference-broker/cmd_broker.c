@@ -9,6 +9,7 @@
 
 #include "codec/wire.h"
 #include "harness/cli.h"
+#include "harness/console.h"
 #include "harness/target.h"
 #include "reference-broker/faults.h"
 #include "reference-broker/server.h"
@@ -74,10 +75,10 @@ static int read_faults(void)
 		int n = faults_named(span_text(conf.broken.at[i]), broken);
 
 		if (!n)
-			return cli_usage(&broker_command, "--break %s: no such fault; --break list names them", conf.broken.at[i]);
+			return cli_usage(&broker_command, "--break %s: no such fault; --break list names them", console_safe(conf.broken.at[i]));
 		if (n < 0)
 			return cli_usage(&broker_command, "--break %s: both versions have this rule: write 3.1.1:%s or 5:%s",
-			                 conf.broken.at[i], conf.broken.at[i], conf.broken.at[i]);
+			                 console_safe(conf.broken.at[i]), console_safe(conf.broken.at[i]), console_safe(conf.broken.at[i]));
 	}
 	return EXIT_PASS;
 }
@@ -97,7 +98,7 @@ static int listen_all(struct server *server)
 		char url[300];
 
 		if (!address_parse(urls[i], ADDRESS_TO_LISTEN, &address, &fault))
-			return cli_usage(&broker_command, "listen %s: %s", urls[i], fault.text);
+			return cli_usage(&broker_command, "listen %s: %s", console_safe(urls[i]), fault.text);
 		if (!address_is_loopback(&address))
 			return cli_usage(&broker_command, "listen %s: only this machine may connect (127.0.0.1, ::1 or localhost): "
 			                 "the broker asks nobody who he is", urls[i]);

@@ -9,6 +9,7 @@ tmp=$(mktemp -d) || exit 3
 target_pid= run_pid=
 trap 'kill -KILL $target_pid $run_pid 2>/dev/null; rm -rf "$tmp"' EXIT
 trap 'exit 3' HUP INT TERM
+ulimit -c 0			# what dies here dies on purpose
 MQASSAY=${MQASSAY:-$PWD/build/mqassay}
 failed=0
 
