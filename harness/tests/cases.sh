@@ -40,15 +40,21 @@ judge() {
 			observed = FNR in seen ? seen[FNR] : "no verdict"
 			name = broker ", line " FNR ", " $2 ", " $4 ", " $6
 			if (observed != expected)
-				print "not ok " name ": " observed ", the file says " expected
+				wrong(name ": " observed ", the file says " expected)
 			else if (observed != "-" && why !~ / /)
-				print "not ok " name ": " observed ", without a reason"
+				wrong(name ": " observed ", without a reason")
 			else
 				print "ok " name
 		}
-		END { if (!column || code != 0) print "not ok " broker ": exit " code }' "$dir/report" "$cases"
+		END {
+			if (!column || code != 0)
+				wrong(broker ": exit " code)
+			exit bad
+		}
+		function wrong(what) { print "not ok " what; bad = 1 }' "$dir/report" "$cases" || failed=1
 }
 
+failed=0
 judge reference "'$mqassay' broker --listen tcp://127.0.0.1:{port}"
 version=$(mosquitto -h 2>/dev/null | sed -n '1s/mosquitto version //p')
 if [ "$version" = 2.0.11 ]; then
@@ -56,3 +62,4 @@ if [ "$version" = 2.0.11 ]; then
 else
 	echo "skip mosquitto: the column is for 2.0.11, this is ${version:-not installed}"
 fi
+exit $failed

@@ -13,7 +13,8 @@
 cd "$(dirname "$0")/../.." || exit 3
 unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES CDPATH
 LC_ALL=C
-export LC_ALL
+PATH=$PATH:/usr/sbin	# where mosquitto is, and users' shells do not look
+export LC_ALL PATH
 jobs=$(nproc)
 logs=$PWD/build/check
 MQASSAY=$PWD/build/mqassay
@@ -165,6 +166,7 @@ suite_in_process() {
 	run 'in random pieces' "$MQASSAY" conform --split random
 	run 'with sanitizers' build/san/mqassay conform
 	run 'with sanitizers, in random pieces' build/san/mqassay conform --split random
+	run 'cases.tsv on the wire, with sanitizers' env MQASSAY="$PWD/build/san/mqassay" sh harness/tests/cases.sh
 }
 
 # The tests of a protocol about time wait side by side, and so do these; their outputs come one after the other.
