@@ -1,0 +1,191 @@
+#include "harness/conduct_internal.h"
+
+#include <stdio.h>
+
+/* The target's life: who serves, what becomes of the tests in flight when it dies, and which of them it died of. */
+
+enum {
+	MAX_RESTARTS = 10,
+	DEATH_NS = 100000000,	/* a process's connections end before we hear that it died: so long a test's verdict waits */
+	MAX_DEATHS = 20,	/* such waits, where nobody listens any more */
+};
+
+static void on_probed(void *context)
+{
+	struct instance *in = context;
+	struct conductor *c = in->conductor;
+
+	in->ready = true;
+	c->n_probing--;
+	c->waiting = false;
+	if (in->offers.why[0]) {
+		char why[400];
+
+		if (c->done->restarts || c->n_verdicts)
+			snprintf(why, sizeof(why), "%s: the target is gone (%s)", c->o->label, in->offers.why);
+		else
+			snprintf(why, sizeof(why), "%s: %s", c->o->label, in->offers.why);
+		conductor_unable(c, why);
+	}
+	loop_post(&c->loop, &c->pump);
+}
+
+void target_probe(struct conductor *c, struct instance *in)
+{
+	char name[24];
+
+	conductor_name(c, name);
+	probe_free(in->probe);
+	in->ready = false;
+	c->n_probing++;
+	in->probe = probe_start(&in->stage, c->o->versions, name, &in->offers, on_probed, in);
+}
+
+void target_killed_by(struct conductor *c, struct job *job, const char *how)
+{
+	struct result *r = &job->outcome->result;
+
+	r->verdict = VERDICT_FAIL;
+	r->rule = "survives";
+	r->rule_version = job->outcome->script->version;
+	r->expected = "the target goes on serving whatever a client sends";
+	r->received = r->reason = result_text(r, "the target %s", how);
+	r->because = NULL;
+	for (uint32_t i = 0; i < r->n_clauses; i++)	/* what a dying target does says nothing about them */
+		if (r->clauses[i].verdict < VERDICT_PASS)
+			r->clauses[i].verdict = VERDICT_INCONCLUSIVE;
+	c->killer_found = true;
+	job_tell(c, job);
+}
+
+/* The tests that had ended when the target died, so shortly before that they may be the cause, or suffered from it. */
+static void judge_ended(struct conductor *c, enum process_event event, const char *how)
+{
+	struct job *next, *job = c->ended.first;
+
+	c->ended.first = NULL;
+	c->ended.last = &c->ended.first;
+	c->refused = false;
+	loop_timer_stop(&c->loop, &c->settle);
+	for (; job; job = next) {
+		struct result *r = &job->outcome->result;
+
+		next = job->next;
+		if (event == PROCESS_DIED && job->suspect) {
+			target_killed_by(c, job, how);
+			continue;
+		}
+		if (event == PROCESS_DIED || r->target_gone) {	/* or it came when the target was gone already */
+			job->suspect = true;
+			c->n_suspects += event == PROCESS_DIED;
+			job_enqueue(c, TURN_SUSPECT, job);
+			continue;
+		}
+		if (r->verdict < VERDICT_WARN) {
+			r->verdict = VERDICT_INCONCLUSIVE;
+			r->rule = NULL;
+			r->because = r->reason = result_text(r, "the target %s", how);
+			for (uint32_t i = 0; i < r->n_clauses; i++)
+				if (r->clauses[i].verdict < VERDICT_WARN)
+					r->clauses[i].verdict = VERDICT_INCONCLUSIVE;
+		}
+		job_tell(c, job);
+	}
+}
+
+static void on_gone(struct conductor *c, enum process_event event, const char *how)
+{
+	c->waiting = true;
+	c->n_suspects = 0;
+	c->killer_found = false;
+	c->n_dying = 0;
+	snprintf(c->death, sizeof(c->death), "%s", how);
+	judge_ended(c, event, how);
+	while (c->n_running) {
+		struct job *job = c->running[c->n_running - 1];
+		bool killer = event == PROCESS_DIED && job->suspect;
+		char why[400];
+
+		if (event == PROCESS_DIED && !job->suspect) {
+			job->suspect = true;
+			c->n_suspects++;
+		}
+		snprintf(why, sizeof(why), "the target %s", how);
+		timeline_abort(job->timeline, killer ? VERDICT_FAIL : VERDICT_INCONCLUSIVE, why);
+	}
+	if (c->stopped)
+		return;
+	if (++c->done->restarts > MAX_RESTARTS) {
+		char why[400];
+
+		snprintf(why, sizeof(why), "%s: ended %d times and is not started again; the last time it %s", c->o->label, MAX_RESTARTS + 1, how);
+		conductor_unable(c, why);
+		return;
+	}
+	process_restart(c->process);
+}
+
+void target_on_process(void *context, enum process_event event, const char *how)
+{
+	struct conductor *c = context;
+
+	switch (event) {
+	case PROCESS_READY:
+		target_probe(c, c->instances);
+		break;
+	case PROCESS_STARTED_NOT:
+		conductor_unable(c, how);
+		break;
+	case PROCESS_DIED: case PROCESS_KILLED:
+		on_gone(c, event, how);
+		break;
+	}
+}
+
+/* A connection was refused or nothing answers: is anybody there? With a process we would have heard. */
+void target_check(struct conductor *c)
+{
+	if (c->waiting || c->stopped || c->o->local)
+		return;
+	c->waiting = true;
+	target_probe(c, c->instances);
+}
+
+void target_settle_all(struct conductor *c)
+{
+	struct job *job;
+
+	loop_timer_stop(&c->loop, &c->settle);
+	while ((job = job_take_first(&c->ended)))
+		job_settle(c, job);
+}
+
+void target_on_settle(struct timer *timer, struct loop *loop)
+{
+	struct conductor *c = (struct conductor *)((char *)timer - offsetof(struct conductor, settle));
+
+	while (c->ended.first && c->ended.first->settles_ns <= loop->now_ns) {
+		struct job *job = c->ended.first;
+
+		/* Its listener is gone and its parent has not told us yet: a busy machine, or a core to be written. */
+		if (job->outcome->result.verdict < VERDICT_WARN && c->n_dying < MAX_DEATHS && !process_listens(c->process)) {
+			c->n_dying++;
+			loop_timer(loop, timer, loop->now_ns + DEATH_NS);
+			return;
+		}
+		job_settle(c, job_take_first(&c->ended));
+	}
+	if (c->ended.first)
+		loop_timer(loop, timer, c->ended.first->settles_ns);
+	else
+		c->refused = false;
+}
+
+void target_hold(struct conductor *c, struct job *job)
+{
+	job->settles_ns = c->loop.now_ns + DEATH_NS;
+	if (!c->ended.first)
+		loop_timer(&c->loop, &c->settle, job->settles_ns);
+	job_append(&c->ended, job);
+	c->refused |= job->outcome->result.target_gone;
+}
