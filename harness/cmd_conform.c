@@ -258,12 +258,18 @@ static int run(int n_args, char **args)
 	if (!code) {
 		suite_choose(&suite, mqtt_bits[conf.mqtt], conf.select.at, conf.select.n);
 		if (!suite.n_tests) {
-			console_error("no test fits the selection; `mqassay conform --list` lists them all");
+			console_error(suite.n_scenarios ? "no test fits the selection; `mqassay conform --list` lists them all"
+			                                : "--scenarios: there is no *.scn file there");
 			code = EXIT_UNABLE;
 		} else if (conf.list) {
 			code = list_tests(&suite);
 		} else if (conf.exec) {
-			o.exec = o.label = conf.exec;
+			char label[64];
+
+			/* the command's own name: "mosquitto" */
+			snprintf(label, sizeof(label), "%.*s", (int)strcspn(conf.exec, " \t"), conf.exec);
+			o.exec = conf.exec;
+			o.label = strrchr(label, '/') ? strrchr(label, '/') + 1 : label;
 			char again[1200];
 
 			snprintf(again, sizeof(again), "mqassay conform --exec '%s'", conf.exec);

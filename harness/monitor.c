@@ -1,5 +1,7 @@
 #include "harness/monitor.h"
 
+#include <stdio.h>
+
 #include "codec/fields.h"
 #include "codec/reader.h"
 #include "harness/monitor_internal.h"
@@ -381,8 +383,11 @@ static bool is_clients_fault(const struct seen *seen, const struct finding *find
 
 static void report_finding(struct seen *seen, const struct finding *finding)
 {
-	monitor_violate_clause(seen, rule_id(finding->rule, (enum version)finding->version), finding->offset, finding->field,
-	               finding->why ? finding->why : rule_asks(finding->rule));
+	char text[160];
+
+	snprintf(text, sizeof(text), "%s: %s%s%s", seen->len ? packet_name(seen->bytes[0] >> 4) : "packet", finding->field ? finding->field : "",
+	         finding->field ? ": " : "", finding->why ? finding->why : rule_asks(finding->rule));
+	monitor_violate_clause(seen, rule_id(finding->rule, (enum version)finding->version), finding->offset, finding->field, text);
 }
 
 /*

@@ -141,11 +141,10 @@ static void judge_breach(struct timeline *t)
 			result_note(r, result_text(r, "the monitor: %s: %s", b->clause, b->text));
 		return;
 	}
-	const struct clause *clause = clause_find(b->version, span_text(b->clause));
 	r->verdict = VERDICT_FAIL;
 	r->rule = b->clause;
 	r->rule_version = b->version;
-	r->expected = clause ? clause->summary : NULL;
+	r->expected = NULL;		/* the rule says it */
 	r->received = b->text;
 	r->because = NULL;
 	r->reason = b->text;
