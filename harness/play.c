@@ -102,7 +102,7 @@ static bool bury(struct timeline *t)
 {
 	for (struct strand *s = t->strands; s; s = s->next) {
 		if (s->state != STRAND_WAITS || s->is_maybe || s->step->kind == STEP_CLOSED || s->step->kind == STEP_NOTHING ||
-		    s->want.kind == CONNECTION)
+		    s->step->kind == STEP_TARGET_LIVES || s->want.kind == CONNECTION)
 			continue;
 		bool alive = false;
 		for (uint32_t i = 0; i < t->script->n_actors; i++)

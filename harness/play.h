@@ -119,6 +119,7 @@ struct strand {
 		const struct step *owner;
 		uint32_t turn, end;
 	} *frames;
+	uint8_t floor;			/* so many of the frames are its parent's: a `maybe` may outlive it */
 	uint8_t cap_frames;
 };
 
@@ -190,7 +191,7 @@ bool send_bytes(struct timeline *t, struct strand *s, const struct step *step);
 bool send_together(struct timeline *t, struct strand *s, const struct step *step);
 void actor_open(struct timeline *t, struct actor_state *a);
 void record(struct timeline *t, enum event_kind kind, const struct actor_state *a, struct span bytes);	/* in the transcript */
-uint16_t next_packet_id(struct actor_state *a);
+uint16_t next_packet_id(struct actor_state *a);	/* 0: none is free */
 extern const struct conn_events actor_events;
 void probe_target(struct timeline *t);
 void probe_end(struct timeline *t);
@@ -220,6 +221,7 @@ void finish(struct timeline *t);
 const char *duration_text(struct timeline *t, uint64_t ns);
 bool misfit(struct timeline *t, struct mismatch *m, const struct packet *packet, const struct arrival *in,
             const struct actor_state *a, bool judged, const char *because);	/* fills in m; false */
+bool too_early(struct timeline *t, const struct strand *s, const struct arrival *in, const char **because);
 void strand_begin_step(struct timeline *t, struct strand *s);
 bool strand_offer(struct timeline *t, struct strand *s, struct actor_state *a, const struct arrival *arrival,
                   const struct packet *packet, struct mismatch *mismatch);

@@ -20,14 +20,22 @@ bool misfit(struct timeline *t, struct mismatch *m, const struct packet *packet,
 	return false;
 }
 
+bool too_early(struct timeline *t, const struct strand *s, const struct arrival *in, const char **because)
+{
+	uint64_t after;
+
+	if (!s->step->after || !eval_number(t, s, s->step->after, &after) || in->at_ns >= s->base_ns + after)
+		return false;
+	*because = result_text(t->result, "it came %s early", duration_text(t, s->base_ns + after - in->at_ns));
+	return true;
+}
+
 static bool in_time(struct timeline *t, const struct strand *s, const struct arrival *in, const char **because)
 {
-	uint64_t after, within;
+	uint64_t within;
 
-	if (s->step->after && eval_number(t, s, s->step->after, &after) && in->at_ns < s->base_ns + after) {
-		*because = result_text(t->result, "it came %s early", duration_text(t, s->base_ns + after - in->at_ns));
+	if (too_early(t, s, in, because))
 		return false;
-	}
 	if (s->step->within && eval_number(t, s, s->step->within, &within) && in->at_ns > s->base_ns + stretched(t, within)) {
 		*because = result_text(t->result, "it came %s late", duration_text(t, in->at_ns - s->base_ns - stretched(t, within)));
 		return false;

@@ -10,6 +10,8 @@
 
 uint16_t next_packet_id(struct actor_state *a)
 {
+	if (a->n_open >= 65535)
+		return 0;
 	do
 		a->last_id = a->last_id == 65535 ? 1 : (uint16_t)(a->last_id + 1);
 	while (owed(a, a->last_id));
@@ -202,8 +204,13 @@ static bool build(struct timeline *t, struct actor_state *a, const struct strand
 			return false;
 	if (!add_filters(t, s, step, b))
 		return false;
-	if (needs_id(&b->packet) && !b->packet.packet_id && !names(step, "packet_id"))
+	if (needs_id(&b->packet) && !b->packet.packet_id && !names(step, "packet_id")) {
 		b->packet.packet_id = next_packet_id(a);
+		if (!b->packet.packet_id) {
+			give_up(t, VERDICT_ERROR, step, "no packet id is free: all 65535 await an answer");
+			return false;
+		}
+	}
 	return true;
 }
 

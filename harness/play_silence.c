@@ -61,11 +61,14 @@ void check_closed(struct timeline *t, struct strand *s)
 	struct actor_state *a = &t->actors[s->step->actor];
 	const struct arrival *said = NULL;
 	struct packet packet, says = { 0 };
+	const struct arrival *the_end = NULL;
+	const char *early = NULL;
 	bool ended = a->ended && !a->in;	/* its end was taken by an earlier step */
 
 	for (struct arrival *in = a->in; in; in = in->next) {
 		if (!in->type) {
 			ended = true;
+			the_end = in;
 			continue;
 		}
 		if (!arrival_decode(a, in, &packet))
@@ -85,7 +88,15 @@ void check_closed(struct timeline *t, struct strand *s)
 			says = packet;
 		}
 	}
-	if (ended) {
+	if (the_end && too_early(t, s, the_end, &early)) {
+		struct mismatch m = { 0 };
+
+		misfit(t, &m, NULL, the_end, a, true, NULL);
+		m.because = early;
+		judge_failed(t, s, s->step, &m);
+		return;
+	}
+	if (ended && !t->over) {
 		if (said)
 			note_reason(t, s, a, &says);
 		if (s->probing)
@@ -146,6 +157,23 @@ static void passed_in_silence(struct timeline *t, struct strand *s)
 	step_done(t, s);
 }
 
+/* Of `either`: as long as another arm has time, it may still be chosen. `nothing` lets its time pass, and so is chosen by it. */
+static bool await_other_arms(struct timeline *t, struct strand *s)
+{
+	uint64_t last = 0;
+
+	if (!s->is_arm || s->chosen || s->probing || s->step->kind == STEP_NOTHING)
+		return false;
+	for (const struct strand *o = t->strands; o; o = o->next)
+		if (o != s && o->is_arm && o->parent == s->parent && o->state == STRAND_WAITS && o->due_ns > last)
+			last = o->due_ns;
+	if (last <= now(t))
+		return false;
+	s->due_ns = last;
+	timeline_due(t, last);
+	return true;
+}
+
 void want_expired(struct timeline *t, struct strand *s)
 {
 	const struct step *step = s->step;
@@ -161,6 +189,8 @@ void want_expired(struct timeline *t, struct strand *s)
 		judge_failed(t, s, step, &m);
 		return;
 	}
+	if (await_other_arms(t, s))
+		return;
 	if (step->kind == STEP_DISCONNECTS && !s->probing) {
 		/* [3.14.4] that the broker closes, if the client has not, is only SHOULD */
 		result_note(t->result, "after DISCONNECT the broker did not close the connection");
@@ -177,12 +207,9 @@ void want_expired(struct timeline *t, struct strand *s)
 		t->result->target_gone = true;
 		return;
 	}
-	if (step->kind == STEP_NOTHING && (!a->connected || a->ended || !a->conn.read_rate)) {
-		passed_in_silence(t, s);
-		return;
-	}
 	if (!start_ping(t, s)) {
-		t->probe_state = t->probe_state == 2 ? 2 : 0;
+		if (t->probe_state != 1)
+			t->probe_state = 0;	/* an answer from before says nothing about now */
 		probe_target(t);
 		s->probing = 2;
 	}

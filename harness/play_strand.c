@@ -1,6 +1,7 @@
 #include "harness/play.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* Strands: lines of control move through steps, loops and groups. */
 
@@ -44,7 +45,7 @@ static void advance(struct timeline *t, struct strand *s)
 	s->phase = 0;
 	s->probing = 0;
 	for (;;) {
-		if (s->single && !s->depth) {
+		if (s->single && s->depth == s->floor) {
 			s->step = NULL;
 			return;
 		}
@@ -52,7 +53,7 @@ static void advance(struct timeline *t, struct strand *s)
 			s->step = done->next;
 			return;
 		}
-		if (!s->depth) {
+		if (s->depth == s->floor) {
 			s->step = NULL;
 			return;
 		}
@@ -68,20 +69,32 @@ static void advance(struct timeline *t, struct strand *s)
 	}
 }
 
+/* Not of a block, and not of what no actor does: `wait` and `note` are steps of nobody. */
+static bool is_actors(const struct step *step)
+{
+	switch (step->kind) {
+	case STEP_REPEAT: case STEP_BLOCK: case STEP_UNORDERED: case STEP_EITHER:
+	case STEP_WAIT: case STEP_NOTE: case STEP_WARN: case STEP_SKIP: case STEP_TARGET_LIVES:
+		return false;
+	default:
+		return true;
+	}
+}
+
 void step_done(struct timeline *t, struct strand *s)
 {
 	const struct step *step = s->step;
 
-	if (step->kind != STEP_REPEAT && step->kind != STEP_BLOCK && step->kind != STEP_UNORDERED && step->kind != STEP_EITHER) {
+	if (is_actors(step)) {
 		t->actors[s->taken_by].last_step_ns = t->stage->loop->now_ns;
-		if (step->bind_moment >= 0)
-			bind_slot(t, step->bind_moment, &(struct value){ .kind = VALUE_NUMBER, .number = t->stage->loop->now_ns });
 		/* A `maybe` stays open until the actor's next step is done. */
 		if (!s->is_maybe && step->kind != STEP_MAYBE)
 			for (struct strand *o = t->strands; o; o = o->next)
 				if (o->is_maybe && o->state == STRAND_WAITS && !o->phase && o->want.actors & 1u << s->taken_by)
 					o->state = STRAND_DONE;
 	}
+	if (step->bind_moment >= 0)
+		bind_slot(t, step->bind_moment, &(struct value){ .kind = VALUE_NUMBER, .number = t->stage->loop->now_ns });
 	s->state = STRAND_RUNS;
 	advance(t, s);
 }
@@ -129,6 +142,9 @@ void strands_sweep(struct timeline *t)
 			continue;
 		}
 		*at = s->next;
+		for (struct strand *o = t->strands; o; o = o->next)
+			if (o->parent == s)	/* a `maybe` that is still open */
+				o->parent = s->parent;
 		free(s->frames);
 		free(s);
 	}
@@ -144,6 +160,20 @@ void strand_choose_arm(struct timeline *t, struct strand *s)
 			if (o->parent == s->parent && o != s && o->is_arm)
 				strand_cancel(t, o);
 	}
+}
+
+/* The loops around a step, for the names in it, as they stand when it begins. */
+static void inherit_frames(struct strand *s)
+{
+	const struct strand *p = s->parent;
+
+	if (!p->depth)
+		return;
+	s->frames = malloc(p->depth * sizeof(*s->frames));
+	if (!s->frames)
+		abort();
+	memcpy(s->frames, p->frames, p->depth * sizeof(*s->frames));
+	s->depth = s->floor = s->cap_frames = p->depth;
 }
 
 static void child_done(struct timeline *t, struct strand *s)
@@ -170,7 +200,7 @@ static bool add_items(struct timeline *t, struct strand *s, const struct step *i
 
 		if (loop && (!eval_number(t, s, item->from, &from) || !eval_number(t, s, item->to, &to)))
 			return false;
-		if (loop && from > to)
+		if (loop && (from > to || to == UINT64_MAX))
 			continue;
 		for (uint64_t i = from; i <= to; i++) {
 			struct strand *child = strand_add(t, s, item, false);
@@ -248,6 +278,7 @@ void strand_run(struct timeline *t, struct strand *s)
 			struct strand *m = strand_add(t, s, step->children, true);
 
 			m->is_maybe = true;
+			inherit_frames(m);
 			s->taken_by = step->children->actor;
 			strand_run(t, m);
 			s->state = STRAND_RUNS;

@@ -68,7 +68,6 @@ static void reap(struct task *task, struct loop *loop)
 	region_release(&t->region);
 	if (!t->stage->log)
 		free(t->log);
-	free(t->prober);
 	free(t->actors);
 	free(t->slots);
 	free(t);
@@ -85,6 +84,7 @@ void timeline_free(struct timeline *t)
 		free(t->actors[i].open);
 		free(t->actors[i].seen);
 	}
+	probe_end(t);
 	while (t->strands) {
 		struct strand *s = t->strands;
 

@@ -144,6 +144,35 @@ static const struct row rows[] = {
 	  VERDICT_UNSTABLE, "MQTT-3.12.4-1", 0, "failed once", { { PUPPET_CLOSE, PUBLISH, "", 0, 1 } } },
 	{ "what is watched and never occurs is a skip", "scenario \"t\"\nmqtt 5\nwatches 5 MQTT-3.1.2-24\na connects\na pings\n", VERDICT_SKIP },
 
+	/* found by reading the engine against its description */
+	{ "target lives holds while a fresh connection is served", HEAD "a connects\ntarget lives\n", VERDICT_PASS },
+	{ "a `maybe` outlives the arm that it stands in",
+	  HEAD "a connects\na subscribes (\"t\" qos=1)\na -> PUBLISH qos=1 packet_id=3\n"
+	       "either { a <- PUBACK packet_id=3; maybe a receives payload=\"m\" } or { a <- closed }\nwait 1s\na receives payload=\"n\"\n",
+	  VERDICT_PASS, NULL, 0, NULL, { { PUPPET_LATER, PUBACK, M2, 100 }, { PUPPET_ALSO, PUBLISH, M1 } } },
+	{ "a `maybe` of the last turn keeps the turn's number",
+	  HEAD "a connects\na subscribes (\"t\" qos=1)\na <- PUBLISH packet_id=1\na -> PUBACK packet_id=1\n"
+	       "repeat 2 as $i { maybe a receives payload=\"$(i)\"; wait 10ms }\na receives payload=\"n\"\n",
+	  VERDICT_PASS, NULL, 0, NULL, { { PUPPET_ALSO, SUBSCRIBE, M1 }, { PUPPET_LATER, PUBACK, M2, 100, 1 }, { PUPPET_SAY, PUBACK, "" } } },
+	{ "a `maybe` stays open while nothing but the clock moves",
+	  HEAD "a connects\na subscribes (\"t\" qos=1)\na <- PUBLISH packet_id=1\na -> PUBACK packet_id=1\n"
+	       "maybe a receives payload=\"n\"\nwait 10ms\nnote \"so far\"\na <- nothing\n",
+	  VERDICT_PASS, NULL, 0, NULL, { { PUPPET_ALSO, SUBSCRIBE, M1 }, { PUPPET_LATER, PUBACK, M2, 100, 1 }, { PUPPET_SAY, PUBACK, "" } } },
+	{ "what a fresh connection was answered once says nothing about later",
+	  HEAD "a connects\na -> PINGREQ\na <- PINGRESP\ntarget lives\na -> PINGREQ\na <- PINGRESP\n",
+	  VERDICT_INCONCLUSIVE, NULL, 9, "stalled",
+	  { { PUPPET_ALSO, CONNECT, "", 0, 3 }, { PUPPET_SAY, CONNECT, "" }, { PUPPET_ALSO, PINGREQ, "", 0, 1 }, { PUPPET_SAY, PINGREQ, "" } } },
+	{ "nothing before CONNACK: a target that stalls proves nothing", HEAD "a opens\na <- nothing\n", VERDICT_INCONCLUSIVE, NULL, 5, "stalled",
+	  { { PUPPET_ALSO, CONNECT, "", 0, 1 }, { PUPPET_SAY, CONNECT, "" } } },
+	{ "closed `after`: a close too soon fails", HEAD "a connects\na -> PUBLISH !topic=\"a/#\"\na <- closed after 1s within 3s\n",
+	  VERDICT_FAIL, "MQTT-3.12.4-1", 6, "early", { { PUPPET_CLOSE, PUBLISH, "" } } },
+	{ "an arm whose time is up waits for the others'",
+	  HEAD "a connects\na subscribes (\"t\")\na -> PUBLISH qos=1 packet_id=3\neither { a <- PUBACK packet_id=3 within 1s } or { a <- PUBLISH within 3s }\n",
+	  VERDICT_PASS, NULL, 0, NULL, { { PUPPET_LATER, PUBLISH, M0, 2000 } } },
+	{ "no packet id is free", HEAD "a connects\nrepeat 65536 { a -> PUBLISH qos=1 }\na <- PUBACK\n", VERDICT_ERROR, NULL, 5, "no packet id is free",
+	  { { PUPPET_SAY, PUBLISH, "" } } },
+	{ "unordered over no turns", HEAD5 "a connects\na -> PINGREQ\nunordered { repeat $(a.receive_maximum - 65535) { a <- PUBACK }; a <- PINGRESP }\n", VERDICT_PASS },
+
 	/* targets that mean harm: bounded, and said clearly */
 	{ "a flood behind an answer", HEAD "a connects\na subscribes (\"t\")\na -> PINGREQ\na <- PINGRESP\na <- nothing\n", VERDICT_INCONCLUSIVE, NULL, 0, "floods",
 	  { { PUPPET_FLOOD, PINGREQ, M0, 0, 1 } } },
