@@ -187,14 +187,23 @@ void timeline_due(struct timeline *t, uint64_t due_ns)
 		loop_timer(t->stage->loop, &t->timer, due_ns);
 }
 
+static bool has_due(const struct strand *s)
+{
+	bool leaves = s->step && (s->step->kind == STEP_DROPS || s->step->kind == STEP_CLOSES);
+
+	return s->state == STRAND_SLEEPS || s->state == STRAND_WAITS || (s->state == STRAND_SENDS && leaves);
+}
+
 /* The first strand whose time is up goes on; false when there is none. */
 static bool wake_due(struct timeline *t, uint64_t now_ns)
 {
 	for (struct strand *s = t->strands; s; s = s->next) {
-		if ((s->state != STRAND_SLEEPS && s->state != STRAND_WAITS) || s->due_ns > now_ns)
+		if (!has_due(s) || s->due_ns > now_ns)
 			continue;
 		if (s->state == STRAND_SLEEPS)
 			step_done(t, s);
+		else if (s->state == STRAND_SENDS)
+			s->state = STRAND_RUNS;		/* it leaves although the broker does not read */
 		else
 			want_expired(t, s);
 		if (s->state == STRAND_RUNS)
@@ -217,7 +226,7 @@ void timeline_on_timer(struct timer *timer, struct loop *loop)
 	if (t->end_reported)
 		return;
 	for (struct strand *s = t->strands; s; s = s->next)
-		if ((s->state == STRAND_SLEEPS || s->state == STRAND_WAITS) && s->due_ns < next)
+		if (has_due(s) && s->due_ns < next)
 			next = s->due_ns;
 	if (next != UINT64_MAX)
 		timeline_due(t, next);

@@ -75,8 +75,11 @@ static void leave(struct timeline *t, struct strand *s, bool reset)
 {
 	struct actor_state *a = &t->actors[s->step->actor];
 
-	if (a->ever_opened && !a->conn.end && !conn_idle(&a->conn)) {
-		s->state = STRAND_SENDS;	/* what was sent before is to arrive; poll_strands() comes back here */
+	if (a->ever_opened && !a->conn.end && !conn_idle(&a->conn) && s->phase == 0) {
+		s->phase = 1;
+		s->state = STRAND_SENDS;	/* what was sent before is to arrive; poll_strands() comes back here, or the clock */
+		s->due_ns = now(t) + stretched(t, t->stage->timeout_ns);
+		timeline_due(t, s->due_ns);
 		return;
 	}
 	if (a->ever_opened) {

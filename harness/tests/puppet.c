@@ -23,6 +23,7 @@ struct string {			/* one connection */
 	uint8_t in[70000];
 	size_t len;
 	uint8_t version;
+	bool deaf;
 };
 
 static const struct puppet_row *part;
@@ -112,6 +113,7 @@ static bool act(struct string *s, unsigned type, const struct packet *p)
 		case PUPPET_LATER: s->later = row; loop_timer(puppet->loop, &s->timer, puppet->loop->now_ns + row->ms * 1000000u); return true;
 		case PUPPET_FLOOD: s->flood = row; loop_timer(puppet->loop, &s->timer, puppet->loop->now_ns); return true;
 		case PUPPET_CLOSE: say(s, row->hex); cut(s, false); return false;
+		case PUPPET_DEAF:  answer(s, p); s->deaf = true; return true;
 		case PUPPET_RESET: cut(s, true); return false;
 		case PUPPET_END: break;
 		}
@@ -125,9 +127,9 @@ static void on_event(struct transport *t, unsigned events)
 {
 	struct string *s = t->owner;
 
-	if (!(events & TRANSPORT_READABLE))
+	if (!(events & TRANSPORT_READABLE) || s->deaf)
 		return;
-	for (;;) {
+	while (!s->deaf) {
 		ssize_t n = t->ops->recv(t, s->in + s->len, sizeof(s->in) - s->len);
 
 		if (n == -EAGAIN)

@@ -15,6 +15,7 @@ enum puppet_act {
 	PUPPET_RESET,
 	PUPPET_FLOOD,		/* sends hex again and again, as long as it is read */
 	PUPPET_LATER,		/* sends hex after `ms` */
+	PUPPET_DEAF,		/* answers, and reads no more on this connection */
 };
 
 struct puppet_row {

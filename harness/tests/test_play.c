@@ -171,6 +171,9 @@ static const struct row rows[] = {
 	  VERDICT_PASS, NULL, 0, NULL, { { PUPPET_LATER, PUBLISH, M0, 2000 } } },
 	{ "no packet id is free", HEAD "a connects\nrepeat 65536 { a -> PUBLISH qos=1 }\na <- PUBACK\n", VERDICT_ERROR, NULL, 5, "no packet id is free",
 	  { { PUPPET_SAY, PUBLISH, "" } } },
+	{ "a target that does not read holds up nobody who leaves",
+	  HEAD "a connects\na -> PINGREQ\na <- PINGRESP\na -> PUBLISH payload=fill(1000000)\na drops\n", VERDICT_PASS, NULL, 0, NULL,
+	  { { PUPPET_DEAF, PINGREQ, "" } } },
 	{ "unordered over no turns", HEAD5 "a connects\na -> PINGREQ\nunordered { repeat $(a.receive_maximum - 65535) { a <- PUBACK }; a <- PINGRESP }\n", VERDICT_PASS },
 
 	/* targets that mean harm: bounded, and said clearly */
