@@ -39,19 +39,16 @@ static bool offer(struct timeline *t, struct actor_state *a, struct arrival *in)
 	struct strand *blamed = NULL;
 	struct packet packet = { 0 };
 	unsigned n = 0;
+	bool is_stray = false;
 
 	if (in->type && !arrival_decode(a, in, &packet))
 		return false;
 	for (struct strand *s = t->strands; s; s = s->next) {
-		struct mismatch m = { 0 };
+		bool stray = in->kind == ANSWER && s->want.has_id && s->want.packet_id != in->packet_id;
 
 		if (!waits_for(s, a, in))
 			continue;
-		if (in->kind == ANSWER && s->want.has_id && s->want.packet_id != in->packet_id) {
-			/* An answer for an id that is not open: nobody can want it. */
-			m = (struct mismatch){ .received = packet_text(t, &packet, FROM_SERVER), .judged = true,
-			                       .because = result_text(t->result, "packet_id: %u is not one that waits for an answer", in->packet_id) };
-		} else if (strand_offer(t, s, a, in, &packet, &m)) {
+		if (!stray && strand_offer(t, s, a, in, &packet, NULL)) {
 			strand_choose_arm(t, s);
 			strand_accept(t, s, a, in, &packet);
 			return true;
@@ -63,7 +60,7 @@ static bool offer(struct timeline *t, struct actor_state *a, struct arrival *in)
 		n++;
 		if (!blamed) {
 			blamed = s;
-			first = m;
+			is_stray = stray;
 		}
 	}
 	if (!blamed)
@@ -76,6 +73,11 @@ static bool offer(struct timeline *t, struct actor_state *a, struct arrival *in)
 	}
 	if (in->kind == CONNECTION && awaits_close(t, a))
 		return false;		/* another arm's `closed` judges it */
+	if (is_stray)		/* an answer for an id that is not open: nobody can want it */
+		first = (struct mismatch){ .received = packet_text(t, &packet, FROM_SERVER), .judged = true,
+		                           .because = result_text(t->result, "packet_id: %u is not one that waits for an answer", in->packet_id) };
+	else
+		strand_offer(t, blamed, a, in, &packet, &first);
 	refused(t, blamed, n, &first);
 	return true;
 }

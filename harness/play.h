@@ -223,6 +223,7 @@ bool misfit(struct timeline *t, struct mismatch *m, const struct packet *packet,
             const struct actor_state *a, bool judged, const char *because);	/* fills in m; false */
 bool too_early(struct timeline *t, const struct strand *s, const struct arrival *in, const char **because);
 void strand_begin_step(struct timeline *t, struct strand *s);
+/* Without a mismatch to fill in no text is made: most strands of an `unordered` are offered what is not theirs. */
 bool strand_offer(struct timeline *t, struct strand *s, struct actor_state *a, const struct arrival *arrival,
                   const struct packet *packet, struct mismatch *mismatch);
 void strand_accept(struct timeline *t, struct strand *s, struct actor_state *a, struct arrival *arrival, const struct packet *packet);

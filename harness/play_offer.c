@@ -7,6 +7,8 @@ bool misfit(struct timeline *t, struct mismatch *m, const struct packet *packet,
 {
 	char text[160];
 
+	if (!m)
+		return false;
 	m->judged = judged;
 	if (because)
 		m->because = because;
@@ -26,7 +28,8 @@ bool too_early(struct timeline *t, const struct strand *s, const struct arrival 
 
 	if (!s->step->after || !eval_number(t, s, s->step->after, &after) || in->at_ns >= s->base_ns + after)
 		return false;
-	*because = result_text(t->result, "it came %s early", duration_text(t, s->base_ns + after - in->at_ns));
+	if (because)
+		*because = result_text(t->result, "it came %s early", duration_text(t, s->base_ns + after - in->at_ns));
 	return true;
 }
 
@@ -37,10 +40,16 @@ static bool in_time(struct timeline *t, const struct strand *s, const struct arr
 	if (too_early(t, s, in, because))
 		return false;
 	if (s->step->within && eval_number(t, s, s->step->within, &within) && in->at_ns > s->base_ns + stretched(t, within)) {
-		*because = result_text(t->result, "it came %s late", duration_text(t, in->at_ns - s->base_ns - stretched(t, within)));
+		if (because)
+			*because = result_text(t->result, "it came %s late", duration_text(t, in->at_ns - s->base_ns - stretched(t, within)));
 		return false;
 	}
 	return !t->over;
+}
+
+static const char *expected_type(struct timeline *t, const struct mismatch *m, enum packet_type type)
+{
+	return m ? result_text(t->result, "expected %s", packet_name(type)) : NULL;
 }
 
 /* Of a judged arrival: type, fields, time. */
@@ -51,10 +60,10 @@ static bool fits(struct timeline *t, struct strand *s, struct actor_state *a, co
 	const char *because = NULL;
 
 	if (in->type != type)
-		return misfit(t, m, packet, in, a, true, result_text(t->result, "expected %s", packet_name(type)));
+		return misfit(t, m, packet, in, a, true, expected_type(t, m, type));
 	if (!packet_fits(t, s, step->matches, step->n_matches, packet, m))
 		return misfit(t, m, packet, in, a, true, NULL);
-	if (!in_time(t, s, in, &because))
+	if (!in_time(t, s, in, m ? &because : NULL))
 		return misfit(t, m, packet, in, a, true, because);
 	return true;
 }
@@ -66,7 +75,7 @@ static bool granted(struct timeline *t, struct strand *s, struct actor_state *a,
 	const struct step *step = s->step;
 
 	if (in->type != type)
-		return misfit(t, m, packet, in, a, false, result_text(t->result, "expected %s", packet_name(type)));
+		return misfit(t, m, packet, in, a, false, expected_type(t, m, type));
 	if (type == SUBACK || type == UNSUBACK) {
 		for (uint32_t i = 0; type == SUBACK && i < step->n_filters && i < packet->list.len; i++) {
 			struct value v = { .number = 0 };
@@ -101,7 +110,7 @@ bool strand_offer(struct timeline *t, struct strand *s, struct actor_state *a, c
 		if (s->phase == 0)
 			return fits(t, s, a, in, packet, PUBLISH, m);
 		if (packet->packet_id != s->packet_id)
-			return misfit(t, m, packet, in, a, true, result_text(t->result, "packet_id: expected %u, received %u", s->packet_id, packet->packet_id));
+			return misfit(t, m, packet, in, a, true, m ? result_text(t->result, "packet_id: expected %u, received %u", s->packet_id, packet->packet_id) : NULL);
 		return true;
 	case STEP_CONNECTS:     return granted(t, s, a, in, packet, CONNACK, m);
 	case STEP_SUBSCRIBES:   return granted(t, s, a, in, packet, SUBACK, m);
