@@ -117,6 +117,8 @@ static void sent_pubrec(struct monitor *m, uint16_t id, bool refused)
 		if (!(f = add_flow(m, false, id)))
 			return;
 		f->state = THEIRS_DONE;
+		if (id > m->session->highest)
+			m->session->highest = id;	/* nor is a PUBREL that comes only when the session is resumed a stray */
 	}
 	up(&f->answers);
 	if (f->state == THEIRS_QOS2)
