@@ -111,6 +111,7 @@ struct strand {
 	uint8_t probing;		/* its time is up and the target is asked whether it still serves: 1 by a ping, 2 afresh */
 	uint8_t qos;			/* of the exchange */
 	uint16_t packet_id;		/* of the exchange */
+	bool connected;			/* of `closed`: it began after CONNACK */
 	uint8_t taken_by;		/* which actor's arrival the exchange goes on with */
 	uint32_t n_children;
 	struct want want;
@@ -230,6 +231,7 @@ void strand_accept(struct timeline *t, struct strand *s, struct actor_state *a, 
 void step_done(struct timeline *t, struct strand *s);
 void want_expired(struct timeline *t, struct strand *s);	/* its time is up: asks the target, later gives up */
 void check_probe(struct timeline *t, struct strand *s);		/* has the target answered? */
+uint64_t closing_time(const struct timeline *t, bool connected);	/* how long `closed` waits */
 void check_closed(struct timeline *t, struct strand *s);
 void check_nothing(struct timeline *t, struct strand *s);
 void wait_arrival(struct timeline *t, struct strand *s, uint32_t actors, enum arrival_kind kind, int32_t packet_id);

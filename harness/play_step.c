@@ -43,7 +43,8 @@ void wait_arrival(struct timeline *t, struct strand *s, uint32_t actors, enum ar
 	} else {
 		uint64_t from = s->base_ns + after > now(t) ? s->base_ns + after : now(t);
 
-		s->due_ns = from + stretched(t, t->stage->timeout_ns);
+		s->connected = t->actors[step->actor].connected;
+		s->due_ns = from + (step->kind == STEP_CLOSED ? closing_time(t, s->connected) : stretched(t, t->stage->timeout_ns));
 	}
 	s->state = STRAND_WAITS;
 	s->probing = 0;
