@@ -54,6 +54,7 @@ static void drop_output(struct conn *c)
 		free(o);
 	}
 	c->last_out = &c->out;
+	c->unsent = 0;
 }
 
 static void release(struct conn *c, bool reset)
@@ -116,6 +117,7 @@ static void write_out(struct conn *c)
 			break;
 		}
 		o->done += (size_t)n;
+		c->unsent -= (size_t)n;
 		if (o->every_ns)
 			o->not_before_ns = c->loop->now_ns + o->every_ns;
 		if (o->done == o->len) {
@@ -157,6 +159,7 @@ bool conn_send(struct conn *c, struct span bytes, size_t piece, uint64_t every_n
 	memcpy(o->bytes, bytes.at, bytes.len);
 	*c->last_out = o;
 	c->last_out = &o->next;
+	c->unsent += bytes.len;
 	if (c->open && c->out == o && (piece || c->limits->split))
 		write_out(c);
 	return true;

@@ -51,7 +51,8 @@ struct conn {
 	uint64_t read_rate;		/* bytes per second; UINT64_MAX: freely; 0: not at all */
 	uint64_t random;
 	uint8_t end;			/* enum conn_end */
-	bool open, finished, deaf;	/* deaf: an error ended reading for good */
+	bool open, finished;
+	size_t unsent;			/* bytes that wait to be written */
 	int error;			/* positive errno with END_RESET and END_REFUSED */
 };
 
@@ -64,7 +65,7 @@ int conn_open(struct conn *c, struct loop *loop, const struct address *address, 
  * size (0: as limits say), every_ns apart. Nothing is sent, and false returned, once the connection has ended.
  */
 bool conn_send(struct conn *c, struct span bytes, size_t piece, uint64_t every_ns);
-bool conn_idle(const struct conn *c);			/* nothing waits to be written */
+bool conn_idle(const struct conn *c);			/* nothing waits to be written; c->unsent says how much does */
 
 void conn_read_rate(struct conn *c, uint64_t bytes_per_second);
 void conn_finish(struct conn *c);			/* orderly end of our side: FIN after what waits is written */

@@ -10,7 +10,9 @@ static bool waits_for(const struct strand *s, const struct actor_state *a, const
 		return false;
 	if (s->step->kind == STEP_CLOSED || s->step->kind == STEP_NOTHING || s->want.kind != in->kind)
 		return false;
-	return in->kind != ANSWER || !s->want.has_id || s->want.packet_id == in->packet_id || !owed(a, in->packet_id);
+	if (!s->want.has_id || s->want.packet_id == in->packet_id)
+		return true;
+	return in->kind != RELEASE && (in->kind != ANSWER || !owed(a, in->packet_id));
 }
 
 static void refused(struct timeline *t, struct strand *only, unsigned n, const struct mismatch *m)
@@ -89,8 +91,8 @@ static bool offer_all(struct timeline *t)
 		uint8_t tried = 0;
 
 		for (struct arrival *in = a->in; in; in = in->next) {
-			if (in->kind != ANSWER && tried & 1u << in->kind)
-				continue;	/* only the oldest of its kind is up */
+			if (in->kind != ANSWER && in->kind != RELEASE && tried & 1u << in->kind)
+				continue;	/* only the oldest of its kind is up; answers and releases go by their id as well */
 			tried |= 1u << in->kind;
 			if (offer(t, a, in))
 				return true;
@@ -191,9 +193,7 @@ void timeline_due(struct timeline *t, uint64_t due_ns)
 
 static bool has_due(const struct strand *s)
 {
-	bool leaves = s->step && (s->step->kind == STEP_DROPS || s->step->kind == STEP_CLOSES);
-
-	return s->state == STRAND_SLEEPS || s->state == STRAND_WAITS || (s->state == STRAND_SENDS && leaves);
+	return s->state == STRAND_SLEEPS || s->state == STRAND_WAITS || s->state == STRAND_SENDS;
 }
 
 /* The first strand whose time is up goes on; false when there is none. */
@@ -205,7 +205,7 @@ static bool wake_due(struct timeline *t, uint64_t now_ns)
 		if (s->state == STRAND_SLEEPS)
 			step_done(t, s);
 		else if (s->state == STRAND_SENDS)
-			s->state = STRAND_RUNS;		/* it leaves although the broker does not read */
+			written_expired(t, s);
 		else
 			want_expired(t, s);
 		if (s->state == STRAND_RUNS)
@@ -241,8 +241,9 @@ void timeline_on_task(struct task *task, struct loop *loop)
 	(void)loop;
 	if (t->end_reported)
 		return;
-	if (t->main.state == STRAND_RUNS)
-		strand_run(t, &t->main);
+	for (struct strand *s = t->strands; s && !t->over; s = s->next)
+		if (s->state == STRAND_RUNS)	/* it has just begun, or has let others have their turn */
+			strand_run(t, s);
 	poll_strands(t);
 }
 

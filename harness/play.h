@@ -64,8 +64,9 @@ struct actor_state {
 	struct offence {		/* the last packet sent that was wrong on purpose */
 		uint8_t type;		/* 0: none */
 		uint16_t packet_id;	/* 0: any */
-		bool connected;		/* it came after CONNACK */
+		uint8_t connects;	/* of a CONNECT: how many went before it on the connection */
 	} offence;
+	uint8_t n_connects, n_connacks;	/* on this connection; they stop at 255 */
 	struct seen {			/* deliveries taken on this connection: 3.1.1 may send them again */
 		uint16_t packet_id;
 		uint64_t hash;
@@ -116,6 +117,7 @@ struct strand {
 	uint32_t n_children;
 	struct want want;
 	uint64_t base_ns, due_ns;	/* within, after and the time-out count from base */
+	size_t unsent;			/* of its actor, when it began to wait for its writes */
 	struct frame_of_step {		/* a block it is in; of a loop, which turn: the loop's name is looked up here */
 		const struct step *owner;
 		uint32_t turn, end;
@@ -237,6 +239,7 @@ void check_nothing(struct timeline *t, struct strand *s);
 void wait_arrival(struct timeline *t, struct strand *s, uint32_t actors, enum arrival_kind kind, int32_t packet_id);
 
 /* play.c, play_strand.c */
+void written_expired(struct timeline *t, struct strand *s);	/* play_step.c: the writes take long */
 void timeline_on_timer(struct timer *timer, struct loop *loop);
 void timeline_on_task(struct task *task, struct loop *loop);
 void strand_choose_arm(struct timeline *t, struct strand *s);	/* the first arrival has chosen: the other arms are not played */

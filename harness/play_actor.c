@@ -37,6 +37,7 @@ static void on_connack(struct actor_state *a, const struct packet *packet)
 {
 	struct value assigned;
 
+	a->n_connacks += a->n_connacks < 255;
 	if (packet->reason)
 		return;
 	a->connected = true;
@@ -122,6 +123,7 @@ void actor_open(struct timeline *t, struct actor_state *a)
 	inbox_clear(a);
 	a->connected = a->ended = false;
 	a->offence = (struct offence){ 0 };
+	a->n_connects = a->n_connacks = 0;
 	a->ever_opened = true;
 	int error = conn_open(&a->conn, t->stage->loop, t->stage->address, &actor_events, &t->stage->limits, t->stage->world, t->log);
 	if (error) {

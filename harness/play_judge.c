@@ -120,7 +120,8 @@ void judge_violation(void *owner, struct monitor *monitor, const struct violatio
 	struct breach *breach = region_alloc(&t->region, sizeof(*breach));
 	*breach = (struct breach){ result_text(t->result, "%s", v->clause), result_text(t->result, "%s", v->text), v->version };
 	t->breach = breach;
-	for (uint32_t i = 0; i < t->script->n_cites; i++)
+	bool ours = v->version == t->script->version || (v->version == MQTT_3_1_1 && t->script->version == MQTT_3_1);
+	for (uint32_t i = 0; ours && i < t->script->n_cites; i++)
 		if (!strcmp(t->script->cites[i], v->clause))
 			t->failed |= 1u << i;
 }

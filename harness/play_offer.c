@@ -160,7 +160,7 @@ void strand_accept(struct timeline *t, struct strand *s, struct actor_state *a, 
 		if (qos == 2) {
 			s->phase = 1;
 			s->packet_id = id;
-			wait_arrival(t, s, 1u << a->number, RELEASE, -1);
+			wait_arrival(t, s, 1u << a->number, RELEASE, id);
 			return;
 		}
 	} else if (step->kind == STEP_RECEIVES && s->phase == 1) {

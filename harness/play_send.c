@@ -265,6 +265,10 @@ static void account(struct timeline *t, struct actor_state *a, struct span bytes
 			monitor_misbehaved(&a->conn.monitor);
 			return;
 		}
+		if (frame.first >> 4 == CONNECT) {
+			a->offence.connects = a->n_connects;	/* if it is an offence, it is the last of them */
+			a->n_connects += a->n_connects < 255;
+		}
 		bool readable = decode(bytes.at, frame.size, a->version, &packet, &finding) == CODEC_OK;
 		monitor_sent(&a->conn.monitor, bytes.at, frame.size, readable ? &packet : NULL);
 		if (readable)
@@ -323,7 +327,7 @@ bool send_step(struct timeline *t, struct strand *s, const struct step *step, st
 		return too_large(t, step);
 	s->packet_id = b.packet.packet_id;
 	if (step->illegal)
-		a->offence = (struct offence){ .type = b.packet.type, .packet_id = b.packet.packet_id, .connected = a->connected };
+		a->offence = (struct offence){ .type = b.packet.type, .packet_id = b.packet.packet_id };
 	s->qos = (uint8_t)(b.packet.type == PUBLISH ? publish_qos(&b.packet) : 0);
 	if (together) {
 		wr_bytes(together, wr_span(&w));
@@ -342,7 +346,7 @@ bool send_bytes(struct timeline *t, struct strand *s, const struct step *step)
 	arena_reset(t->stage->scratch);
 	if (!eval(t, s, step->value, &v))
 		return false;
-	a->offence = (struct offence){ .type = v.bytes.len ? v.bytes.at[0] >> 4 : 0, .connected = a->connected };
+	a->offence = (struct offence){ .type = v.bytes.len ? v.bytes.at[0] >> 4 : 0 };
 	return put(t, s, a, step, v.bytes);
 }
 
@@ -364,7 +368,7 @@ static bool gather(struct timeline *t, struct strand *s, const struct step *step
 			if (!eval(t, s, step->value, &v))
 				return false;
 			wr_bytes(&all->w, v.bytes);
-			all->actor->offence = (struct offence){ .type = v.bytes.len ? v.bytes.at[0] >> 4 : 0, .connected = all->actor->connected };
+			all->actor->offence = (struct offence){ .type = v.bytes.len ? v.bytes.at[0] >> 4 : 0 };
 		} else if (!send_step(t, s, step, &all->w)) {
 			return false;
 		}

@@ -10,7 +10,7 @@ static bool accepts(const struct actor_state *a, const struct arrival *in, const
 	if (!in->type)
 		return false;
 	switch (o->type) {
-	case CONNECT:     return p->type == CONNACK && (o->connected || !p->reason);
+	case CONNECT:     return p->type == CONNACK && a->n_connacks > o->connects && (o->connects || !p->reason);
 	case PUBLISH:     return (p->type == PUBACK || p->type == PUBREC) && id && p->reason < 0x80;
 	case PUBREC:      return p->type == PUBREL && id;
 	case PUBREL:      return p->type == PUBCOMP && id && p->reason < 0x80;

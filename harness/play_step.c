@@ -4,7 +4,7 @@
 
 /* What each step does when its turn comes. */
 
-enum { NOTHING_NS = 1000000000 };
+enum { NOTHING_NS = 1000000000, BACKLOG = 1 << 20 };
 
 const char *duration_text(struct timeline *t, uint64_t ns)
 {
@@ -64,12 +64,35 @@ static int32_t awaited_id(struct timeline *t, struct strand *s, const struct ste
 	return -1;
 }
 
+/* Paced pieces are waited for, and so is a broker that reads slower than we send: what waits stays bounded. */
 static void until_written(struct timeline *t, struct strand *s)
 {
-	if (s->step->every && !conn_idle(&t->actors[s->step->actor].conn))
-		s->state = STRAND_SENDS;
-	else
+	const struct conn *c = &t->actors[s->step->actor].conn;
+	uint64_t every = 0;
+
+	if (conn_idle(c) || (!s->step->every && c->unsent < BACKLOG)) {
 		step_done(t, s);
+		return;
+	}
+	if (s->step->every && !eval_number(t, s, s->step->every, &every))
+		return;
+	s->state = STRAND_SENDS;
+	s->unsent = c->unsent;
+	s->due_ns = now(t) + every + stretched(t, t->stage->timeout_ns);
+	timeline_due(t, s->due_ns);
+}
+
+void written_expired(struct timeline *t, struct strand *s)
+{
+	const struct step *step = s->step;
+	const struct conn *c = &t->actors[step->actor].conn;
+
+	if (step->kind == STEP_DROPS || step->kind == STEP_CLOSES)
+		s->state = STRAND_RUNS;		/* it leaves although the broker does not read */
+	else if (c->unsent < s->unsent)
+		until_written(t, s);		/* slowly, but it goes on */
+	else
+		give_up(t, VERDICT_INCONCLUSIVE, step, "the target does not read: %zu bytes wait to be sent", c->unsent);
 }
 
 static void leave(struct timeline *t, struct strand *s, bool reset)

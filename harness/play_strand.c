@@ -5,6 +5,8 @@
 
 /* Strands: lines of control move through steps, loops and groups. */
 
+enum { TURN = 1000 };		/* steps that a strand takes before others have their turn */
+
 /* ---- moving through the steps ---- */
 
 bool strand_enter(struct timeline *t, struct strand *s, const struct step *block, uint64_t turn, uint64_t end)
@@ -241,9 +243,14 @@ static void begin_group(struct timeline *t, struct strand *s)
 
 void strand_run(struct timeline *t, struct strand *s)
 {
-	while (!t->over && s->state == STRAND_RUNS) {
+	for (unsigned n = 0; !t->over && s->state == STRAND_RUNS; n++) {
 		const struct step *step = s->step;
 		uint64_t from, to;
+
+		if (n == TURN) {		/* a long loop of sends must not starve the rest */
+			timeline_wake(t);
+			return;
+		}
 
 		if (!step) {
 			if (s == &t->main) {
