@@ -13,11 +13,11 @@ bool deadlines_reserve(struct deadlines *d, uint32_t n)
 	uint32_t cap = d->cap ? d->cap * 2 : 64;
 	struct deadline **heap = realloc(d->heap, cap * sizeof(struct deadline *));
 
-	if (!heap || cap <= n)
+	if (!heap)
 		return false;
 	d->heap = heap;
 	d->cap = cap;
-	return true;
+	return n < cap;
 }
 
 static void put(struct deadlines *d, struct deadline *deadline, uint32_t slot)

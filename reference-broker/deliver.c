@@ -333,14 +333,20 @@ void deliver(struct session *s, struct message *m, unsigned qos, bool retain, co
 			b->stats.dropped++;
 		return;
 	}
-	if (s->n_kept >= b->config.max_queued_per_session || !memory_take(b, size)) {
+	if (s->n_kept >= b->config.max_queued_per_session) {	/* the subscriber's own affair: no publisher hears of it */
 		b->stats.dropped++;
+		return;
+	}
+	if (!memory_take(b, size)) {
+		b->stats.dropped++;
+		b->no_room = true;
 		return;
 	}
 	d = malloc(size);
 	if (!d) {
 		memory_give(b, size);
 		b->stats.dropped++;
+		b->no_room = true;
 		return;
 	}
 	*d = form;

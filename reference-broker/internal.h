@@ -179,6 +179,7 @@ struct broker {
 	uint64_t random[2];
 	uint64_t effects[2][(N_EFFECTS + 63) / 64];	/* faults asked for: below 5, and 5 */
 	bool broken;					/* any at all */
+	bool no_room;					/* memory was short for a copy of the message being routed */
 	struct deadlines deadlines;
 	struct table sessions;
 	struct tree subscriptions, retained;

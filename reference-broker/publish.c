@@ -234,8 +234,11 @@ static unsigned accept_message(struct link *link, const struct packet *p, struct
 	}
 	if (!b->config.retain_available)
 		m->retain = false;
+	b->no_room = false;
 	reached = publish_message(b, m);
 	message_unref(b, m);
+	if (b->no_room)		/* a success would make it ours to deliver [MQTT-4.3.2-2] [MQTT-4.3.3-2] */
+		return 0x97;
 	return reached ? 0x00 : 0x10;
 }
 
@@ -278,9 +281,11 @@ static void receive_qos2(struct link *link, const struct packet *p, struct span 
 		answer(link, PUBREC, p->packet_id, 0, NULL);
 		break;
 	case ACCEPT:
-		reason = accept_message(link, p, topic);
-		if (reason < 0x80 && !id_set_add(link->broker, incoming, p->packet_id, true))
-			reason = 0x97;
+		/* the id first: without room for it a repetition would be routed a second time */
+		reason = id_set_add(link->broker, incoming, p->packet_id, true) ? accept_message(link, p, topic) : 0x97;
+		place = id_set_find(incoming, p->packet_id);
+		if (reason >= 0x80 && place >= 0)
+			id_set_remove(link->broker, incoming, place);
 		if (reason >= 0x80 && link->version != MQTT_5) {
 			link_fail(link, reason, NULL);
 			break;

@@ -14,11 +14,15 @@ static void store(struct broker *b, struct message *m)
 	size_t made;
 	struct node *node = tree_make(&b->retained, message_topic(m), &made);
 
-	if (!node)
+	if (!node) {
+		b->stats.dropped++;
+		b->no_room = true;
 		return;
+	}
 	if (!memory_take(b, made)) {
 		tree_prune(&b->retained, node);
 		b->stats.dropped++;
+		b->no_room = true;
 		return;
 	}
 	if (!node->retained && b->stats.retained >= b->config.max_retained) {

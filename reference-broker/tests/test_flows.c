@@ -526,6 +526,51 @@ static void memory_is_bounded_and_given_back(void **state)
 	assert_int_equal(stats.memory, 0);
 }
 
+/*
+ * Whatever the room left, byte by byte: a success says that the message is with its subscriber, and a refusal that it
+ * is not, so that whoever sends it again does not have it delivered twice.
+ */
+static void what_is_acknowledged_is_not_lost(unsigned qos, uint8_t version)
+{
+	unsigned n_refused = 0;
+
+	for (size_t room = 500; room < 1700; room++) {
+		struct packet p = { 0 };
+		bool delivered, accepted;
+
+		w.config.max_memory = room;
+		restart();
+		client_open(&w, &b, version);
+		send_connect(&b, (struct terms){ .id = "b" });
+		if (!take(&b, &p) || p.reason)
+			continue;
+		client_open(&w, &a, version);
+		send_connect(&a, (struct terms){ .id = "a" });
+		if (!take(&a, &p) || p.reason)
+			continue;
+		send_packet(&b, &(struct packet){ .type = SUBSCRIBE, .packet_id = 1, .list = span_of("\0\1t\2", 4) });
+		if (expect(&b, SUBACK).list.at[0] != 2)
+			continue;
+		publish(&a, "t", "0123456789012345678901234567890123456789", qos, 1);
+		delivered = take(&b, &p);
+		accepted = take(&a, &p) && p.type == (qos == 1 ? PUBACK : PUBREC) && p.reason < 0x80;
+		assert_int_equal(delivered, accepted);
+		if (!accepted && version != MQTT_5)
+			expect_closed(&a);
+		n_refused += !accepted;
+	}
+	assert_true(n_refused > 0);
+}
+
+static void no_success_for_what_has_no_room(void **state)
+{
+	(void)state;
+	for (unsigned qos = 1; qos <= 2; qos++) {
+		what_is_acknowledged_is_not_lost(qos, MQTT_3_1_1);
+		what_is_acknowledged_is_not_lost(qos, MQTT_5);
+	}
+}
+
 static void who_never_reads_is_let_go(void **state)
 {
 	static uint8_t pings[20000];
@@ -555,7 +600,7 @@ int main(void)
 		TEST(no_local_and_retain_as_published), TEST(dollar_topics_hide_from_wildcards), TEST(unsubscribing),
 		TEST(shared_subscriptions), TEST(versions_mix), TEST(retained_messages), TEST(expiry_counts_down),
 		TEST(packets_keep_to_the_clients_size), TEST(packets_keep_to_our_size), TEST(queues_are_bounded),
-		TEST(memory_is_bounded_and_given_back), TEST(who_never_reads_is_let_go),
+		TEST(memory_is_bounded_and_given_back), TEST(no_success_for_what_has_no_room), TEST(who_never_reads_is_let_go),
 	};
 
 	return cmocka_run_group_tests_name("reference-broker flows", tests, NULL, NULL);
