@@ -323,51 +323,12 @@ static void judge(struct seen *seen)
 
 /* ---- form ---- */
 
-/* Where the property length stands in a packet of 5; 0: it has none. */
-static size_t property_length_at(const struct packet *p, size_t header)
-{
-	switch (p->type) {
-	case CONNACK:
-	case SUBACK:
-	case UNSUBACK:
-		return header + 2;
-	case PUBLISH:
-		return header + 2 + p->topic.len + (publish_qos(p) ? 2 : 0);
-	case PUBACK:
-	case PUBREC:
-	case PUBREL:
-	case PUBCOMP:
-		return p->written & WRITTEN_PROPERTIES ? header + 3 : 0;
-	case DISCONNECT:
-	case AUTH:
-		return p->written & WRITTEN_PROPERTIES ? header + 1 : 0;
-	default:
-		return 0;
-	}
-}
-
 /* [5:MQTT-1.5.5-1]; earlier versions do not ask for the shortest form */
 static void judge_overlong(struct seen *seen, const struct frame *frame)
 {
-	const struct packet *p = seen->packet;
-	size_t at = property_length_at(p, frame->header_size);
-	struct property_walk walk = properties_of(p->properties);
-	struct property property;
-	bool overlong = false;
-
 	if (frame->overlong)
 		monitor_violate(seen, ROW_OVERLONG, seen->bytes + 1, NULL, "an overlong Remaining Length");
-	if (at && at < seen->len) {
-		struct reader r = reader_over(span_of(seen->bytes + at, seen->len - at));
-
-		rd_varint(&r, &overlong);
-		if (overlong)
-			monitor_violate(seen, ROW_OVERLONG, seen->bytes + at, NULL, "an overlong Property Length");
-	}
-	while (p->properties.len && property_next(&walk, &property))
-		if (property.kind == VARINT && property.size != 1 + varint_size((uint32_t)property.value.number))
-			monitor_violate(seen, ROW_OVERLONG, property.at, NULL, "an overlong property value");
-	if (!seen->broken)
+	else if (!seen->broken)
 		monitor_hold(seen->m, ROW_OVERLONG);
 }
 

@@ -150,7 +150,7 @@ struct timeline {
 	struct prober *prober;		/* a fresh connection that asks whether the target still serves; NULL until then */
 	uint8_t probe_state;		/* 0 none, 1 asked, 2 answered, 3 failed */
 	const struct breach *breach;	/* the first violation that the monitor saw; NULL: none */
-	bool over, polling, poll_again, end_reported;
+	bool over, end_reported;
 	uint64_t stamps, active_ns;
 	uint32_t judged, failed, warned;	/* bits of script->cites */
 	uint64_t grown_from;			/* the target's size when the test began */
@@ -175,11 +175,9 @@ static inline uint64_t stretched(const struct timeline *t, uint64_t ns)
 }
 
 /* play_value.c */
-struct value_error { char text[160]; };
 bool eval(struct timeline *t, const struct strand *s, const struct expr *e, struct value *value);	/* false: the timeline is over */
 bool eval_number(struct timeline *t, const struct strand *s, const struct expr *e, uint64_t *number);
 void bind_slot(struct timeline *t, int32_t slot, const struct value *value);
-void render_value(const struct value *value, struct writer *w);
 /* Whether the packet fits the matches; if not, *mismatch says why. Binds nothing. */
 bool packet_fits(struct timeline *t, const struct strand *s, const struct match *matches, uint32_t n,
                  const struct packet *packet, struct mismatch *mismatch);
@@ -194,7 +192,6 @@ bool send_bytes(struct timeline *t, struct strand *s, const struct step *step);
 bool send_together(struct timeline *t, struct strand *s, const struct step *step);
 void actor_open(struct timeline *t, struct actor_state *a);
 void record(struct timeline *t, enum event_kind kind, const struct actor_state *a, struct span bytes);	/* in the transcript */
-uint16_t next_packet_id(struct actor_state *a);	/* 0: none is free */
 extern const struct conn_events actor_events;
 void probe_target(struct timeline *t);
 void probe_end(struct timeline *t);
@@ -203,7 +200,6 @@ void timeline_due(struct timeline *t, uint64_t due_ns);
 /* play_inbox.c */
 void inbox_put(struct actor_state *a, enum packet_type type, const uint8_t *bytes, size_t len, const struct packet *packet);
 void inbox_clear(struct actor_state *a);
-struct arrival *inbox_oldest(struct actor_state *a, enum arrival_kind kind);
 void inbox_take(struct actor_state *a, struct arrival *arrival);	/* frees it */
 bool arrival_decode(const struct actor_state *a, const struct arrival *arrival, struct packet *packet);
 void owe(struct actor_state *a, uint16_t packet_id);
@@ -246,14 +242,7 @@ void strand_choose_arm(struct timeline *t, struct strand *s);	/* the first arriv
 void strands_sweep(struct timeline *t);				/* frees those that are done */
 void poll_strands(struct timeline *t);
 void strand_run(struct timeline *t, struct strand *s);
-struct strand *strand_add(struct timeline *t, struct strand *parent, const struct step *step, bool first);
 void strand_cancel(struct timeline *t, struct strand *s);
-bool strand_enter(struct timeline *t, struct strand *s, const struct step *block, uint64_t turn, uint64_t end);
 void timeline_wake(struct timeline *t);
-
-static inline const struct actor_state *actor_of(const struct timeline *t, unsigned n)
-{
-	return &t->actors[n];
-}
 
 #endif

@@ -56,14 +56,6 @@ void inbox_clear(struct actor_state *a)
 	a->pings_owed = a->probes_owed = 0;
 }
 
-struct arrival *inbox_oldest(struct actor_state *a, enum arrival_kind kind)
-{
-	for (struct arrival *in = a->in; in; in = in->next)
-		if (in->kind == kind)
-			return in;
-	return NULL;
-}
-
 bool arrival_decode(const struct actor_state *a, const struct arrival *arrival, struct packet *packet)
 {
 	struct finding finding;

@@ -8,7 +8,7 @@
 
 /* ---- building ---- */
 
-uint16_t next_packet_id(struct actor_state *a)
+static uint16_t next_packet_id(struct actor_state *a)
 {
 	if (a->n_open >= 65535)
 		return 0;

@@ -9,7 +9,7 @@ enum { TURN = 1000 };		/* steps that a strand takes before others have their tur
 
 /* ---- moving through the steps ---- */
 
-bool strand_enter(struct timeline *t, struct strand *s, const struct step *block, uint64_t turn, uint64_t end)
+static bool strand_enter(struct timeline *t, struct strand *s, const struct step *block, uint64_t turn, uint64_t end)
 {
 	if (s->depth == MAX_DEPTH || end > UINT32_MAX) {
 		give_up(t, VERDICT_ERROR, block, s->depth == MAX_DEPTH ? "blocks are nested too deep" : "a loop of so many turns never ends");
@@ -103,7 +103,7 @@ void step_done(struct timeline *t, struct strand *s)
 
 /* ---- strands come and go ---- */
 
-struct strand *strand_add(struct timeline *t, struct strand *parent, const struct step *step, bool first)
+static struct strand *strand_add(struct timeline *t, struct strand *parent, const struct step *step, bool first)
 {
 	struct strand *s = calloc(1, sizeof(*s));
 

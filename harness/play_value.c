@@ -187,7 +187,7 @@ void bind_slot(struct timeline *t, int32_t slot, const struct value *value)
 	place->value.second = region_copy(&t->region, value->second);
 }
 
-void render_value(const struct value *value, struct writer *w)
+static void render_value(const struct value *value, struct writer *w)
 {
 	char digits[24];
 
