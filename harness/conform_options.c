@@ -1,0 +1,196 @@
+#include "harness/conform_options.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "harness/console.h"
+#include "harness/units.h"
+
+static const char *const mqtt_choices[] = { "3.1", "3.1.1", "5", "all", NULL };
+enum { MQTT_ALL = 3 };
+
+struct conform_options conform_options = {
+	.timeout_ns = 5000000000u, .start_timeout_ns = 60000000000u, .jobs = 64, .seed = 1, .repeat = 1, .slack = 1.0, .mqtt = MQTT_ALL,
+};
+
+const struct cli_option conform_option_rows[] = {
+	OPT_HEADING("What is played"),
+	OPT_LIST('s', "select", conform_options.select, "PATTERN", "only tests that fit: file glob, part of the title, tag, or rule"),
+	OPT_LIST(0, "scenarios", conform_options.scenarios, "PATH", "scenario files or folders in place of the built-in ones"),
+	OPT_ENUM(0, "mqtt", conform_options.mqtt, mqtt_choices, "versions to test"),
+	OPT_LIST('D', "define", conform_options.params, "NAME=VALUE", "value of a scenario's `param`"),
+	OPT_FLAG(0, "list", conform_options.list, "list the chosen tests and play none"),
+	OPT_COUNT(0, "repeat", conform_options.repeat, 1, 100000, "N", "play each test N times and name those whose verdict changes"),
+	OPT_HEADING("The target"),
+	OPT_STRING(0, "exec", conform_options.exec, "CMD", "start the target: {port} {tls_port} {ws_port} {dir} are filled in"),
+	OPT_DURATION(0, "start-timeout", conform_options.start_timeout_ns, "D", "how long it may take until it answers a CONNECT"),
+	OPT_STRING('u', "user", conform_options.user, "NAME", "user name given in every CONNECT"),
+	OPT_STRING(0, "password-file", conform_options.password_file, "FILE", "file whose first line is the password"),
+	OPT_LIST(0, "without", conform_options.without, "CAPABILITY", "what the target documents as absent, by CONNACK's names"),
+	OPT_LIST(0, "break", conform_options.broken, "RULE", "have the built-in broker break a rule (`mqassay broker --break list`)"),
+	OPT_FLAG(0, "real", conform_options.real, "the built-in broker in real time rather than simulated"),
+	OPT_FLAG(0, "prove", conform_options.prove, "play the suite once per fault of the built-in broker: which tests catch it"),
+	OPT_HEADING("How"),
+	OPT_DURATION(0, "timeout", conform_options.timeout_ns, "D", "longest wait of a step that names none"),
+	OPT_REAL(0, "slack", conform_options.slack, "X", "stretches deadlines, never waits or protocol intervals"),
+	OPT_COUNT('j', "jobs", conform_options.jobs, 1, 10000, "N", "tests played side by side (in process all at once)"),
+	OPT_COUNT(0, "seed", conform_options.seed, 0, 0, "N", "of everything random: payloads, splits"),
+	OPT_STRING(0, "split", conform_options.split, "1|N|random", "cut every packet we send into pieces of that many bytes"),
+	OPT_FLAG('v', "verbose", conform_options.verbose, "every test and clause, every transcript"),
+	OPT_FLAG('q', "quiet", conform_options.quiet, "totals only"),
+	OPT_END
+};
+
+unsigned conform_versions(void)
+{
+	static const unsigned bits[] = { 1u << MQTT_3_1, 1u << MQTT_3_1_1, 1u << MQTT_5, 1u << MQTT_3_1 | 1u << MQTT_3_1_1 | 1u << MQTT_5 };
+
+	return bits[conform_options.mqtt];
+}
+
+/* ---- what the table cannot check ---- */
+
+static bool parse_split(size_t *split)
+{
+	uint64_t n;
+
+	*split = 0;
+	if (!conform_options.split)
+		return true;
+	if (!strcmp(conform_options.split, "random")) {
+		*split = SPLIT_RANDOM;
+		return true;
+	}
+	if (!units_count(conform_options.split, &n) || !n || n > 1 << 30)
+		return false;
+	*split = (size_t)n;
+	return true;
+}
+
+static char *read_password(void)
+{
+	static char line[65537];
+	FILE *f = fopen(conform_options.password_file, "r");
+
+	if (!f || !fgets(line, sizeof(line), f)) {
+		if (f)
+			fclose(f);
+		return NULL;
+	}
+	fclose(f);
+	line[strcspn(line, "\r\n")] = 0;
+	return line;
+}
+
+int conform_options_apply(struct conduct_options *o, int n_args)
+{
+	*o = (struct conduct_options){
+		.versions = conform_versions(), .timeout_ns = conform_options.timeout_ns, .slack = conform_options.slack, .jobs = (unsigned)conform_options.jobs,
+		.repeat = (unsigned)conform_options.repeat, .seed = conform_options.seed, .replay_failures = true, .transcripts = true,
+		.user_name = conform_options.user, .without = conform_options.without.at, .n_without = conform_options.without.n,
+		.start_timeout_ns = conform_options.start_timeout_ns,
+	};
+	if (!parse_split(&o->split))
+		return cli_usage(&conform_command, "--split %s: expected 1, a number of bytes, or random", console_safe(conform_options.split));
+	if (conform_options.exec && n_args)
+		return cli_usage(&conform_command, "--exec starts the target; name no other");
+	if ((conform_options.prove || conform_options.broken.n) && (conform_options.exec || n_args))
+		return cli_usage(&conform_command, "--%s is about the built-in broker; name no target", conform_options.prove ? "prove" : "break");
+	if (conform_options.slack < 1)
+		return cli_usage(&conform_command, "--slack: expected a number of at least 1");
+	if (conform_options.password_file && !(o->password = read_password())) {
+		console_error("read %s: no password in it", console_safe(conform_options.password_file));
+		return EXIT_UNABLE;
+	}
+	return 0;
+}
+
+const struct param *conform_params(size_t *n)
+{
+	static struct param *params;
+
+	*n = conform_options.params.n;
+	if (params)
+		return params;
+	params = calloc(conform_options.params.n + 1, sizeof(*params));
+	if (!params)
+		abort();
+	for (size_t i = 0; i < conform_options.params.n; i++) {
+		const char *text = conform_options.params.at[i], *equals = strchr(text, '=');
+
+		if (!equals || equals == text) {
+			cli_usage(&conform_command, "--define %s: expected NAME=VALUE", console_safe(text));
+			return NULL;
+		}
+		params[i] = (struct param){ strndup(text, (size_t)(equals - text)), equals + 1 };
+		if (!params[i].name)
+			abort();
+	}
+	return params;
+}
+
+/* ---- the command line again ---- */
+
+static void put_word(FILE *out, const char *word)
+{
+	if (*word && !word[strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=:,./@%")]) {
+		fputs(word, out);
+		return;
+	}
+	fputc('\'', out);
+	for (; *word; word++)
+		if (*word == '\'')
+			fputs("'\\''", out);
+		else
+			fputc(*word, out);
+	fputc('\'', out);
+}
+
+static void put(FILE *out, const char *name, const char *value)
+{
+	if (!value)
+		return;
+	fprintf(out, " --%s ", name);
+	put_word(out, value);
+}
+
+static void put_list(FILE *out, const char *name, const struct string_list *list)
+{
+	for (size_t i = 0; i < list->n; i++)
+		put(out, name, list->at[i]);
+}
+
+char *conform_again(const char *target)
+{
+	char *text = NULL;
+	size_t len;
+	FILE *out = open_memstream(&text, &len);
+
+	if (!out)
+		abort();
+	fputs("mqassay conform", out);
+	if (target) {
+		fputc(' ', out);
+		put_word(out, target);
+	}
+	put(out, "exec", conform_options.exec);
+	put_list(out, "scenarios", &conform_options.scenarios);
+	put_list(out, "define", &conform_options.params);
+	put_list(out, "without", &conform_options.without);
+	put_list(out, "break", &conform_options.broken);
+	if (conform_options.real)
+		fputs(" --real", out);
+	put(out, "user", conform_options.user);
+	put(out, "password-file", conform_options.password_file);
+	put(out, "split", conform_options.split);
+	if (conform_options.timeout_ns != 5000000000u)
+		fprintf(out, " --timeout %llums", (unsigned long long)(conform_options.timeout_ns / 1000000));
+	if (conform_options.slack != 1.0)
+		fprintf(out, " --slack %g", conform_options.slack);
+	if (conform_options.seed != 1)
+		fprintf(out, " --seed %llu", (unsigned long long)conform_options.seed);
+	if (fclose(out))
+		abort();
+	return text;
+}

@@ -1,0 +1,42 @@
+#ifndef HARNESS_CONFORM_OPTIONS_H
+#define HARNESS_CONFORM_OPTIONS_H
+
+#include "harness/cli.h"
+#include "harness/conduct.h"
+
+/*
+ * What the command line of `conform` said, and the table that says so: an option is a member, its
+ * default and a row. What all commands that play scenarios share is kept apart from what they do with it.
+ */
+struct conform_options {
+	struct string_list scenarios, select, without, params, broken;
+	const char *exec, *user, *password_file, *split;
+	uint64_t timeout_ns, start_timeout_ns, jobs, seed, repeat;
+	double slack;
+	int mqtt;
+	bool list, real, prove, verbose, quiet;
+};
+
+extern struct conform_options conform_options;
+extern const struct cli_option conform_option_rows[];
+extern const struct command conform_command;
+
+/* Bits 1 << version of --mqtt. */
+unsigned conform_versions(void);
+
+/*
+ * Checks what a table cannot, and fills *o with all that does not depend on the target. 0, or an exit code
+ * after one line on stderr. What *o borrows lives as long as the program.
+ */
+int conform_options_apply(struct conduct_options *o, int n_args);
+
+/* -D NAME=VALUE: n of them, static; NULL after one line on stderr when one has no name. */
+const struct param *conform_params(size_t *n);
+
+/*
+ * The command line that repeats a test of this run on the target (NULL: the built-in broker), up to --mqtt and
+ * --select: quoted for a shell; options about the output are left out. Given.
+ */
+char *conform_again(const char *target);
+
+#endif
