@@ -336,7 +336,7 @@ struct message *will_by_fault(struct link *link, struct session *s, struct messa
 	if (!b->broken)
 		return will;
 	if (s->will && s->will_due_ns != NEVER && broken(link, WILL_DESPITE_RETURN)) {
-		publish_message(b, s->will);
+		publish_message(b, s->will, false);
 		s->will_due_ns = NEVER;
 	}
 	if (!will && s->will && broken(link, WILL_REPEATED))

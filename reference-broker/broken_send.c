@@ -220,7 +220,7 @@ static void send_without_properties(struct link *link, const struct packet *p)
 	wr_u8(&w, SUBACK << 4);
 	wr_varint(&w, (uint32_t)(2 + p->list.len));
 	wr_u16(&w, p->packet_id);
-	if (buffer_append(&link->out, wr_span(&w)) && buffer_append(&link->out, p->list))
+	if (link_reserve(link, &link->out, w.len + p->list.len) && buffer_append(&link->out, wr_span(&w)) && buffer_append(&link->out, p->list))
 		link_ready(link);
 }
 

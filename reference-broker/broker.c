@@ -14,7 +14,7 @@ void broker_defaults(struct broker_config *config)
 		.session_expiry_maximum = FOREVER,
 		.connect_timeout_ns = 30 * SECOND_NS,
 		.max_sessions = 1000000, .max_subscriptions_per_session = 100000, .max_queued_per_session = 100000,
-		.max_retained = 1000000,
+		.max_retained = 1000000, .max_connections = 1000000,
 		.max_output = 1 << 20, .max_memory = (size_t)1 << 30,
 	};
 }
@@ -34,12 +34,37 @@ uint64_t broker_random(struct broker *broker)
 	return mix(&broker->random[0]);
 }
 
-bool memory_take(struct broker *broker, size_t n)
+static bool take_below(struct broker *broker, size_t n, size_t bound)
 {
-	if (n > broker->config.max_memory || broker->stats.memory > broker->config.max_memory - n)
+	if (n && (n > bound || broker->stats.memory > bound - n))
 		return false;
 	broker->stats.memory += n;
 	return true;
+}
+
+static size_t bound_of_kept(const struct broker *broker)
+{
+	return broker->config.max_memory - broker->config.max_memory / 8;
+}
+
+bool memory_take(struct broker *broker, size_t n)
+{
+	return take_below(broker, n, bound_of_kept(broker));
+}
+
+bool memory_is_scarce(const struct broker *broker)
+{
+	return broker->stats.memory > bound_of_kept(broker);
+}
+
+bool memory_take_passing(struct broker *broker, size_t n)
+{
+	return n <= PASSING_MAX ? take_below(broker, n, broker->config.max_memory) : memory_take(broker, n);
+}
+
+bool memory_left(const struct broker *broker, size_t n)
+{
+	return n <= broker->config.max_memory - broker->stats.memory;
 }
 
 void memory_give(struct broker *broker, size_t n)
@@ -73,6 +98,7 @@ static void link_release(struct link *link)
 	struct broker *b = link->broker;
 
 	deadline_stop(&b->deadlines, &link->deadline);
+	deadline_stop(&b->deadlines, &link->work);
 	if (link->ready)
 		link_take_ready(link);
 	if (link->prev)
@@ -82,6 +108,7 @@ static void link_release(struct link *link)
 	if (link->next)
 		link->next->prev = link->prev;
 	link_release_buffers(link);
+	memory_give(b, LINK_COST);
 	b->stats.links--;
 	free(link);
 }
@@ -97,13 +124,15 @@ void broker_free(struct broker *broker)
 			link->session->link = NULL;
 		link_release(link);
 	}
-	for (size_t i = 0; i < broker->sessions.cap; i++) {
-		while (broker->sessions.buckets[i]) {
-			struct session *s = (struct session *)broker->sessions.buckets[i];
+	for (size_t i = 0; broker->sessions.n; i++) {
+		size_t at = i & (broker->sessions.cap - 1);	/* the table shrinks as they go */
+		struct session *s = (struct session *)broker->sessions.buckets[at];
 
+		if (s) {
 			message_unref(broker, s->will);	/* nobody is left to read it */
 			s->will = NULL;
 			session_end(s);
+			i--;
 		}
 	}
 	retained_release(broker);
@@ -128,14 +157,19 @@ struct link *broker_accept(struct broker *broker, void *owner, uint64_t now_ns)
 	struct link *link;
 
 	broker->now_ns = now_ns;
-	if (!deadlines_reserve(&broker->deadlines, broker->stats.links + broker->stats.sessions + 2))
+	if (broker->stats.links >= broker->config.max_connections ||
+	    !deadlines_reserve(&broker->deadlines, 2 * broker->stats.links + broker->stats.sessions + 3) ||
+	    !memory_take(broker, LINK_COST))
 		return NULL;
 	link = calloc(1, sizeof(*link));
-	if (!link)
+	if (!link) {
+		memory_give(broker, LINK_COST);
 		return NULL;
+	}
 	link->broker = broker;
 	link->owner = owner;
 	link->heard_ns = now_ns;
+	link->work.of = OF_LINK_WORK;
 	link->maximum_packet_size = UINT32_MAX;
 	link->next = broker->links;
 	if (link->next)
@@ -237,10 +271,17 @@ void broker_tick(struct broker *broker, uint64_t now_ns)
 		struct deadline *due = broker->deadlines.heap[1];
 
 		deadline_stop(&broker->deadlines, due);
-		if (due->of_session)
-			session_due((struct session *)((char *)due - offsetof(struct session, deadline)));
-		else
+		switch (due->of) {
+		case OF_LINK:
 			link_due((struct link *)((char *)due - offsetof(struct link, deadline)));
+			break;
+		case OF_LINK_WORK:
+			link_work((struct link *)((char *)due - offsetof(struct link, work)));
+			break;
+		case OF_SESSION:
+			session_due((struct session *)((char *)due - offsetof(struct session, deadline)));
+			break;
+		}
 	}
 }
 

@@ -33,7 +33,13 @@ struct broker_config {
 	/* Bounds on what clients can make it keep. 0 is not "no bound": it forbids. */
 	uint32_t max_sessions, max_subscriptions_per_session, max_queued_per_session, max_retained;
 	size_t max_output;			/* unsent bytes of one link; then QoS 0 is dropped, and past twice that the link is closed */
-	size_t max_memory;			/* of all that clients have it keep: messages, sessions, subscriptions, half packets */
+	uint32_t max_connections;
+	/*
+	 * Of all that clients have it keep, as the allocator counts it: connections, what waits to be sent to them,
+	 * half packets, sessions, subscriptions, messages. The last eighth is only for small messages on their way to
+	 * clients that keep up, so that who hoards does not stop who passes through.
+	 */
+	size_t max_memory;
 
 	const uint64_t *broken;			/* bit per fault (faults.h) that it commits; NULL for none */
 };
@@ -45,8 +51,8 @@ struct broker *broker_new(const struct broker_config *config, uint64_t now_ns);
 void broker_free(struct broker *broker);
 
 /*
- * A client's transport is open. owner is the caller's, handed back by link_owner(). NULL when out of
- * memory: the caller closes the transport. The link lives until the caller calls
+ * A client's transport is open. owner is the caller's, handed back by link_owner(). NULL when there is no
+ * room for it: the caller closes the transport. The link lives until the caller calls
  * broker_forget(): when its transport has ended, or when link_closing() and all output is sent.
  */
 struct link *broker_accept(struct broker *broker, void *owner, uint64_t now_ns);
@@ -90,6 +96,9 @@ struct broker_stats {
 	size_t memory;				/* bytes kept for clients, see max_memory */
 };
 void broker_stats(const struct broker *broker, struct broker_stats *stats);
+
+/* stats.memory counted anew, by walking all that is kept; for tests. 0: no memory to count in. */
+size_t broker_count_memory(const struct broker *broker);
 
 /* Bytes of heap one idle link of a clean session with a short client id costs, by asking the allocator's
  * sizes of the structures themselves; for `make bench`. */

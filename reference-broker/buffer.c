@@ -2,9 +2,21 @@
 
 #include <stdlib.h>
 
-bool buffer_reserve(struct buffer *b, size_t more)
+size_t buffer_cap_for(const struct buffer *b, size_t more)
 {
 	size_t cap = b->cap ? b->cap : 256;
+
+	while (cap - b->len < more) {
+		if (cap > SIZE_MAX / 2)
+			return SIZE_MAX;
+		cap *= 2;
+	}
+	return cap;
+}
+
+bool buffer_reserve(struct buffer *b, size_t more)
+{
+	size_t cap = buffer_cap_for(b, more);
 
 	if (b->cap - b->start - b->len >= more && b->at)
 		return true;
@@ -14,11 +26,8 @@ bool buffer_reserve(struct buffer *b, size_t more)
 		if (b->cap - b->len >= more)
 			return true;
 	}
-	while (cap - b->len < more) {
-		if (cap > SIZE_MAX / 2)
-			return false;
-		cap *= 2;
-	}
+	if (cap == SIZE_MAX)
+		return false;
 
 	uint8_t *at = realloc(b->at, cap);
 

@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,11 +22,12 @@ static const char *const version_names[] = { "all", "3.1", "3.1.1", "5", NULL };
 static struct {
 	struct string_list listen, broken;
 	uint64_t maximum_qos, receive_maximum, maximum_packet_size, topic_alias_maximum, server_keep_alive_ns;
-	uint64_t session_expiry_maximum_ns, seed;
+	uint64_t session_expiry_maximum_ns, seed, max_memory, max_connections;
 	bool no_retain, no_wildcard, no_shared, no_subscription_identifiers, no_empty_client_id;
 	int version;
 } conf = {
 	.maximum_qos = 2, .receive_maximum = 65535, .maximum_packet_size = VARINT_MAX + 5u, .topic_alias_maximum = 32,
+	.max_memory = UINT64_C(1) << 30, .max_connections = 1000000,
 };
 
 static const struct cli_option options[] = {
@@ -45,6 +47,9 @@ static const struct cli_option options[] = {
 	OPT_FLAG(0, "no-subscription-identifiers", conf.no_subscription_identifiers, "no subscription identifiers"),
 	OPT_FLAG(0, "no-empty-client-id", conf.no_empty_client_id, "do not assign client ids"),
 	OPT_COUNT(0, "seed", conf.seed, 0, 0, "N", "of what it chooses at random; 0: drawn afresh"),
+	OPT_HEADING("Bounds"),
+	OPT_SIZE(0, "max-memory", conf.max_memory, "SIZE", "all that clients have it keep; past seven eighths only what passes through is served"),
+	OPT_COUNT(0, "max-connections", conf.max_connections, 1, 1000000, "N", "connections at a time"),
 	OPT_END
 };
 
@@ -194,6 +199,8 @@ static struct broker_config configuration(void)
 	c.server_keep_alive = (uint16_t)seconds(conf.server_keep_alive_ns, 65535);
 	if (conf.session_expiry_maximum_ns)
 		c.session_expiry_maximum = seconds(conf.session_expiry_maximum_ns, UINT32_MAX);
+	c.max_memory = (size_t)conf.max_memory;
+	c.max_connections = (uint32_t)conf.max_connections;
 	c.broken = broken;
 	return c;
 }
@@ -239,6 +246,10 @@ static int run(int n_args, char **args)
 		return code;
 	if (!conf.maximum_packet_size)
 		return cli_usage(&broker_command, "--maximum-packet-size 0 would refuse every packet");
+	if (conf.max_memory < 1 << 20)
+		return cli_usage(&broker_command, "--max-memory: less than 1M holds no client");
+	/* What is large goes back to the system when it is freed: glibc would raise the threshold with each. */
+	mallopt(M_MMAP_THRESHOLD, 128 * 1024);
 	error = loop_init(&loop, false);
 	if (error) {
 		fprintf(stderr, "mqassay broker: %s\n", strerror(-error));

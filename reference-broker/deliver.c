@@ -34,16 +34,26 @@ static void unlink_from(struct delivery_list *list, struct delivery *d)
  * A packet id's place is its low bits. Ids are handed out so that no two in use share a place, and the
  * window doubles before it is half full: finding one is a single look, and taking one is a few.
  */
+size_t window_cost(uint32_t size)
+{
+	return size > WINDOW_FREE ? heap_size(size * sizeof(struct delivery *)) : 0;
+}
+
 static bool window_grow(struct session *s)
 {
-	uint32_t size = s->window_size ? s->window_size * 2 : 8;
+	uint32_t size = s->window_size ? s->window_size * 2 : WINDOW_FREE;
+	size_t more = window_cost(size) - window_cost(s->window_size);
 	struct delivery **window;
 
 	if (size > 65536)
 		return s->n_window < 65535;
-	window = calloc(size, sizeof(struct delivery *));
-	if (!window)
+	if (!memory_take(s->broker, more))	/* what there is can be filled, and its answers bring us back here */
 		return s->n_window + 1 < s->window_size;
+	window = calloc(size, sizeof(struct delivery *));
+	if (!window) {
+		memory_give(s->broker, more);
+		return s->n_window + 1 < s->window_size;
+	}
 	for (uint32_t i = 0; i < s->window_size; i++)
 		if (s->window[i])
 			window[s->window[i]->packet_id & (size - 1)] = s->window[i];
@@ -83,14 +93,15 @@ static void window_give(struct session *s, struct delivery *d)
 	d->packet_id = 0;
 	if (--s->n_window)
 		return;
+	memory_give(s->broker, window_cost(s->window_size));
 	free(s->window);
 	s->window = NULL;
 	s->window_size = 0;
 }
 
-static size_t delivery_size(const struct delivery *d)
+size_t delivery_size(size_t n_ids)
 {
-	return sizeof(*d) + d->n_ids * sizeof(*d->ids);
+	return heap_size(sizeof(struct delivery) + n_ids * sizeof(uint32_t));
 }
 
 static void discard(struct session *s, struct delivery *d)
@@ -100,7 +111,7 @@ static void discard(struct session *s, struct delivery *d)
 	unlink_from(d->state == RELEASED ? &s->released : &s->open, d);
 	window_give(s, d);
 	message_unref(s->broker, d->message);
-	memory_give(s->broker, delivery_size(d));
+	memory_give(s->broker, delivery_size(d->n_ids));
 	s->n_kept--;
 	free(d);
 }
@@ -264,13 +275,21 @@ static void send_pubrel(struct link *link, uint16_t packet_id, unsigned reason)
 	link_answer(link, &p, reason ? "no open QoS 2 flow has this packet identifier" : NULL);
 }
 
+/* For its PUBLISH to be sent; what is too large for the client needs none. */
+static bool room_for(struct link *link, const struct delivery *d)
+{
+	const struct message *m = d->message;
+
+	return link_has_room(link, 128 + m->topic_len + m->properties_len + m->payload_len + d->n_ids * 5u);
+}
+
 void deliver_pump(struct link *link)
 {
 	struct broker *b = link->broker;
 	struct session *s = link->session;
 	struct delivery *d;
 
-	while ((d = s->unsent) && link->out.len < b->config.max_output) {
+	while ((d = s->unsent) && link->out.len < b->config.max_output && !link->starved) {
 		bool first = d->state == QUEUED;
 
 		/* [5 MQTT-3.3.4-9] [5 MQTT-4.9.0-2] */
@@ -282,6 +301,11 @@ void deliver_pump(struct link *link)
 			b->stats.dropped++;
 			discard(s, d);
 			continue;
+		}
+		if (!room_for(link, d)) {
+			if (!link->out.len)	/* nothing that leaves would bring us back here */
+				link_starved(link);
+			return;
 		}
 		if (first && !window_take(s, d))
 			return;
@@ -321,32 +345,33 @@ void deliver(struct session *s, struct message *m, unsigned qos, bool retain, co
 	struct link *link = s->link;
 	struct delivery form = { .qos = (uint8_t)qos, .retain = retain, .group = group }, *d;
 	size_t size;
+	bool passing;
 
 	if (s->version != MQTT_5 || n_ids > UINT16_MAX)
 		n_ids = 0;
 	form.n_ids = (uint16_t)n_ids;
-	size = delivery_size(&form);
+	size = delivery_size(n_ids);
+	form.message = m;
 	if (!qos) {
-		if (link && link->out.len < b->config.max_output)
+		if (link && link->out.len < b->config.max_output && room_for(link, &form))
 			send_publish(link, m, &form, false, ids, n_ids);
 		else
 			b->stats.dropped++;
 		return;
 	}
-	if (s->n_kept >= b->config.max_queued_per_session) {	/* the subscriber's own affair: no publisher hears of it */
+	/*
+	 * What does not fit into a session that has much already is dropped, and no publisher hears of it: else one
+	 * subscriber who never comes back would stop everybody who writes to him. [MQTT-4.5.0-1] leaves such limits to us.
+	 */
+	passing = link && s->n_kept < PASSING_KEPT;
+	if (s->n_kept >= b->config.max_queued_per_session || !(passing ? memory_take_passing : memory_take)(b, size)) {
 		b->stats.dropped++;
-		return;
-	}
-	if (!memory_take(b, size)) {
-		b->stats.dropped++;
-		b->no_room = true;
 		return;
 	}
 	d = malloc(size);
 	if (!d) {
 		memory_give(b, size);
 		b->stats.dropped++;
-		b->no_room = true;
 		return;
 	}
 	*d = form;

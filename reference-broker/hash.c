@@ -49,9 +49,8 @@ struct entry *table_chain(const struct table *t, uint64_t hash)
 	return t->cap ? t->buckets[hash & (t->cap - 1)] : NULL;
 }
 
-static bool table_grow(struct table *t)
+static bool table_resize(struct table *t, size_t cap)
 {
-	size_t cap = t->cap ? t->cap * 2 : 16;
 	struct entry **buckets = calloc(cap, sizeof(*buckets));
 
 	if (!buckets)
@@ -73,7 +72,7 @@ static bool table_grow(struct table *t)
 
 bool table_add(struct table *t, struct entry *e, uint64_t hash)
 {
-	if (t->n >= t->cap && !table_grow(t) && !t->cap)
+	if (t->n >= t->cap && !table_resize(t, t->cap ? t->cap * 2 : 16) && !t->cap)
 		return false;
 
 	struct entry **to = &t->buckets[hash & (t->cap - 1)];
@@ -93,6 +92,8 @@ void table_remove(struct table *t, struct entry *e)
 		at = &(*at)->next;
 	*at = e->next;
 	t->n--;
+	if (t->cap > 64 && t->n < t->cap / 8)
+		table_resize(t, t->cap / 4);	/* where that fails it stays as it is */
 }
 
 void table_release(struct table *t)

@@ -18,12 +18,28 @@
 #define NEVER UINT64_MAX
 #define FOREVER UINT32_MAX		/* a Session Expiry Interval */
 
+/*
+ * What a connection costs with all that is small about it: its link, the transport below it, its place among the
+ * deadlines, and the first BUFFER_FREE bytes of what waits each way. Likewise a session, with its first packet ids.
+ */
+#define BUFFER_FREE 2048
+#define WINDOW_FREE 8
+#define IDS_FREE 8
+#define DEADLINE_COST (2 * sizeof(void *))
+#define LINK_COST (heap_size(sizeof(struct link)) + 512 + 2 * DEADLINE_COST + 2 * heap_size(BUFFER_FREE))
+#define SESSION_COST(id_len) \
+	(heap_size(sizeof(struct session) + (id_len)) + ENTRY_COST + DEADLINE_COST + \
+	 heap_size(WINDOW_FREE * sizeof(void *)) + heap_size(IDS_FREE * sizeof(uint32_t)))
+
+#define PASSING_MAX 4096	/* a message up to this size may use the last eighth of all memory */
+#define PASSING_KEPT 4		/* and go to a connected client that has no more than this many unanswered */
+
 /* ---- deadlines: a heap, each in the link or session it belongs to ---- */
 
 struct deadline {
 	uint64_t due_ns;
 	uint32_t slot;			/* in the heap; 0: not set */
-	bool of_session;		/* else of a link */
+	enum { OF_LINK, OF_LINK_WORK, OF_SESSION } of;
 };
 
 struct deadlines {
@@ -53,6 +69,7 @@ struct message *will_new(struct broker *broker, const struct packet *connect, st
 struct message *message_ref(struct message *m);
 void message_unref(struct broker *broker, struct message *m);	/* NULL is harmless */
 bool message_expired(const struct message *m, uint64_t now_ns);
+size_t message_size(const struct message *m);
 uint32_t message_life(const struct message *m, uint64_t now_ns);	/* what is left of its expiry interval */
 
 static inline struct span message_topic(const struct message *m)
@@ -147,6 +164,7 @@ struct link {
 	struct link *next, *prev;		/* of all links */
 	struct link *next_ready, *prev_ready;
 	struct deadline deadline;		/* for CONNECT, then keep alive */
+	struct deadline work;			/* for what it could not do at once */
 	uint64_t heard_ns;			/* last whole packet */
 	uint64_t keep_alive_ns;			/* 1.5 times; 0: none */
 	struct buffer in, out;
@@ -160,6 +178,7 @@ struct link {
 	uint16_t n_incoming;			/* QoS 2 PUBLISH of this connection without PUBCOMP */
 	uint8_t version, state;
 	bool ready, lost;
+	bool starved;				/* there was no room for something that it must be sent */
 	bool problem_information;
 	bool clean_start;
 	bool expiry_was_zero;			/* in CONNECT: DISCONNECT may not raise it */
@@ -179,7 +198,6 @@ struct broker {
 	uint64_t random[2];
 	uint64_t effects[2][(N_EFFECTS + 63) / 64];	/* faults asked for: below 5, and 5 */
 	bool broken;					/* any at all */
-	bool no_room;					/* memory was short for a copy of the message being routed */
 	struct deadlines deadlines;
 	struct table sessions;
 	struct tree subscriptions, retained;
@@ -201,7 +219,10 @@ static inline struct span session_id(const struct session *s)
 }
 
 /* broker.c */
-bool memory_take(struct broker *broker, size_t n);	/* false: past the bound */
+bool memory_take(struct broker *broker, size_t n);	/* false: past the bound for what is kept */
+bool memory_take_passing(struct broker *broker, size_t n);	/* likewise; small ones go up to the bound of all */
+bool memory_is_scarce(const struct broker *broker);	/* the last eighth is in use */
+bool memory_left(const struct broker *broker, size_t n);	/* whether that much is below the bound of all */
 void memory_give(struct broker *broker, size_t n);
 uint64_t broker_random(struct broker *broker);
 void link_ready(struct link *link);
@@ -209,6 +230,7 @@ void link_take_ready(struct link *link);
 
 /* buffer.c */
 bool buffer_reserve(struct buffer *b, size_t more);	/* room for that many behind the end; false: out of memory */
+size_t buffer_cap_for(const struct buffer *b, size_t more);	/* what its cap will be after buffer_reserve(b, more) */
 bool buffer_append(struct buffer *b, struct span s);
 void buffer_release(struct buffer *b);
 
@@ -222,7 +244,15 @@ void link_fail(struct link *link, unsigned reason, const char *why);
 /* Ends it after what was put out; the will is due unless the client said goodbye. */
 void link_end(struct link *link, bool publish_will);
 void link_timed_out(struct link *link);
+/* Something that the client must get has no room: it is let go as soon as nobody is in the middle of using the link. */
+void link_starved(struct link *link);
+void link_work(struct link *link);
+/* Whether there is room for a packet of about that size to be sent. */
+bool link_has_room(struct link *link, size_t size);
 void link_release_buffers(struct link *link);
+size_t link_buffer_cost(const struct buffer *b);	/* of link->in or out, beyond what LINK_COST has */
+/* buffer_reserve() of link->in or out, counted; false: no room. */
+bool link_reserve(struct link *link, struct buffer *b, size_t more);
 void aliases_release(struct broker *broker, struct span *aliases, unsigned n);
 unsigned reason_for(const struct finding *finding);
 bool form_allowed(const struct packet *packet, bool overlong, struct finding *finding);
@@ -234,7 +264,8 @@ void refuse_connect(struct link *link, uint8_t version, unsigned reason, const c
 /* publish.c: what publishers send, and the other half of the flows to subscribers */
 void handle_publish(struct link *link, const struct packet *packet);
 void handle_ack(struct link *link, const struct packet *packet);	/* PUBACK PUBREC PUBREL PUBCOMP */
-unsigned publish_message(struct broker *broker, struct message *m);	/* how many sessions it goes to */
+/* Stores it where it is to be retained, and sends it on. How many sessions it goes to; negative: no room, nothing was done. */
+int publish_message(struct broker *broker, struct message *m, bool may_refuse);
 struct group;
 void route_again(struct session *leaving, struct group *group, struct message *m);
 
@@ -252,22 +283,36 @@ struct subscription {
 };
 
 struct group {				/* of a shared subscription: one name at one filter */
-	struct group *next;
+	struct entry entry;		/* in the tree's table of groups: by node and name */
+	struct group *next, *prev;	/* of its node */
+	struct node *node;
 	struct subscription *members, *turn;
 	size_t name_len;
 	uint8_t name[];
 };
+
+static inline size_t group_size(const struct group *g)
+{
+	return heap_size(sizeof(*g) + g->name_len) + ENTRY_COST;
+}
+
+static inline size_t subscription_size(void)
+{
+	return heap_size(sizeof(struct subscription)) + ENTRY_COST;
+}
 
 void handle_subscribe(struct link *link, const struct packet *packet);
 void handle_unsubscribe(struct link *link, const struct packet *packet);
 void subscription_end(struct broker *broker, struct subscription *s);
 
 /* retain.c */
-void retain_message(struct broker *broker, struct message *m);
+bool retain_message(struct broker *broker, struct message *m);	/* false: there is no room to store it */
 void retained_deliver(struct session *session, const struct subscription *s, struct span filter);
 void retained_release(struct broker *broker);
 
 /* deliver.c */
+size_t delivery_size(size_t n_ids);
+size_t window_cost(uint32_t size);		/* beyond what SESSION_COST has */
 /* A message for a session: sent, queued, or dropped by a bound. */
 void deliver(struct session *session, struct message *m, unsigned qos, bool retain, const uint32_t *ids, size_t n_ids,
              const struct group *group);
@@ -285,6 +330,7 @@ void session_end(struct session *session);	/* a will not yet published is due */
 void session_disconnected(struct session *session);
 void session_due(struct session *session);
 
+size_t id_set_cost(uint32_t cap);		/* beyond what SESSION_COST has */
 int id_set_find(const struct id_set *set, uint16_t id);	/* place, or -1 - where it would go */
 bool id_set_add(struct broker *broker, struct id_set *set, uint16_t id, bool counted);
 void id_set_remove(struct broker *broker, struct id_set *set, int place);

@@ -13,11 +13,35 @@ static size_t size_bound(const struct packet *p)
 	return 64 + p->topic.len + p->payload.len + p->properties.len + p->list.len;
 }
 
+size_t link_buffer_cost(const struct buffer *b)
+{
+	return b->cap > BUFFER_FREE ? heap_size(b->cap) : 0;
+}
+
+bool link_reserve(struct link *link, struct buffer *b, size_t more)
+{
+	struct buffer grown = { .cap = buffer_cap_for(b, more) };
+	size_t cost = link_buffer_cost(&grown) - link_buffer_cost(b);
+
+	if (grown.cap == SIZE_MAX || !memory_take(link->broker, cost))
+		return false;
+	if (buffer_reserve(b, more))
+		return true;
+	memory_give(link->broker, cost);
+	return false;
+}
+
+static void input_release(struct link *link)
+{
+	memory_give(link->broker, link_buffer_cost(&link->in));
+	buffer_release(&link->in);
+}
+
 static void output_begin(struct link *link)
 {
 	struct broker *b = link->broker;
 
-	if (!link->out.at && b->n_spare)
+	if (!link->out.at && b->n_spare && memory_take(b, link_buffer_cost(&b->spare[b->n_spare - 1])))
 		link->out = b->spare[--b->n_spare];
 }
 
@@ -25,6 +49,7 @@ static void output_done(struct link *link)
 {
 	struct broker *b = link->broker;
 
+	memory_give(b, link_buffer_cost(&link->out));
 	if (link->out.at && link->out.cap <= SPARE_SIZE_MAX && b->n_spare < N_SPARE) {
 		link->out.start = link->out.len = 0;
 		b->spare[b->n_spare++] = link->out;
@@ -34,14 +59,22 @@ static void output_done(struct link *link)
 	}
 }
 
+bool link_has_room(struct link *link, size_t size)
+{
+	output_begin(link);
+	return link_reserve(link, &link->out, size);
+}
+
 static bool send_with(struct link *link, const struct packet *packet, const struct lies *lies)
 {
 	struct buffer *out = &link->out;
 	struct writer w;
 
 	output_begin(link);
-	if (!buffer_reserve(out, size_bound(packet)))
+	if (!link_reserve(link, out, size_bound(packet))) {
+		link_starved(link);
 		return false;
+	}
 	w = writer_to(out->at + out->start + out->len, out->cap - out->start - out->len);
 	if (encode(packet, lies, &w) != CODEC_OK || !wr_fits(&w))
 		return false;
@@ -136,8 +169,8 @@ void link_release_buffers(struct link *link)
 	aliases_release(link->broker, link->out_aliases, link->n_out_aliases);
 	link->out_aliases = NULL;
 	link->n_out_aliases = 0;
-	memory_give(link->broker, link->in.cap);
-	buffer_release(&link->in);
+	input_release(link);
+	memory_give(link->broker, link_buffer_cost(&link->out));
 	buffer_release(&link->out);
 }
 
@@ -150,6 +183,7 @@ void link_end(struct link *link, bool publish_will)
 		return;
 	link->state = CLOSING;
 	deadline_stop(&b->deadlines, &link->deadline);
+	deadline_stop(&b->deadlines, &link->work);
 	link->session = NULL;
 	if (s) {
 		aliases_kept_by_fault(link, s);
@@ -171,6 +205,20 @@ void link_fail(struct link *link, unsigned reason, const char *why)
 		link_answer(link, &bye, why);
 	failed_by_fault(link);
 	link_end(link, true);
+}
+
+void link_starved(struct link *link)
+{
+	if (link->state == CLOSING)
+		return;
+	link->starved = true;
+	deadline_set(&link->broker->deadlines, &link->work, link->broker->now_ns);
+}
+
+void link_work(struct link *link)
+{
+	if (link->starved)
+		link_fail(link, 0x97, "out of memory");
 }
 
 void link_timed_out(struct link *link)
@@ -321,6 +369,7 @@ static size_t handle_whole(struct link *link, struct span bytes)
 		}
 		/* who asks without reading the answers is let go */
 		if (link->state == CONNECTED && link->out.len / 2 > config->max_output) {
+			memory_give(link->broker, link_buffer_cost(&link->out));
 			buffer_release(&link->out);
 			link_end(link, true);
 		}
@@ -329,29 +378,24 @@ static size_t handle_whole(struct link *link, struct span bytes)
 }
 
 /* Keeps what is not a whole packet yet, within the bound on all memory. */
-static bool keep_rest(struct link *link, struct span rest, size_t charged)
+static bool keep_rest(struct link *link, struct span rest)
 {
-	if (rest.len && !buffer_append(&link->in, rest))
+	if (rest.len && !(link_reserve(link, &link->in, rest.len) && buffer_append(&link->in, rest)))
 		return false;
 	if (!link->in.len)
-		buffer_release(&link->in);
-	memory_give(link->broker, charged);
-	if (memory_take(link->broker, link->in.cap))
-		return true;
-	buffer_release(&link->in);
-	return false;
+		input_release(link);
+	return true;
 }
 
 void broker_receive(struct broker *broker, struct link *link, const uint8_t *bytes, size_t len, uint64_t now_ns)
 {
-	size_t charged = link->in.cap;
 	struct span rest = { bytes, len };
 
 	broker->now_ns = now_ns;
 	if (link->state == CLOSING || link->lost)
 		return;
 	if (link->in.len) {
-		if (buffer_append(&link->in, rest)) {
+		if (keep_rest(link, rest)) {
 			size_t taken = handle_whole(link, span_of(link->in.at + link->in.start, link->in.len));
 
 			link->in.start += taken;
@@ -365,10 +409,8 @@ void broker_receive(struct broker *broker, struct link *link, const uint8_t *byt
 
 		rest = span_of(bytes + taken, len - taken);
 	}
-	if (link->state == CLOSING) {
-		memory_give(broker, charged);
-		buffer_release(&link->in);
-	} else if (!keep_rest(link, rest, charged)) {
+	if (link->state == CLOSING)
+		input_release(link);
+	else if (!keep_rest(link, rest))
 		link_fail(link, 0x97, "out of memory");
-	}
 }

@@ -32,19 +32,24 @@ static size_t copy_properties(struct span list, uint8_t *to)
 	return len;
 }
 
+size_t message_size(const struct message *m)
+{
+	return heap_size(sizeof(*m) + m->topic_len + m->publisher_len + m->properties_len + m->payload_len);
+}
+
 static struct message *make(struct broker *b, struct span topic, struct span publisher, struct span properties,
-                            struct span payload)
+                            struct span payload, bool passing)
 {
 	size_t properties_len = copy_properties(properties, NULL);
 	size_t size = sizeof(struct message) + topic.len + publisher.len + properties_len + payload.len;
 	struct message *m;
 	struct value expiry;
 
-	if (!memory_take(b, size))
+	if (!(passing ? memory_take_passing : memory_take)(b, heap_size(size)))
 		return NULL;
 	m = malloc(size);
 	if (!m) {
-		memory_give(b, size);
+		memory_give(b, heap_size(size));
 		return NULL;
 	}
 	*m = (struct message){
@@ -70,7 +75,7 @@ static struct message *make(struct broker *b, struct span topic, struct span pub
 
 struct message *message_new(struct broker *broker, const struct packet *publish, struct span topic, struct span publisher)
 {
-	struct message *m = make(broker, topic, publisher, publish->properties, publish->payload);
+	struct message *m = make(broker, topic, publisher, publish->properties, publish->payload, true);
 
 	if (m) {
 		m->qos = (uint8_t)publish_qos(publish);
@@ -83,7 +88,7 @@ struct message *message_new(struct broker *broker, const struct packet *publish,
 
 struct message *will_new(struct broker *broker, const struct packet *connect, struct span publisher)
 {
-	struct message *m = make(broker, connect->will_topic, publisher, connect->will_properties, connect->will_payload);
+	struct message *m = make(broker, connect->will_topic, publisher, connect->will_properties, connect->will_payload, false);
 
 	if (m) {
 		m->version = connect->version;
@@ -103,7 +108,7 @@ void message_unref(struct broker *broker, struct message *m)
 {
 	if (!m || --m->refs)
 		return;
-	memory_give(broker, sizeof(*m) + m->topic_len + m->publisher_len + m->properties_len + m->payload_len);
+	memory_give(broker, message_size(m));
 	free(m);
 }
 

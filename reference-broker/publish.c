@@ -102,24 +102,29 @@ void route_again(struct session *leaving, struct group *g, struct message *m)
 		        &s->identifier, s->identifier != 0, g);
 }
 
-/* [5 MQTT-4.8.2-3] at most the QoS granted to the member it goes to */
-static void route_shared(const struct node *node, struct message *m)
+/* [5 MQTT-4.8.2-3] at most the QoS granted to the member it goes to. Returns how many got it. */
+static unsigned route_shared(const struct node *nodes, struct message *m)
 {
-	for (struct group *g = node->groups; g; g = g->next) {
-		struct subscription *s = next_member(g);
-		unsigned granted = (shared_qos_by_fault(g, s) & SUBSCRIBE_QOS);
+	unsigned n = 0;
 
-		deliver(s->session, m, m->qos < granted ? m->qos : granted,
-		        m->retain && s->options & SUBSCRIBE_RETAIN_AS_PUBLISHED, &s->identifier, s->identifier != 0, g);
+	for (const struct node *node = nodes; node; node = node->next_match) {
+		for (struct group *g = node->groups; g; g = g->next, n++) {
+			struct subscription *s = next_member(g);
+			unsigned granted = (shared_qos_by_fault(g, s) & SUBSCRIBE_QOS);
+
+			deliver(s->session, m, m->qos < granted ? m->qos : granted,
+			        m->retain && s->options & SUBSCRIBE_RETAIN_AS_PUBLISHED, &s->identifier, s->identifier != 0, g);
+		}
 	}
+	return n;
 }
 
 /* Gathers the matching subscriptions by session, so that overlapping ones make one copy. */
-static struct session *gather(struct broker *b, const struct message *m, unsigned *n_shared)
+static struct session *gather(struct broker *b, const struct node *nodes, const struct message *m)
 {
 	struct session *matched = NULL;
 
-	for (struct node *node = match_nodes(b, m); node; node = node->next_match) {
+	for (const struct node *node = nodes; node; node = node->next_match) {
 		for (struct subscription *s = node->subscriptions; s; s = s->next_of_node) {
 			struct session *to = s->session;
 
@@ -136,9 +141,6 @@ static struct session *gather(struct broker *b, const struct message *m, unsigne
 			s->next_matched = to->matched;
 			to->matched = s;
 		}
-		for (struct group *g = node->groups; g; g = g->next)
-			++*n_shared;
-		route_shared(node, (struct message *)m);
 	}
 	return matched;
 }
@@ -169,16 +171,50 @@ static void route_to(struct session *to, struct message *m)
 		deliver(to, m, route.qos, route.retain, (uint32_t *)b->id_list.at, route.n_ids, NULL);
 }
 
-unsigned publish_message(struct broker *b, struct message *m)
+/* Whether those who keep up can all be given the message: it goes to each of them, or back to its publisher. */
+static bool room_to_route(const struct broker *b, const struct node *nodes, const struct session *matched)
 {
-	unsigned n = 0;
-	struct session *matched, *next;
+	size_t need = 0;
 
-	if (m->retain || b->broken)
-		retain_message(b, m);
+	if (!memory_is_scarce(b))
+		return true;
+	for (; nodes; nodes = nodes->next_match)
+		for (const struct group *g = nodes->groups; g; g = g->next)
+			need += delivery_size(1);
+	for (; matched; matched = matched->next_matched) {
+		size_t n_ids = 0;
+
+		for (const struct subscription *s = matched->matched; s; s = s->next_matched)
+			n_ids += s->identifier != 0;
+		if (matched->link && matched->n_kept < PASSING_KEPT)
+			need += delivery_size(n_ids);
+	}
+	return memory_left(b, need);
+}
+
+int publish_message(struct broker *b, struct message *m, bool may_refuse)
+{
+	const struct node *nodes;
+	struct session *matched, *next;
+	unsigned n;
+
+	may_refuse = may_refuse && m->qos;	/* [MQTT-3.3.1-7] at QoS 0 it may be sent on and not be stored */
+	if ((m->retain || b->broken) && !retain_message(b, m)) {
+		b->stats.dropped++;
+		if (may_refuse)
+			return -1;
+	}
 	if (kept_back_by_fault(b, m))
 		return 0;
-	matched = gather(b, m, &n);
+	nodes = match_nodes(b, m);
+	matched = gather(b, nodes, m);
+	if (may_refuse && !room_to_route(b, nodes, matched)) {
+		b->stats.dropped++;
+		for (; matched; matched = matched->next_matched)
+			matched->matched = NULL;
+		return -1;
+	}
+	n = route_shared(nodes, m);
 	for (struct session *to = matched; to; to = next, n++) {
 		next = to->next_matched;
 		route_to(to, m);
@@ -187,7 +223,7 @@ unsigned publish_message(struct broker *b, struct message *m)
 				next->matched = NULL;
 		}
 	}
-	return n;
+	return (int)n;
 }
 
 /* ---- what publishers send ---- */
@@ -222,7 +258,7 @@ static unsigned accept_message(struct link *link, const struct packet *p, struct
 {
 	struct broker *b = link->broker;
 	struct message *m;
-	unsigned reached;
+	int reached;
 
 	if (link->version == MQTT_5 && property_number(p->properties, PROP_payload_format_indicator, 0) &&
 	    !utf8_valid(p->payload))
@@ -234,10 +270,9 @@ static unsigned accept_message(struct link *link, const struct packet *p, struct
 	}
 	if (!b->config.retain_available)
 		m->retain = false;
-	b->no_room = false;
-	reached = publish_message(b, m);
+	reached = publish_message(b, m, true);
 	message_unref(b, m);
-	if (b->no_room)		/* a success would make it ours to deliver [MQTT-4.3.2-2] [MQTT-4.3.3-2] */
+	if (reached < 0)	/* a success would make it ours to deliver [MQTT-4.3.2-2] [MQTT-4.3.3-2] */
 		return 0x97;
 	return reached ? 0x00 : 0x10;
 }

@@ -9,26 +9,22 @@ static void forget(struct broker *b, struct node *node)
 	memory_give(b, tree_prune(&b->retained, node));
 }
 
-static void store(struct broker *b, struct message *m)
+/* What is retained is kept, whatever eighth its message was made in. */
+static bool store(struct broker *b, struct message *m)
 {
 	size_t made;
 	struct node *node = tree_make(&b->retained, message_topic(m), &made);
 
-	if (!node) {
-		b->stats.dropped++;
-		b->no_room = true;
-		return;
-	}
+	if (!node)
+		return false;
 	if (!memory_take(b, made)) {
 		tree_prune(&b->retained, node);
-		b->stats.dropped++;
-		b->no_room = true;
-		return;
+		return false;
 	}
-	if (!node->retained && b->stats.retained >= b->config.max_retained) {
+	if (node->retained ? memory_is_scarce(b) && message_size(m) > message_size(node->retained) :
+	    memory_is_scarce(b) || b->stats.retained >= b->config.max_retained) {
 		memory_give(b, tree_prune(&b->retained, node));
-		b->stats.dropped++;
-		return;
+		return false;
 	}
 	if (node->retained) {
 		message_unref(b, node->retained);	/* [MQTT-3.3.1-5] the last one counts */
@@ -36,9 +32,10 @@ static void store(struct broker *b, struct message *m)
 	}
 	node->retained = message_ref(m);
 	b->stats.retained++;
+	return true;
 }
 
-void retain_message(struct broker *b, struct message *m)
+bool retain_message(struct broker *b, struct message *m)
 {
 	struct node *node = tree_find(&b->retained, message_topic(m));
 
@@ -50,9 +47,9 @@ void retain_message(struct broker *b, struct message *m)
 			forget(b, node);
 		break;
 	case RETAIN_STORE:
-		store(b, m);
-		break;
+		return store(b, m);
 	}
+	return true;
 }
 
 void retained_deliver(struct session *session, const struct subscription *s, struct span filter)

@@ -25,25 +25,44 @@ int id_set_find(const struct id_set *set, uint16_t id)
 	return -1 - (int)low;
 }
 
+size_t id_set_cost(uint32_t cap)
+{
+	return cap > IDS_FREE ? heap_size(cap * sizeof(uint32_t)) : 0;
+}
+
+static bool id_set_grow(struct broker *broker, struct id_set *set)
+{
+	uint32_t cap = set->cap ? set->cap * 2 : IDS_FREE;
+	size_t more = id_set_cost(cap) - id_set_cost(set->cap);
+	uint32_t *ids;
+
+	if (!memory_take(broker, more))
+		return false;
+	ids = realloc(set->ids, cap * sizeof(*ids));
+	if (!ids) {
+		memory_give(broker, more);
+		return false;
+	}
+	set->ids = ids;
+	set->cap = cap;
+	return true;
+}
+
+static void id_set_release(struct broker *broker, struct id_set *set)
+{
+	memory_give(broker, id_set_cost(set->cap));
+	free(set->ids);
+	*set = (struct id_set){ 0 };
+}
+
 bool id_set_add(struct broker *broker, struct id_set *set, uint16_t id, bool counted)
 {
 	int place = -1 - id_set_find(set, id);
 
 	if (place < 0)
 		return true;
-	if (!memory_take(broker, sizeof(*set->ids)))
+	if (set->n == set->cap && !id_set_grow(broker, set))
 		return false;
-	if (set->n == set->cap) {
-		uint32_t cap = set->cap ? set->cap * 2 : 8;
-		uint32_t *ids = realloc(set->ids, cap * sizeof(*ids));
-
-		if (!ids) {
-			memory_give(broker, sizeof(*set->ids));
-			return false;
-		}
-		set->ids = ids;
-		set->cap = cap;
-	}
 	memmove(set->ids + place + 1, set->ids + place, (set->n - (uint32_t)place) * sizeof(*set->ids));
 	set->ids[place] = (uint32_t)id << 1 | counted;
 	set->n++;
@@ -52,13 +71,10 @@ bool id_set_add(struct broker *broker, struct id_set *set, uint16_t id, bool cou
 
 void id_set_remove(struct broker *broker, struct id_set *set, int place)
 {
-	memory_give(broker, sizeof(*set->ids));
 	set->n--;
 	memmove(set->ids + place, set->ids + place + 1, (set->n - (uint32_t)place) * sizeof(*set->ids));
-	if (!set->n) {
-		free(set->ids);
-		*set = (struct id_set){ 0 };
-	}
+	if (!set->n)
+		id_set_release(broker, set);
 }
 
 /* ---- sessions ---- */
@@ -82,22 +98,22 @@ struct session *session_new(struct broker *broker, struct span id)
 
 	if (broker->stats.sessions >= broker->config.max_sessions)
 		return NULL;
-	if (!deadlines_reserve(&broker->deadlines, broker->stats.links + broker->stats.sessions + 2))
+	if (!deadlines_reserve(&broker->deadlines, 2 * broker->stats.links + broker->stats.sessions + 2))
 		return NULL;
-	if (!memory_take(broker, sizeof(*s) + id.len))
+	if (!memory_take(broker, SESSION_COST(id.len)))
 		return NULL;
 	s = calloc(1, sizeof(*s) + id.len);
 	if (!s) {
-		memory_give(broker, sizeof(*s) + id.len);
+		memory_give(broker, SESSION_COST(id.len));
 		return NULL;
 	}
 	s->broker = broker;
-	s->deadline.of_session = true;
+	s->deadline.of = OF_SESSION;
 	s->id_len = (uint16_t)id.len;
 	if (id.len)
 		memcpy(s->id, id.at, id.len);
 	if (!table_add(&broker->sessions, &s->entry, hash_bytes(broker->hash_key, id.at, id.len))) {
-		memory_give(broker, sizeof(*s) + id.len);
+		memory_give(broker, SESSION_COST(id.len));
 		free(s);
 		return NULL;
 	}
@@ -115,7 +131,7 @@ static void publish_will(struct session *s)
 	if (!m)
 		return;
 	m->received_ns = b->now_ns;	/* its expiry counts from publication */
-	publish_message(b, m);
+	publish_message(b, m, false);
 	if (will_kept_by_fault(s, m))
 		return;
 	message_unref(b, m);
@@ -134,9 +150,8 @@ void session_end(struct session *s)
 	message_unref(b, s->will);	/* where a fault keeps it */
 	deliveries_release(s);
 	aliases_release(b, s->carried, s->n_carried);
-	memory_give(b, s->incoming.n * sizeof(*s->incoming.ids));
-	free(s->incoming.ids);
-	memory_give(b, sizeof(*s) + s->id_len);
+	id_set_release(b, &s->incoming);
+	memory_give(b, SESSION_COST(s->id_len));
 	table_remove(&b->sessions, &s->entry);
 	b->stats.sessions--;
 	free(s);

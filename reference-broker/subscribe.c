@@ -27,39 +27,59 @@ static struct subscription *lookup(const struct broker *b, const struct session 
 	return NULL;
 }
 
-static struct group *group_find(const struct node *node, struct span name)
+/* ---- groups of shared subscriptions: many may stand at one node, so they are hashed as well ---- */
+
+static uint64_t group_hash(const struct broker *b, const struct node *node, struct span name)
 {
-	for (struct group *g = node->groups; g; g = g->next)
-		if (span_equal(span_of(g->name, g->name_len), name))
-			return g;
-	return NULL;
+	uint64_t key[2] = { b->hash_key[0] ^ (uint64_t)(uintptr_t)node, b->hash_key[1] };
+
+	return hash_bytes(key, name.at, name.len);
 }
 
-static size_t group_size(const struct group *g)
+static struct group *group_find(const struct broker *b, const struct node *node, struct span name)
 {
-	return sizeof(*g) + g->name_len;
+	uint64_t hash = group_hash(b, node, name);
+
+	for (struct entry *e = node->groups ? table_chain(&b->subscriptions.groups, hash) : NULL; e; e = e->next) {
+		struct group *g = (struct group *)e;
+
+		if (e->hash == hash && g->node == node && span_equal(span_of(g->name, g->name_len), name))
+			return g;
+	}
+	return NULL;
 }
 
 static struct group *group_make(struct broker *b, struct node *node, struct span name)
 {
-	struct group *g = memory_take(b, sizeof(*g) + name.len) ? calloc(1, sizeof(*g) + name.len) : NULL;
+	size_t size = group_size(&(struct group){ .name_len = name.len });
+	struct group *g = memory_take(b, size) ? calloc(1, sizeof(*g) + name.len) : NULL;
 
 	if (!g)
 		return NULL;
+	if (!table_add(&b->subscriptions.groups, &g->entry, group_hash(b, node, name))) {
+		memory_give(b, size);
+		free(g);
+		return NULL;
+	}
 	g->name_len = name.len;
 	memcpy(g->name, name.at, name.len);
+	g->node = node;
 	g->next = node->groups;
+	if (g->next)
+		g->next->prev = g;
 	node->groups = g;
 	return g;
 }
 
-static void group_end(struct broker *b, struct node *node, struct group *g)
+static void group_end(struct broker *b, struct group *g)
 {
-	struct group **at = &node->groups;
-
-	while (*at != g)
-		at = &(*at)->next;
-	*at = g->next;
+	if (g->prev)
+		g->prev->next = g->next;
+	else
+		g->node->groups = g->next;
+	if (g->next)
+		g->next->prev = g->prev;
+	table_remove(&b->subscriptions.groups, &g->entry);
 	memory_give(b, group_size(g));
 	free(g);
 }
@@ -92,10 +112,10 @@ void subscription_end(struct broker *b, struct subscription *sub)
 	table_remove(&b->subscriptions.members, &sub->entry);
 	s->n_subscriptions--;
 	b->stats.subscriptions--;
-	memory_give(b, sizeof(*sub));
+	memory_give(b, subscription_size());
 	free(sub);
 	if (group && !group->members)
-		group_end(b, node, group);
+		group_end(b, group);
 	memory_give(b, tree_prune(&b->subscriptions, node));
 }
 
@@ -103,11 +123,11 @@ static struct subscription *subscription_make(struct broker *b, struct session *
 {
 	struct subscription *sub, **members = members_of(node, group);
 
-	if (s->n_subscriptions >= b->config.max_subscriptions_per_session || !memory_take(b, sizeof(*sub)))
+	if (s->n_subscriptions >= b->config.max_subscriptions_per_session || !memory_take(b, subscription_size()))
 		return NULL;
 	sub = calloc(1, sizeof(*sub));
 	if (!sub || !table_add(&b->subscriptions.members, &sub->entry, subscription_hash(b, s, node, group))) {
-		memory_give(b, sizeof(*sub));
+		memory_give(b, subscription_size());
 		free(sub);
 		return NULL;
 	}
@@ -152,7 +172,7 @@ static bool has_wildcard(struct span filter)
 static struct subscription *subscription_find(const struct broker *b, const struct session *s, const struct wish *w)
 {
 	const struct node *node = tree_find(&b->subscriptions, w->filter);
-	const struct group *group = node && w->shared ? group_find(node, w->group) : NULL;
+	const struct group *group = node && w->shared ? group_find(b, node, w->group) : NULL;
 
 	return node && (group || !w->shared) ? lookup(b, s, node, group) : NULL;
 }
@@ -176,14 +196,14 @@ static struct subscription *subscription_open(struct broker *b, struct session *
 		return NULL;
 	}
 	if (w->shared) {
-		group = group_find(node, w->group);
+		group = group_find(b, node, w->group);
 		if (!group)
 			group = group_make(b, node, w->group);
 	}
 	sub = group || !w->shared ? subscription_make(b, s, node, group) : NULL;
 	if (!sub) {
 		if (group && !group->members)
-			group_end(b, node, group);
+			group_end(b, group);
 		memory_give(b, tree_prune(&b->subscriptions, node));
 	}
 	return sub;

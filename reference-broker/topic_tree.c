@@ -67,9 +67,9 @@ struct node *tree_find(const struct tree *t, struct span path)
 	return (struct node *)node;
 }
 
-static size_t node_size(const struct node *node)
+size_t node_size(const struct node *node)
 {
-	return sizeof(*node) + node->name_len + sizeof(struct entry *);
+	return heap_size(sizeof(*node) + node->name_len) + ENTRY_COST;
 }
 
 static struct node *child_make(struct tree *t, struct node *parent, struct span name, uint64_t hash)
@@ -157,6 +157,7 @@ void tree_release(struct tree *t)
 	}
 	table_release(&t->nodes);
 	table_release(&t->members);
+	table_release(&t->groups);
 }
 
 static void chain(struct node **to, struct node *node)

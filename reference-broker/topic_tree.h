@@ -27,6 +27,15 @@ bool table_add(struct table *t, struct entry *e, uint64_t hash);	/* false: out o
 void table_remove(struct table *t, struct entry *e);
 void table_release(struct table *t);		/* its own room; the entries are their owners' */
 
+/* What the allocator takes for n bytes. */
+static inline size_t heap_size(size_t n)
+{
+	return n <= 24 ? 32 : (n + 8 + 15) & ~(size_t)15;
+}
+
+/* A table's own room for one entry: it is between half and a quarter full when it has just grown or shrunk. */
+#define ENTRY_COST (2 * sizeof(struct entry *))
+
 struct node {
 	struct entry entry;
 	struct node *parent, *first_child, *next_sibling, *prev_sibling;
@@ -43,8 +52,10 @@ static inline uint8_t *node_name(const struct node *node)
 	return (uint8_t *)(node + 1);
 }
 
+size_t node_size(const struct node *node);	/* what it costs, with its place in the table */
+
 struct tree {
-	struct table nodes, members;	/* members: the owner's index of what hangs on nodes */
+	struct table nodes, members, groups;	/* the latter two: the owner's indexes of what hangs on nodes */
 	struct node root;		/* of the name before the first level */
 	uint64_t key[2];
 	bool dollar;			/* by a fault: leading wildcards match $ */

@@ -96,13 +96,19 @@ static inline void pass(struct world *w, uint64_t ns)
 	settle(w);
 }
 
-static inline void client_open(struct world *w, struct client *c, uint8_t version)
+/* False: the broker has no room for another connection. */
+static inline bool client_try(struct world *w, struct client *c, uint8_t version)
 {
 	c->world = w;
 	c->version = version;
 	c->len = c->taken = 0;
 	c->link = broker_accept(w->broker, c, w->now_ns);
-	assert_non_null(c->link);
+	return c->link;
+}
+
+static inline void client_open(struct world *w, struct client *c, uint8_t version)
+{
+	assert_true(client_try(w, c, version));
 }
 
 static inline void client_drop(struct client *c)
