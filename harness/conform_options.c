@@ -16,7 +16,7 @@ struct conform_options conform_options = {
 
 const struct cli_option conform_option_rows[] = {
 	OPT_HEADING("What is played"),
-	OPT_LIST('s', "select", conform_options.select, "PATTERN", "only tests that fit: file glob, part of the title, tag, or rule"),
+	OPT_LIST('s', "select", conform_options.select, "PATTERN", "only tests that fit: file glob, part of the title, tag, or rule; with `!` in front, only others"),
 	OPT_LIST(0, "scenarios", conform_options.scenarios, "PATH", "scenario files or folders in place of the built-in ones"),
 	OPT_ENUM(0, "mqtt", conform_options.mqtt, mqtt_choices, "versions to test"),
 	OPT_LIST('D', "define", conform_options.params, "NAME=VALUE", "value of a scenario's `param`"),

@@ -130,6 +130,14 @@ static bool rule_fits(const char *pattern, const char *rule, unsigned version)
 	       (version == MQTT_3_1 && !strncmp(pattern, "3.1.1:", 6) && !strcmp(pattern + 6, rule));
 }
 
+bool script_tagged(const struct script *script, const char *tag)
+{
+	for (uint32_t i = 0; i < script->scenario->n_tags; i++)
+		if (!strcmp(script->scenario->tags[i], tag))
+			return true;
+	return false;
+}
+
 bool script_selected(const struct script *script, const char *pattern)
 {
 	const struct scenario *s = script->scenario;
@@ -142,9 +150,8 @@ bool script_selected(const struct script *script, const char *pattern)
 		return true;
 	if (strcasestr(s->title, pattern))
 		return true;
-	for (uint32_t i = 0; i < s->n_tags; i++)
-		if (!strcmp(s->tags[i], pattern))
-			return true;
+	if (script_tagged(script, pattern))
+		return true;
 	for (uint32_t i = 0; i < script->n_cites; i++)
 		if (rule_fits(pattern, script->cites[i], script->version))
 			return true;
@@ -154,17 +161,29 @@ bool script_selected(const struct script *script, const char *pattern)
 	return false;
 }
 
+static bool chosen(const struct script *script, const char *const *patterns, size_t n_patterns)
+{
+	bool asked = false, fits = false;
+
+	for (size_t i = 0; i < n_patterns; i++) {
+		if (patterns[i][0] != '!') {
+			asked = true;
+			fits = fits || script_selected(script, patterns[i]);
+		} else if (script_selected(script, patterns[i] + 1)) {
+			return false;
+		}
+	}
+	return fits || !asked;
+}
+
 void suite_choose(struct suite *suite, unsigned versions, const char *const *patterns, size_t n_patterns)
 {
 	suite->n_tests = 0;
 	for (size_t i = 0; i < suite->n_scenarios; i++)
 		for (uint32_t k = 0; k < suite->scenarios[i]->n_scripts; k++) {
 			const struct script *script = &suite->scenarios[i]->scripts[k];
-			bool chosen = n_patterns == 0;
 
-			for (size_t p = 0; p < n_patterns && !chosen; p++)
-				chosen = script_selected(script, patterns[p]);
-			if (!chosen || !(versions & 1u << script->version))
+			if (!(versions & 1u << script->version) || !chosen(script, patterns, n_patterns))
 				continue;
 			suite->tests = grown(suite->tests, &suite->cap_tests, suite->n_tests, sizeof(*suite->tests));
 			suite->tests[suite->n_tests++] = script;

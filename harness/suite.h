@@ -17,7 +17,10 @@ struct suite {
  */
 int suite_load(struct suite *suite, const char *const *paths, size_t n_paths, const struct param *params, size_t n_params);
 
-/* Chooses tests by version (bits 1 << version) and by patterns, any of which must fit: see script_selected(). */
+/*
+ * Chooses tests by version (bits 1 << version) and by patterns: see script_selected(). Any of those must fit that do not begin
+ * with `!`, where there are any; none may fit what stands behind a `!`.
+ */
 void suite_choose(struct suite *suite, unsigned versions, const char *const *patterns, size_t n_patterns);
 void suite_release(struct suite *suite);
 
@@ -26,5 +29,6 @@ void suite_release(struct suite *suite);
  * tags, or a rule that it cites or watches ("5:MQTT-3.3.1-2", "MQTT-3.3.1-2").
  */
 bool script_selected(const struct script *script, const char *pattern);
+bool script_tagged(const struct script *script, const char *tag);
 
 #endif
