@@ -253,6 +253,44 @@ static void check_order(struct parser *p, const struct step *s, bool arm)
 	}
 }
 
+/* ---- time that the rule itself takes ---- */
+
+enum { SLOW_S = 2 };
+
+static uint64_t duration_of(const struct expr *e)	/* 0 where only a run can tell */
+{
+	return e && e->kind == EXPR_NUMBER ? e->number : 0;
+}
+
+/* How long a script waits however fast the broker is, as far as can be told. */
+static uint64_t own_time(const struct step *s)
+{
+	uint64_t sum = 0;
+
+	for (; s; s = s->next) {
+		uint64_t inside = own_time(s->children), turns = 1;
+
+		if (s->kind == STEP_REPEAT && s->from->kind == EXPR_NUMBER && s->to->kind == EXPR_NUMBER && s->to->number - s->from->number < MAX_STEPS)
+			turns = s->to->number - s->from->number + 1;
+		if (s->kind == STEP_NOTHING && !s->duration)
+			sum += NOTHING_NS;
+		else if (s->kind == STEP_WAIT || s->kind == STEP_NOTHING)
+			sum += duration_of(s->duration);
+		else if (s->kind != STEP_EITHER)	/* which arm it will be is not known */
+			sum += duration_of(s->after) + turns * inside;
+	}
+	return sum;
+}
+
+static void check_slow(struct parser *p, const struct step *steps)
+{
+	for (uint32_t i = 0; i < p->n_tags; i++)
+		if (!strcmp(p->tags[i], "slow"))
+			return;
+	if (own_time(steps) > SLOW_S * UINT64_C(1000000000))
+		warn_at(p, p->case_name ? p->case_at : place_of(&p->all.at[0]), "waits for more than %d s by itself; write `tags slow`, by which it can be left out", SLOW_S);
+}
+
 /* ---- the whole script ---- */
 
 void check_script(struct parser *p, const struct step *steps)
@@ -271,4 +309,5 @@ void check_script(struct parser *p, const struct step *steps)
 		fail_at(p, p->case_name ? p->case_at : place_of(&p->all.at[0]), "no step judges anything in %s%s", version_name(p->version),
 		        p->n_candidates > 1 ? "; put [CLAUSE] behind the steps that do" : "");
 	check_order(p, steps, false);
+	check_slow(p, steps);
 }

@@ -4,7 +4,7 @@
 
 /* What each step does when its turn comes. */
 
-enum { NOTHING_NS = 1000000000, BACKLOG = 1 << 20 };
+enum { BACKLOG = 1 << 20 };
 
 const char *duration_text(struct timeline *t, uint64_t ns)
 {
@@ -39,15 +39,18 @@ void wait_arrival(struct timeline *t, struct strand *s, uint32_t actors, enum ar
 	if (step->within && s->phase == 0) {
 		if (!eval_number(t, s, step->within, &within))
 			return;
-		s->due_ns = s->base_ns + stretched(t, within);
+		s->due_ns = s->base_ns + slackened(t, within);
+		s->patience_ns = stretched(t, within) - slackened(t, within);
 	} else {
-		uint64_t from = s->base_ns + after > now(t) ? s->base_ns + after : now(t);
+		uint64_t from = s->base_ns + after > now(t) ? s->base_ns + after : now(t), usual = slackened(t, t->stage->timeout_ns);
 
 		s->connected = t->actors[step->actor].connected;
-		s->due_ns = from + (step->kind == STEP_CLOSED ? closing_time(t, s->connected) : stretched(t, t->stage->timeout_ns));
+		s->due_ns = from + (step->kind == STEP_CLOSED ? closing_time(t, s->connected) : usual);
+		s->patience_ns = stretched(t, t->stage->timeout_ns) - usual;
 	}
 	s->state = STRAND_WAITS;
 	s->probing = 0;
+	s->lingers = false;
 	timeline_due(t, s->due_ns);
 	timeline_wake(t);
 }

@@ -173,6 +173,8 @@ struct actor {
 	struct place at;
 };
 
+enum { NOTHING_NS = 1000000000 };	/* how long `nothing` watches when it does not say */
+
 enum { MAX_CITES = 32, MAX_ACTORS = 32, MAX_STEPS = 4096, MAX_SLOTS = 256 };
 
 struct script {

@@ -44,7 +44,7 @@ static const struct row {
 	  "a connects; a <- PUBLISH packet_id any as p; a -> PUBACK packet_id=$p; a -> !PUBREL packet_id=($p+1)" },
 	{ "a pattern that binds", HEAD "a connects; a <- PUBLISH packet_id=1..9 as $p; a -> PUBACK packet_id=$p", "a connects; a <- PUBLISH packet_id 1..9 as p; a -> PUBACK packet_id=$p" },
 	{ "closed", HEAD "a connects; a <- closed reason=Malformed_Packet or nacked within 10s", "a connects; a closed reason 129 or nacked within 10000000000" },
-	{ "nothing", HEAD "a connects; a <- nothing; a <- nothing for 3s", "a connects; a nothing; a nothing for 3000000000" },
+	{ "nothing", HEAD "a connects; a <- nothing; a <- nothing for 1s", "a connects; a nothing; a nothing for 1000000000" },
 	{ "several", HEAD "a connects; b connects; a|b receives payload=\"x\"", "a connects; b connects; a|b receives payload \"x\"" },
 	{ "connections", HEAD "a opens; a reads nothing; a reads 1k/s; a reads freely; a closes; a opens; a drops",
 	  "a opens; a reads 0; a reads 1024; a reads 18446744073709551615; a closes; a opens; a drops" },
@@ -223,6 +223,9 @@ static const struct row {
 	/* ---- advice ---- */
 	{ "order between topics", HEAD "a connects; a receives topic=\"$(topic)/1\"; a receives topic=\"$(topic)/2\"", "4:44: warning: no order is promised between two topics; put the two into `unordered { }`" },
 	{ "order between QoS", HEAD "a connects; a receives qos=1; a receives qos=2", "4:31: warning: no order is promised between two QoS; put the two into `unordered { }`" },
+	{ "slow and not tagged", HEAD "a connects; wait 1500ms; a <- nothing", "1:1: warning: waits for more than 2 s by itself; write `tags slow`, by which it can be left out" },
+	{ "slow in a loop", HEAD "a connects; repeat 3 { wait 1s }; a <- nothing for 1ms", "1:1: warning: waits for more than 2 s by itself; write `tags slow`, by which it can be left out" },
+	{ "slow and tagged", "scenario \"t\"\nmqtt 5\ncites 5 MQTT-3.3.1-2\ntags slow\na connects; wait 3s; a <- nothing", "a connects; wait for 3000000000; a nothing [MQTT-3.3.1-2]" },
 
 	/* ---- other kinds of file ---- */
 	{ "workload", "workload \"w\"\nmqtt 5\nrole r x 3 over 2s with \"f.csv\" {\n again after 1s..60s {\n  r connects client_id=$client_id\n  meet \"ready\"\n  every 1s { r publishes topic=\"t/$(n)\" in flight 2 }\n }\n}",
