@@ -114,21 +114,27 @@ static void note_survival(struct conductor *c)
 	c->n_suspects = 0;
 }
 
+static bool runs_alone(const struct job *job)
+{
+	return job->outcome->script->scenario->alone || job->outcome->script->scenario->bulk;
+}
+
 /*
- * A failure is played again alone, but one that only waits for its deadline disturbs nobody: the next one
- * begins when all that run have been silent for a while.
+ * A failure is played again alone, but a test that only waits for its time disturbs nobody: once nothing new is
+ * to begin, the next repetition begins when all that run have been silent for a while.
  */
 static bool next_replay_may_begin(struct conductor *c)
 {
+	const struct job *next = c->queue[TURN_REPLAY].first;
 	uint64_t quiet_ns = 0;
 
-	if (!c->queue[TURN_REPLAY].first || c->queue[TURN_SUSPECT].first || c->n_running >= c->o->jobs)
+	if (!next || c->exclusive || c->queue[TURN_SUSPECT].first || c->queue[TURN_TOGETHER].first || c->n_running >= c->o->jobs)
 		return false;
+	if (runs_alone(next))
+		return !c->n_running;
 	for (unsigned i = 0; i < c->n_running; i++) {
 		uint64_t at = timeline_active_ns(c->running[i]->timeline) + QUIET_NS;
 
-		if (!c->running[i]->replay)
-			return false;
 		if (at > quiet_ns)
 			quiet_ns = at;
 	}
@@ -156,12 +162,8 @@ static void pump(struct task *task, struct loop *loop)
 		return;
 	}
 	while (!c->waiting && !c->refused && !c->n_probing && !c->stopped) {
-		if (c->exclusive) {
-			if (!next_replay_may_begin(c))
-				return;
-			start(c, job_dequeue(c, TURN_REPLAY), true);
-			continue;
-		}
+		if (c->exclusive)
+			return;
 		if (c->queue[TURN_SUSPECT].first) {
 			if (c->n_running || c->ended.first)
 				return;
@@ -174,15 +176,24 @@ static void pump(struct task *task, struct loop *loop)
 		if (c->n_suspects && c->ended.first)
 			return;
 		note_survival(c);
-		if (c->n_running >= c->o->jobs)
+		if (c->n_running >= c->o->jobs || (c->queue[TURN_ALONE].first && c->n_running))
 			return;
+		if ((job = job_dequeue(c, TURN_ALONE))) {
+			start(c, job, true);
+			continue;
+		}
 		if ((job = job_dequeue(c, TURN_TOGETHER))) {
 			start(c, job, false);
 			continue;
 		}
+		if (next_replay_may_begin(c)) {
+			job = job_dequeue(c, TURN_REPLAY);
+			start(c, job, runs_alone(job));
+			continue;
+		}
 		if (c->n_running)
 			return;
-		if ((job = job_dequeue(c, TURN_ALONE)) || (job = job_dequeue(c, TURN_BULK)) || (job = job_dequeue(c, TURN_REPLAY))) {
+		if ((job = job_dequeue(c, TURN_BULK))) {
 			start(c, job, true);
 			continue;
 		}
@@ -289,10 +300,15 @@ static void make_jobs(struct conductor *c, const struct suite *suite)
 			job->conductor = c;
 			job->instance = instance_for(c, suite->tests[i]);
 		}
-	/* All first turns before all second ones, so that a repetition meets the target in another state. */
+	/*
+	 * All first turns before all second ones, so that a repetition meets the target in another state. Those that have to
+	 * wait begin, and the others are played meanwhile.
+	 */
 	for (unsigned k = 0; k < repeat; k++)
-		for (size_t i = 0; i < suite->n_tests; i++)
-			job_enqueue(c, turn_of(suite->tests[i]), &c->jobs[i * repeat + k]);
+		for (int slow = 1; slow >= 0; slow--)
+			for (size_t i = 0; i < suite->n_tests; i++)
+				if (script_tagged(suite->tests[i], "slow") == slow)
+					job_enqueue(c, turn_of(suite->tests[i]), &c->jobs[i * repeat + k]);
 }
 
 static void begin(struct conductor *c)

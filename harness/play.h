@@ -113,10 +113,13 @@ struct strand {
 	uint8_t qos;			/* of the exchange */
 	uint16_t packet_id;		/* of the exchange */
 	bool connected;			/* of `closed`: it began after CONNACK */
+	bool lingers;			/* its time was up, but the target is slow: it has the stage's patience now */
 	uint8_t taken_by;		/* which actor's arrival the exchange goes on with */
 	uint32_t n_children;
 	struct want want;
 	uint64_t base_ns, due_ns;	/* within, after and the time-out count from base */
+	uint64_t patience_ns;		/* what the stage's patience adds to due_ns where the target is slow */
+	uint64_t asked_ns;		/* when probing began */
 	size_t unsent;			/* of its actor, when it began to wait for its writes */
 	struct frame_of_step {		/* a block it is in; of a loop, which turn: the loop's name is looked up here */
 		const struct step *owner;
@@ -166,6 +169,13 @@ static inline uint64_t now(const struct timeline *t)
 	return t->stage->loop->now_ns;
 }
 
+/* A deadline of ns when the target is prompt. */
+static inline uint64_t slackened(const struct timeline *t, uint64_t ns)
+{
+	return (uint64_t)((double)ns * t->stage->slack);
+}
+
+/* The same when it is slow. */
 static inline uint64_t stretched(const struct timeline *t, uint64_t ns)
 {
 	double deadline = (double)ns * t->stage->slack, usual = (double)t->stage->timeout_ns * t->stage->slack;

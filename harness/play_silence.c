@@ -1,5 +1,7 @@
 #include "harness/play.h"
 
+enum { PROMPT_NS = 100000000 };	/* a target that answers within this is not slow */
+
 /* What does not come: `closed`, `nothing`, and arrivals whose time is up. Silence is asked about before it is blamed. */
 
 static bool accepts(const struct actor_state *a, const struct arrival *in, const struct packet *p)
@@ -62,7 +64,7 @@ static void note_reason(struct timeline *t, const struct strand *s, const struct
  */
 uint64_t closing_time(const struct timeline *t, bool connected)
 {
-	uint64_t usual = stretched(t, t->stage->timeout_ns), longer = 3 * t->stage->timeout_ns;
+	uint64_t usual = slackened(t, t->stage->timeout_ns), longer = 3 * t->stage->timeout_ns;
 
 	return connected || usual > longer ? usual : longer;
 }
@@ -224,9 +226,25 @@ void want_expired(struct timeline *t, struct strand *s)
 		probe_target(t);
 		s->probing = 2;
 	}
+	s->asked_ns = now(t);
 	s->due_ns = now(t) + stretched(t, t->stage->timeout_ns);
 	timeline_due(t, s->due_ns);
 	check_probe(t, s);
+}
+
+/*
+ * A target that answers a ping at once has done what it was going to do. One that takes its time may be behind with
+ * other things too: then a repeated failure has all the patience that it is played with.
+ */
+static bool linger(struct timeline *t, struct strand *s)
+{
+	if (s->lingers || !s->patience_ns || now(t) - s->asked_ns <= PROMPT_NS)
+		return false;
+	s->lingers = true;
+	s->probing = 0;
+	s->due_ns = now(t) + s->patience_ns;
+	timeline_due(t, s->due_ns);
+	return true;
 }
 
 /* A DISCONNECT or refusal that announced a close which did not come; NULL for none. */
@@ -293,6 +311,8 @@ void check_probe(struct timeline *t, struct strand *s)
 		passed_in_silence(t, s);
 		return;
 	}
+	if (linger(t, s))
+		return;
 	if (step->kind == STEP_CLOSED) {
 		const char *said = goodbye_said(t, a);
 
@@ -303,7 +323,7 @@ void check_probe(struct timeline *t, struct strand *s)
 			return;
 		}
 		judge_undetected(t, step, result_text(t->result, "still open after %s, while the broker serves",
-		                                      duration_text(t, closing_time(t, s->connected))));
+		                                      duration_text(t, closing_time(t, s->connected) + (s->lingers ? s->patience_ns : 0))));
 		return;
 	}
 	bool judged = step->kind == STEP_EXPECT || step->kind == STEP_RECEIVES;

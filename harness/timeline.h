@@ -19,7 +19,11 @@ struct stage {
 	struct conn_limits limits;
 	uint64_t timeout_ns;			/* the longest wait of a step that names none */
 	double slack;				/* stretches deadlines, never waits and protocol intervals */
-	double patience;			/* stretches them further, each by as much as a deadline of timeout_ns would be at most */
+	/*
+	 * Stretches them further, each by as much as a deadline of timeout_ns would be at most; where the target answers a ping at once
+	 * when the time is up, that is not waited for.
+	 */
+	double patience;
 	struct arena *scratch;			/* room for the values of one step; reset by each */
 	uint8_t *packet;			/* room for its packet; packet_size bytes */
 	size_t packet_size;
