@@ -15,10 +15,12 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define POLL_NS UINT64_C(10000000)
 #define SETTLE_NS UINT64_C(2000000000)	/* for what SIGKILL has hit to go */
+#define PLAIN_CHARACTERS "/._-+0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 /* ---- the command ---- */
 
@@ -62,7 +64,8 @@ static bool make_dir(struct child *child, struct fault *fault)
 {
 	const char *tmp = getenv("TMPDIR");
 
-	if (!tmp || *tmp != '/' || strlen(tmp) > 40)
+	/* Into CMD, and so into a shell, goes the path as it stands. */
+	if (!tmp || *tmp != '/' || strlen(tmp) > 40 || tmp[strspn(tmp, PLAIN_CHARACTERS)])
 		tmp = "/tmp";
 	snprintf(child->dir, sizeof(child->dir), "%s/mqassay-XXXXXX", tmp);
 	if (mkdtemp(child->dir))
@@ -79,6 +82,12 @@ static int remove_one(const char *path, const struct stat *st, int kind, struct 
 	(void)ftw;
 	remove(path);			/* what cannot be removed makes its folder stay: the rest goes all the same */
 	return 0;
+}
+
+static void remove_dir(const struct child *child)
+{
+	if (*child->dir)
+		nftw(child->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
 }
 
 /* The text for a {word} at `at`, and the word's length; NULL: none of ours, to be left to the shell. */
@@ -197,19 +206,29 @@ static void become_broker(const struct child *child, int out, pid_t parent)
 	_exit(127);
 }
 
+/* What is hit by SIGKILL writes no more once it is gone; a zombie that nobody collects counts as alive, hence the bound. */
+static void await_group(pid_t group)
+{
+	const struct timespec pause = { .tv_nsec = POLL_NS };
+
+	for (uint64_t waited_ns = 0; waited_ns < SETTLE_NS && kill(-group, 0) == 0; waited_ns += POLL_NS)
+		nanosleep(&pause, NULL);
+}
+
 /*
- * A process that does nothing but wait for us to go: then the pipe ends, whatever has ended us, and the group is
- * killed. PR_SET_PDEATHSIG alone reaches the leader only, not the broker that a shell has forked.
+ * A process that does nothing but wait for us to go: then the pipe ends, whatever has ended us, the group is killed
+ * and the folder removed. PR_SET_PDEATHSIG alone reaches the leader only, not the broker that a shell has forked.
  */
-static void become_guard(int pipe_end, pid_t group) __attribute__((noreturn));
-static void become_guard(int pipe_end, pid_t group)
+static void become_guard(const struct child *child, int pipe_end) __attribute__((noreturn));
+static void become_guard(const struct child *child, int pipe_end)
 {
 	sigset_t all;
 	char byte;
 	ssize_t n;
 
+	setpgid(0, 0);		/* what is sent to our group, SIGKILL as well, is not meant for it */
 	sigfillset(&all);
-	sigprocmask(SIG_SETMASK, &all, NULL);	/* Ctrl-C goes to us all; we must outlive the others */
+	sigprocmask(SIG_SETMASK, &all, NULL);
 	dup2(pipe_end, 0);
 	/* It must hold nothing else open: no connection, and not the pipe's other end. */
 	if (syscall(SYS_close_range, 1u, ~0u, 0u) < 0)
@@ -218,8 +237,12 @@ static void become_guard(int pipe_end, pid_t group)
 	do
 		n = read(0, &byte, 1);
 	while (n < 0 && errno == EINTR);
-	if (n == 0)
-		kill(-group, SIGKILL);
+	if (n == 0) {
+		kill(-child->pid, SIGKILL);
+		if (*child->dir)
+			await_group(child->pid);
+		remove_dir(child);
+	}
 	_exit(0);
 }
 
@@ -231,17 +254,18 @@ static int start_guard(struct child *child)
 		return -errno;
 	child->guard = fork();
 	if (child->guard == 0)
-		become_guard(ends[0], child->pid);
-	close(ends[0]);
-	child->guard_pipe = ends[1];
+		become_guard(child, ends[0]);
 	if (child->guard < 0) {
 		int error = errno;
 
+		close(ends[0]);
 		close(ends[1]);
 		child->guard = 0;
-		child->guard_pipe = -1;
 		return -error;
 	}
+	setpgid(child->guard, child->guard);	/* whoever comes first, it or we */
+	close(ends[0]);
+	child->guard_pipe = ends[1];
 	return 0;
 }
 
@@ -394,7 +418,7 @@ static void look(struct child *child)
 			child->kill_at_ns = child->loop->now_ns;
 		end_group(child);
 	} else if (child->stopping && child->loop->now_ns >= child->kill_at_ns) {
-		kill(-child->pid, SIGKILL);
+		kill(-child->pid, SIGKILL);	/* again and again: the leader may fork between two looks */
 		loop_timer(child->loop, &child->poll, child->loop->now_ns + POLL_NS);
 	} else if (child->stopping || child->death.fd < 0) {
 		loop_timer(child->loop, &child->poll, child->loop->now_ns + POLL_NS);
@@ -444,6 +468,7 @@ bool child_init(struct child *child, struct loop *loop, const char *command,
 	child->poll.fire = poll_again;
 	/* What the leader leaves behind becomes our child: in a container there may be no init that would reap it. */
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	signal(SIGCHLD, SIG_DFL);	/* inherited as ignored, the kernel would reap, and nobody learn how the child ended */
 	if (!choose_ports(child, fault))
 		return false;
 	if (strstr(command, "{dir}") && !make_dir(child, fault))
@@ -461,8 +486,7 @@ void child_release(struct child *child)
 		reap_now(child);
 		forget(child);
 	}
-	if (*child->dir)
-		nftw(child->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	remove_dir(child);
 	free(child->command);
 	child->command = NULL;
 	child->dir[0] = '\0';

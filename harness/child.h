@@ -12,7 +12,7 @@
  * --exec 'CMD': a broker under test that we start, watch, restart and end. CMD is run by /bin/sh -c in a process group
  * of its own, on the loop of a real clock. In CMD {port}, {tls_port} and {ws_port} are free ports of 127.0.0.1, the same at
  * every start, {dir} a fresh folder that child_release() removes with all that is in it, {{ a brace.
- * Whatever way we end ourselves, SIGKILL included, the whole group is killed.
+ * Whatever way we end ourselves, SIGKILL included, the whole group is killed and the folder removed.
  */
 struct child {
 	unsigned port, tls_port, ws_port;

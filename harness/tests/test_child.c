@@ -266,25 +266,37 @@ static void release_ends_what_runs(void **state)
 	assert_int_equal(n_ended, 0);
 }
 
+/* A shell, nohup or a container's first process may have had it ignored, and exec keeps that. */
+static void ends_where_sigchld_was_ignored(void **state)
+{
+	(void)state;
+	signal(SIGCHLD, SIG_IGN);
+	start("exit 3");
+	run_loop();
+	assert_int_equal(child.exit_status, 3);
+}
+
 /*
- * A program that uses child.h is killed. The broker and what it forked hold the write end of a FIFO: when its
- * end comes, all of them are gone.
+ * A program that uses child.h is killed, and its whole group with it. The broker and what it forked hold the write end
+ * of a FIFO: when its end comes, all of them are gone; the folder goes next.
  */
 static void nothing_is_left_when_we_are_killed(void **state)
 {
-	char dir[] = "/tmp/mqassay-test-XXXXXX", fifo[64], command[200], byte[8];
+	char dir[] = "/tmp/mqassay-test-XXXXXX", fifo[64], command[200], its_dir[100] = "";
 	int fd, status;
 	pid_t user;
+	ssize_t n;
 
 	(void)state;
 	assert_non_null(mkdtemp(dir));
 	snprintf(fifo, sizeof(fifo), "%s/fifo", dir);
 	assert_int_equal(mkfifo(fifo, 0600), 0);
-	snprintf(command, sizeof(command), "trap '' TERM HUP; exec 9>%s; sleep 1000 & echo up >&9; wait", fifo);
+	snprintf(command, sizeof(command), "trap '' TERM HUP; exec 9>%s; echo x >{dir}/file; sleep 1000 & printf %%s {dir} >&9; wait", fifo);
 	user = fork();
 	if (user == 0) {
 		struct fault fault;
 
+		setpgid(0, 0);
 		if (child_init(&child, &loop, command, ended, &n_ended, &fault) && child_start(&child) == 0)
 			loop_run(&loop);
 		_exit(1);
@@ -292,10 +304,14 @@ static void nothing_is_left_when_we_are_killed(void **state)
 	alarm(20);
 	fd = open(fifo, O_RDONLY);
 	assert_true(fd >= 0);
-	assert_int_equal(read(fd, byte, sizeof(byte)), 3);	/* "up" */
-	kill(user, SIGKILL);
+	n = read(fd, its_dir, sizeof(its_dir) - 1);
+	assert_true(n > 1);
+	assert_int_equal(access(its_dir, F_OK), 0);
+	kill(-user, SIGKILL);
 	assert_int_equal(waitpid(user, &status, 0), user);
-	assert_int_equal(read(fd, byte, sizeof(byte)), 0);
+	assert_int_equal(read(fd, its_dir + n, 1), 0);
+	while (access(its_dir, F_OK) == 0)		/* until alarm() ends it */
+		usleep(1000);
 	alarm(0);
 	close(fd);
 	unlink(fifo);
@@ -316,6 +332,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(what_a_dead_leader_leaves_is_killed, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(keeps_the_last_output, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(release_ends_what_runs, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(ends_where_sigchld_was_ignored, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(nothing_is_left_when_we_are_killed, set_up, tear_down),
 	};
 	static struct CMUnitTest tests[N_ROWS + sizeof(others) / sizeof(others[0])];
