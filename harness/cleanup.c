@@ -144,6 +144,7 @@ static void go(struct cleaning *k)
 struct leaving {
 	struct cleaner *cleaner;
 	const struct stage *stage;
+	const char *name;		/* of the run */
 	struct cleaning *retained[MQTT_5 + 1];
 };
 
@@ -161,12 +162,9 @@ static void on_retained(void *context, struct span topic, enum version version)
 	struct packet p = { .version = (uint8_t)version, .type = PUBLISH, .flags = PUBLISH_RETAIN, .topic = topic };
 
 	if (!l->retained[version]) {
-		char id[32];
+		char id[24];
 
-		snprintf(id, sizeof(id), "q%pr%d", (void *)l, version);
-		for (char *at = id; *at; at++)
-			if (*at == 'x')
-				*at = 'X';
+		snprintf(id, sizeof(id), "%.20sR%u", l->name, version);	/* nobody else's: who connects with it would end this */
 		l->retained[version] = begin(l->cleaner, l->stage, span_text(id), version);
 	}
 	append(l->retained[version], &p);
@@ -179,7 +177,7 @@ void cleaner_init(struct cleaner *cleaner, void (*idle)(void *context), void *co
 
 void cleaner_add(struct cleaner *cleaner, const struct timeline *t, const struct stage *stage)
 {
-	struct leaving l = { .cleaner = cleaner, .stage = stage };
+	struct leaving l = { .cleaner = cleaner, .stage = stage, .name = timeline_name(t) };
 
 	timeline_left_behind(t, on_session, on_retained, &l);
 	for (unsigned v = MQTT_3_1; v <= MQTT_5; v++)

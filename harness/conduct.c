@@ -223,6 +223,11 @@ static bool same_needs(const struct instance *in, const struct script *script)
 	return true;
 }
 
+static struct span credential(const char *text)
+{
+	return text ? span_text(text) : (struct span){ 0 };
+}
+
 static void set_stage(struct conductor *c, struct instance *in)
 {
 	const struct conduct_options *o = c->o;
@@ -234,10 +239,8 @@ static void set_stage(struct conductor *c, struct instance *in)
 		.keep_transcripts = o->transcripts,
 	};
 	monitor_world_subscriptions_are_ours(in->stage.world, o->local != NULL);
-	if (o->user_name)
-		in->stage.user_name = span_text(o->user_name);
-	if (o->password)
-		in->stage.password = span_text(o->password);
+	in->stage.user_name = credential(o->user_name);
+	in->stage.password = credential(o->password);
 	if (c->process) {
 		in->stage.target_lives = process_lives;
 		in->stage.context = c->process;
@@ -278,6 +281,19 @@ static struct instance *instance_for(struct conductor *c, const struct script *s
 static enum turn turn_of(const struct script *script)
 {
 	return script->scenario->bulk ? TURN_BULK : script->scenario->alone ? TURN_ALONE : TURN_TOGETHER;
+}
+
+/* What is to be asked of the target: a test's actors may speak other versions than the test. */
+static unsigned versions_of(const struct suite *suite)
+{
+	unsigned versions = 0;
+
+	for (size_t i = 0; i < suite->n_tests; i++) {
+		versions |= 1u << suite->tests[i]->version;
+		for (uint32_t k = 0; k < suite->tests[i]->n_actors; k++)
+			versions |= 1u << suite->tests[i]->actors[k].version;
+	}
+	return versions;
 }
 
 static void make_jobs(struct conductor *c, const struct suite *suite)
@@ -328,6 +344,7 @@ static void tear_down(struct conductor *c)
 {
 	loop_timer_stop(&c->loop, &c->quiet);
 	loop_timer_stop(&c->loop, &c->settle);
+	loop_timer_stop(&c->loop, &c->gone);
 	cleaner_release(&c->cleaner);
 	while (c->instances) {
 		struct instance *in = c->instances;
@@ -351,7 +368,8 @@ static void tear_down(struct conductor *c)
 
 int conduct(const struct suite *suite, const struct conduct_options *o, struct conducted *conducted)
 {
-	struct conductor c = { .o = o, .done = conducted, .pump.run = pump, .quiet.fire = on_quiet, .settle.fire = target_on_settle, .names = o->seed };
+	struct conductor c = { .o = o, .done = conducted, .pump.run = pump, .quiet.fire = on_quiet, .settle.fire = target_on_settle,
+	                       .gone.fire = target_on_gone, .names = o->seed };
 	struct timespec from, to;
 
 	*conducted = (struct conducted){ 0 };
@@ -375,16 +393,22 @@ int conduct(const struct suite *suite, const struct conduct_options *o, struct c
 
 		in->conductor = &c;
 		if (o->exec)
-			c.process = process_new(&c.loop, o->exec, o->start_timeout_ns, &in->address, target_on_process, &c);
+			c.process = process_new(&c.loop, o->exec, o->start_timeout_ns, credential(o->user_name), credential(o->password),
+			                        &in->address, target_on_process, &c);
 		else
 			in->address = *o->address;
 		set_stage(&c, in);
 	}
+	c.versions = o->versions | versions_of(suite);
 	make_jobs(&c, suite);
 	begin(&c);
 	uint64_t began_ns = c.loop.now_ns;
-	if (!loop_run(&c.loop) && !c.stopped)
-		snprintf(conducted->unable, sizeof(conducted->unable), "nothing is left to happen, and %zu tests have no verdict", c.n_jobs - c.n_verdicts);
+	if (!loop_run(&c.loop) && !c.stopped) {
+		char why[100];
+
+		snprintf(why, sizeof(why), "nothing is left to happen, and %zu tests have no verdict", c.n_jobs - c.n_verdicts);
+		conductor_unable(&c, why);
+	}
 	clock_gettime(CLOCK_MONOTONIC, &to);
 	conducted->wall_ns = (uint64_t)(to.tv_sec - from.tv_sec) * 1000000000u + (uint64_t)to.tv_nsec - (uint64_t)from.tv_nsec;
 	conducted->simulated_ns = c.loop.now_ns - began_ns;

@@ -18,7 +18,7 @@ struct instance {
 	struct offers offers;
 	struct probe *probe;
 	void *broker;			/* a local one */
-	bool ready;
+	bool probing, ready;
 };
 
 enum turn { TURN_TOGETHER, TURN_ALONE, TURN_BULK, TURN_SUSPECT, TURN_REPLAY, N_TURNS };
@@ -41,6 +41,7 @@ struct queue {
 struct conductor {
 	const struct conduct_options *o;
 	struct conducted *done;
+	unsigned versions;		/* that the tests speak, bits */
 	struct loop loop;
 	struct instance *instances;
 	struct queue queue[N_TURNS], ended;
@@ -53,6 +54,7 @@ struct conductor {
 	struct task pump;
 	struct timer quiet;		/* when a replay that only waits lets the next one begin */
 	struct timer settle;		/* when the oldest of `ended` gets its verdict */
+	struct timer gone;		/* when a probe counts whose connections were cut: no death was told */
 	struct cleaner cleaner;
 	struct process *process;	/* an exec target, or NULL */
 	uint64_t names;			/* distinguish this run's topics and ids from any other's */
@@ -80,6 +82,8 @@ void conductor_unable(struct conductor *c, const char *why);		/* ends the run */
 
 /* conduct_target.c */
 void target_probe(struct conductor *c, struct instance *in);
+void target_probe_drop(struct conductor *c, struct instance *in);	/* its answer is not wanted any more */
+void target_on_gone(struct timer *timer, struct loop *loop);
 void target_check(struct conductor *c);		/* a connection was refused or nothing answers: is anybody there? */
 void target_on_process(void *context, enum process_event event, const char *how);
 void target_on_settle(struct timer *timer, struct loop *loop);

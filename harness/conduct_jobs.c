@@ -71,17 +71,6 @@ void job_tell(struct conductor *c, struct job *job)
 		c->o->progress(c->o->context, job->outcome, c->n_verdicts, c->n_jobs);
 }
 
-void conductor_unable(struct conductor *c, const char *why)
-{
-	if (!c->done->unable[0])
-		snprintf(c->done->unable, sizeof(c->done->unable), "%s", why);
-	c->stopped = true;
-	while (c->n_running)
-		timeline_abort(c->running[c->n_running - 1]->timeline, VERDICT_INCONCLUSIVE, "the target is gone");
-	target_settle_all(c);
-	loop_post(&c->loop, &c->pump);
-}
-
 void job_skip(struct conductor *c, struct job *job, const char *why)
 {
 	struct result *r = &job->outcome->result;
@@ -92,14 +81,14 @@ void job_skip(struct conductor *c, struct job *job, const char *why)
 	job_tell(c, job);
 }
 
-/* A failure that does not come again is no failure of the target; both transcripts are kept. */
-static void weigh_replay(struct job *job)
+/* A failure that does not come again is no failure of the target; both transcripts are kept. `then`: what came instead. */
+static void weigh_replay(struct job *job, const char *then)
 {
 	struct result *r = &job->outcome->result;
 
 	if (r->verdict == VERDICT_FAIL || !r->before || r->before->verdict != VERDICT_FAIL)
 		return;
-	r->reason = result_text(r, "failed once (%s), then came to %s", r->before->reason, verdict_names[r->verdict]);
+	r->reason = result_text(r, "failed once (%s), then %s", r->before->reason, then);
 	r->rule = r->before->rule ? result_text(r, "%s", r->before->rule) : NULL;
 	r->rule_version = r->before->rule_version;
 	for (uint32_t i = 0; i < r->n_clauses; i++)
@@ -110,7 +99,7 @@ static void weigh_replay(struct job *job)
 
 static bool wants_replay(const struct conductor *c, const struct job *job)
 {
-	return c->o->replay_failures && !job->replay && !job->suspect && job->outcome->result.verdict == VERDICT_FAIL;
+	return c->o->replay_failures && !c->stopped && !job->replay && job->outcome->result.verdict == VERDICT_FAIL;
 }
 
 static void keep_as_before(struct job *job)
@@ -140,10 +129,37 @@ void job_settle(struct conductor *c, struct job *job)
 	} else if (wants_replay(c, job)) {
 		keep_as_before(job);
 		job->replay = true;
+		job->suspect = false;		/* of no death: it was played by itself since */
 		job_push_front(c, TURN_REPLAY, job);
 	} else {
-		weigh_replay(job);
+		char then[40];
+
+		snprintf(then, sizeof(then), "came to %s", verdict_names[r->verdict]);
+		weigh_replay(job, then);
 		job_tell(c, job);
 	}
+	loop_post(&c->loop, &c->pump);
+}
+
+/* What was to be played again cannot be: it failed once, and that is all that is known of it. */
+static void give_up_replays(struct conductor *c)
+{
+	struct job *job;
+
+	while ((job = job_dequeue(c, TURN_REPLAY))) {
+		weigh_replay(job, "the run ended before it could be played again");
+		job_tell(c, job);
+	}
+}
+
+void conductor_unable(struct conductor *c, const char *why)
+{
+	if (!c->done->unable[0])
+		snprintf(c->done->unable, sizeof(c->done->unable), "%s", why);
+	c->stopped = true;
+	while (c->n_running)
+		timeline_abort(c->running[c->n_running - 1]->timeline, VERDICT_INCONCLUSIVE, "the target is gone");
+	target_settle_all(c);
+	give_up_replays(c);
 	loop_post(&c->loop, &c->pump);
 }

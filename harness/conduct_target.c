@@ -10,17 +10,13 @@ enum {
 	MAX_DEATHS = 20,	/* such waits, where nobody listens any more */
 };
 
-static void on_probed(void *context)
+/* What the probe found stands: the tests begin, or the run ends. */
+static void go_by_probe(struct conductor *c, const struct instance *in)
 {
-	struct instance *in = context;
-	struct conductor *c = in->conductor;
+	char why[400];
 
-	in->ready = true;
-	c->n_probing--;
 	c->waiting = false;
 	if (in->offers.why[0]) {
-		char why[400];
-
 		if (c->done->restarts || c->n_verdicts)
 			snprintf(why, sizeof(why), "%s: the target is gone (%s)", c->o->label, in->offers.why);
 		else
@@ -30,15 +26,52 @@ static void on_probed(void *context)
 	loop_post(&c->loop, &c->pump);
 }
 
+static void on_probed(void *context)
+{
+	struct instance *in = context;
+	struct conductor *c = in->conductor;
+
+	in->ready = true;
+	in->probing = false;
+	c->n_probing--;
+	if (c->process && in->offers.cut) {	/* perhaps it died of the probe, and that says more than a connection's end */
+		c->waiting = true;
+		loop_timer(&c->loop, &c->gone, c->loop.now_ns + DEATH_NS);
+	} else {
+		go_by_probe(c, in);
+	}
+}
+
+void target_on_gone(struct timer *timer, struct loop *loop)
+{
+	struct conductor *c = (struct conductor *)((char *)timer - offsetof(struct conductor, gone));
+
+	if (c->n_dying < MAX_DEATHS && !process_listens(c->process)) {
+		c->n_dying++;
+		loop_timer(loop, timer, loop->now_ns + DEATH_NS);
+		return;
+	}
+	go_by_probe(c, c->instances);
+}
+
+void target_probe_drop(struct conductor *c, struct instance *in)
+{
+	probe_free(in->probe);
+	in->probe = NULL;
+	c->n_probing -= in->probing;
+	in->probing = false;
+}
+
 void target_probe(struct conductor *c, struct instance *in)
 {
 	char name[24];
 
 	conductor_name(c, name);
-	probe_free(in->probe);
+	target_probe_drop(c, in);
 	in->ready = false;
+	in->probing = true;
 	c->n_probing++;
-	in->probe = probe_start(&in->stage, c->o->versions, name, &in->offers, on_probed, in);
+	in->probe = probe_start(&in->stage, c->versions, name, &in->offers, on_probed, in);
 }
 
 void target_killed_by(struct conductor *c, struct job *job, const char *how)
@@ -96,6 +129,8 @@ static void judge_ended(struct conductor *c, enum process_event event, const cha
 static void on_gone(struct conductor *c, enum process_event event, const char *how)
 {
 	c->waiting = true;
+	target_probe_drop(c, c->instances);
+	loop_timer_stop(&c->loop, &c->gone);
 	c->n_suspects = 0;
 	c->killer_found = false;
 	c->n_dying = 0;

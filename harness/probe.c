@@ -23,6 +23,7 @@ struct probe {
 	void *context;
 	struct asking asking[3];
 	unsigned n, left;
+	bool freed;			/* its last task may still be posted */
 	struct timer timer;
 	struct task finish, reaper;
 	struct monitor_log log;		/* what the probe sees is judged by nobody */
@@ -147,6 +148,7 @@ static void on_ended(struct conn *c, enum conn_end how)
 	struct offer *o = offer_of(a);
 
 	(void)how;
+	a->probe->offers->cut |= !a->done;
 	if (!o->answered)
 		conn_end_text(c, o->evidence, sizeof(o->evidence));
 	answered(a);
@@ -204,6 +206,8 @@ static void on_finish(struct task *task, struct loop *loop)
 	struct probe *p = (struct probe *)((char *)task - offsetof(struct probe, finish));
 
 	(void)loop;
+	if (p->freed)
+		return;
 	loop_timer_stop(p->stage->loop, &p->timer);
 	for (unsigned i = 0; i < p->n; i++)
 		conn_close(&p->asking[i].conn, false);
@@ -258,6 +262,7 @@ void probe_free(struct probe *p)
 {
 	if (!p)
 		return;
+	p->freed = true;
 	loop_timer_stop(p->stage->loop, &p->timer);
 	for (unsigned i = 0; i < p->n; i++)
 		conn_close(&p->asking[i].conn, false);

@@ -20,13 +20,14 @@ struct offer {
 struct offers {
 	struct offer version[MQTT_5 + 1];	/* by enum version */
 	bool reachable;				/* some connection opened */
+	bool cut;				/* one was ended, or refused, before all was asked */
 	bool login;				/* we have credentials for it */
 	char why[240];				/* when no version is served: one line */
 };
 
 struct probe;
 
-/* Asks in the background; done() is called once, from the loop. Given; freed by probe_free(), not from inside done(). */
+/* Asks in the background; done() is called once, from the loop, unless probe_free() comes first. Given. */
 struct probe *probe_start(const struct stage *stage, unsigned versions, const char *name, struct offers *offers,
                           void (*done)(void *context), void *context);
 void probe_free(struct probe *probe);

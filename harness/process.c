@@ -30,8 +30,10 @@ struct process {
 	struct monitor_log log;
 	struct timer timer;
 	struct task task;
+	struct span user_name, password;
 	enum knocking knocking;
-	bool served, answered;
+	unsigned n_knocks;
+	bool served, answered, shut;	/* of this start; shut: some knock was met with a close or "unavailable" and no more */
 	char fault[260];
 };
 
@@ -54,8 +56,12 @@ static void on_packet(struct conn *c, const uint8_t *bytes, size_t len, const st
 {
 	struct process *p = of_conn(c);
 
-	(void)bytes, (void)len, (void)packet;
-	p->answered = true;		/* any packet at all: what it says is for the probe to judge */
+	(void)bytes, (void)len;
+	/* Any packet at all: what it says is for the probe to judge. But who is unavailable may still be starting. */
+	if (packet && packet->type == CONNACK && packet->reason == (packet->version == MQTT_5 ? 0x88 : 3))
+		p->shut = true;
+	else
+		p->answered = true;
 	loop_post(p->loop, &p->task);
 }
 
@@ -63,29 +69,35 @@ static void on_ended(struct conn *c, enum conn_end how)
 {
 	struct process *p = of_conn(c);
 
-	/* A connection that opened and was closed without a word is an answer too: a broker that speaks no 3.1.1. */
-	if (how == END_FIN || how == END_RESET || how == END_GARBAGE || how == END_TOO_LARGE)
-		p->answered = c->open;
+	/* Closed without a word: it does not speak this version, or a proxy has nobody behind it yet. */
+	p->shut |= c->open && (how == END_FIN || how == END_RESET);
+	p->answered |= how == END_GARBAGE || how == END_TOO_LARGE;
 	loop_post(p->loop, &p->task);
 }
 
 static const struct conn_events events = { on_opened, on_packet, on_ended, on_sent };
 
+static void knock_timer(struct process *p, uint64_t after_ns)
+{
+	uint64_t due_ns = p->loop->now_ns + after_ns;
+
+	loop_timer(p->loop, &p->timer, due_ns < p->give_up_ns ? due_ns : p->give_up_ns);
+}
+
 static void knock(struct process *p)
 {
-	uint8_t room[64];
+	static const enum version versions[] = { MQTT_3_1_1, MQTT_5, MQTT_3_1 };
+	uint8_t room[2 * 65536 + 64];
 	struct writer w = writer_to(room, sizeof(room));
 	struct packet packet;
-	const struct span none = { 0 };
 
 	p->knocking = KNOCK_ASKED;
-	p->answered = false;
-	loop_timer(p->loop, &p->timer, p->loop->now_ns + ATTEMPT_NS);
+	knock_timer(p, ATTEMPT_NS);
 	if (conn_open(&p->conn, p->loop, p->address, &events, &p->limits, p->world, &p->log)) {
 		loop_post(p->loop, &p->task);
 		return;
 	}
-	hello(MQTT_3_1_1, span_text("mqassayStart"), none, none, &packet, &w);
+	hello(versions[p->n_knocks++ % 3], span_text("mqassayStart"), p->user_name, p->password, &packet, &w);
 	monitor_sent(&p->conn.monitor, room, w.len, &packet);
 	conn_send(&p->conn, wr_span(&w), 0, 0);
 }
@@ -94,7 +106,7 @@ static void knock_soon(struct process *p)
 {
 	conn_close(&p->conn, false);
 	p->knocking = KNOCK_SOON;
-	loop_timer(p->loop, &p->timer, p->loop->now_ns + RETRY_NS);
+	knock_timer(p, RETRY_NS);
 }
 
 static void stop_knocking(struct process *p)
@@ -116,9 +128,9 @@ static void on_task(struct task *task, struct loop *loop)
 	}
 	if (p->knocking != KNOCK_ASKED)
 		return;
-	if (p->answered) {
+	if (p->answered || (p->shut && p->loop->now_ns >= p->give_up_ns)) {
 		stop_knocking(p);
-		p->served = true;
+		p->served = true;		/* or is there, at least: the probe tells what it does instead */
 		p->event(p->context, PROCESS_READY, "");
 	} else if (p->loop->now_ns >= p->give_up_ns) {
 		stop_knocking(p);
@@ -153,6 +165,8 @@ static void on_child_ended(struct child *child, void *context)
 	stop_knocking(p);
 	p->served = false;
 	child_how(child, how, sizeof(how));
+	if (!served && !child->signal && !child->exit_status)	/* a daemon does this, and is out of our hands then */
+		snprintf(how + strlen(how), sizeof(how) - strlen(how), " (CMD must stay in the foreground)");
 	size_t len = child_output(child, LAST_LINES, said, sizeof(said));
 	console_escape(said, len, safe, sizeof(safe));
 	if (served)
@@ -162,7 +176,8 @@ static void on_child_ended(struct child *child, void *context)
 	p->event(p->context, !served ? PROCESS_STARTED_NOT : child->outside ? PROCESS_KILLED : PROCESS_DIED, text);
 }
 
-struct process *process_new(struct loop *loop, const char *command, uint64_t start_timeout_ns, struct address *address,
+struct process *process_new(struct loop *loop, const char *command, uint64_t start_timeout_ns, struct span user_name,
+                            struct span password, struct address *address,
                             void (*event)(void *context, enum process_event event, const char *how), void *context)
 {
 	struct process *p = calloc(1, sizeof(*p));
@@ -173,6 +188,8 @@ struct process *process_new(struct loop *loop, const char *command, uint64_t sta
 	p->loop = loop;
 	p->address = address;
 	p->start_timeout_ns = start_timeout_ns;
+	p->user_name = user_name;
+	p->password = password;
 	p->event = event;
 	p->context = context;
 	p->timer.fire = on_timer;
@@ -202,6 +219,8 @@ void process_start(struct process *p)
 		return;
 	}
 	p->give_up_ns = p->loop->now_ns + p->start_timeout_ns;
+	p->n_knocks = 0;
+	p->answered = p->shut = false;
 	knock_soon(p);
 }
 

@@ -1,6 +1,7 @@
 #ifndef HARNESS_PROCESS_H
 #define HARNESS_PROCESS_H
 
+#include "codec/span.h"
 #include "harness/transport.h"
 
 /*
@@ -16,8 +17,14 @@ enum process_event {
 	PROCESS_KILLED,			/* from outside: SIGTERM, SIGINT, SIGKILL */
 };
 
-/* Given. *address becomes where it will serve. `how` is one line, with its exit status or signal and last words; borrowed. */
-struct process *process_new(struct loop *loop, const char *command, uint64_t start_timeout_ns, struct address *address,
+/*
+ * Given. It is asked with the credentials (borrowed; .at NULL for none), in one version after another. Who closes without
+ * a word may not speak that version, or not be up yet, and is asked until the time is over; then it counts as READY,
+ * and what it does with a CONNECT is its listener's to find out. *address becomes where it will serve. `how` is one
+ * line, with its exit status or signal and last words; borrowed.
+ */
+struct process *process_new(struct loop *loop, const char *command, uint64_t start_timeout_ns, struct span user_name,
+                            struct span password, struct address *address,
                             void (*event)(void *context, enum process_event event, const char *how), void *context);
 void process_start(struct process *process);
 void process_restart(struct process *process);		/* after it has ended; PROCESS_READY follows */

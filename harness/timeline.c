@@ -98,6 +98,11 @@ void timeline_free(struct timeline *t)
 	loop_reap(t->stage->loop, &t->reaper);
 }
 
+const char *timeline_name(const struct timeline *t)
+{
+	return t->name;
+}
+
 uint64_t timeline_active_ns(const struct timeline *t)
 {
 	return t->active_ns;

@@ -37,7 +37,7 @@ struct stage {
 enum { SCRATCH_SIZE = 2 << 20 };	/* what a step can send at most, and its values */
 
 /*
- * Given: to be freed after `ended` was called, not from inside it. `name` makes $topic and the default
+ * Given: to be freed when `ended` was called, from inside it too. `name` makes $topic and the default
  * client ids its own: at most 20 of 0-9a-zA-Z; seed its random bytes. `result` is the caller's, initialised.
  */
 struct timeline *timeline_new(const struct stage *stage, const struct script *script, const char *name, uint64_t seed,
@@ -45,6 +45,8 @@ struct timeline *timeline_new(const struct stage *stage, const struct script *sc
 void timeline_start(struct timeline *t);			/* posts its first step */
 void timeline_abort(struct timeline *t, enum verdict verdict, const char *why);	/* ends it now; `ended` is called */
 void timeline_free(struct timeline *t);
+
+const char *timeline_name(const struct timeline *t);
 
 /* When it last sent or received something. */
 uint64_t timeline_active_ns(const struct timeline *t);

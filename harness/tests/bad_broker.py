@@ -12,6 +12,9 @@
     floods        sends PINGRESPs for ever   drips         sends one long packet, a byte a second
     huge          announces 268,435,455 bytes and sends what it can
     slow-start    listens only after a second
+    opens-late    takes connections and closes them for half a second, then says for as long that it is unavailable
+    dies          by SIGSEGV
+    stalls        when a packet contains TEXT: nobody is answered any more, and 1.35 s later it dies by SIGSEGV
     escapes       serves, but all text that it chooses is hostile to a terminal
 
 Behind MODE, `@SUBSCRIBE`: all is well until a client subscribes (`silent@SUBSCRIBE`).
@@ -28,8 +31,14 @@ PORT, MODE = int(sys.argv[1]), sys.argv[2]
 TEXT = sys.argv[3].encode() if len(sys.argv) > 3 else None
 MODE, _, BEGINS = MODE.partition("@")
 BEGINS = {"": 1, "CONNECT": 1, "SUBSCRIBE": 8}[BEGINS]
+STARTED, STALLED = time.monotonic(), threading.Event()
 HOSTILE = "\x1b[31mred\x1b]0;title\x07 \u202egnp.exe\u2066 \u200b \x9b2J \x7f".encode()
 clients, lock = [], threading.RLock()
+
+
+def die(number):
+    os.kill(os.getpid(), number)
+    time.sleep(60)              # another thread may be the one that the kernel interrupts
 
 
 def varint(n):
@@ -122,6 +131,10 @@ class Client(threading.Thread):
         if kind == 1:
             n = struct.unpack_from(">H", body)[0]
             self.version = body[2 + n]
+            if MODE == "opens-late" and time.monotonic() < STARTED + 1:
+                if time.monotonic() > STARTED + 0.5:
+                    self.send(packet(0x20, b"\0\x88\0" if self.version == 5 else b"\0\x03"))
+                return False
             props = b"\x1f" + text(HOSTILE) if MODE == "escapes" else b""
             self.send(packet(0x20, b"\0\0" + (varint(len(props)) + props if self.version == 5 else b"")))
         elif kind == 3:
@@ -176,6 +189,8 @@ class Client(threading.Thread):
             for b in b"\x30\xff\xff\x7f" + b"\0" * 4000:
                 self.sock.sendall(bytes([b]))
                 time.sleep(1)
+        elif MODE == "dies":
+            die(signal.SIGSEGV)
         elif MODE == "huge":
             self.sock.sendall(b"\x30\xff\xff\xff\x7f\0\1a")
             while True:
@@ -190,12 +205,18 @@ class Client(threading.Thread):
                 first, body = self.read()
                 if TEXT and TEXT in body:
                     if MODE == "dies-on":
-                        os.kill(os.getpid(), signal.SIGSEGV)
+                        die(signal.SIGSEGV)
                     elif MODE == "kills-itself":
-                        os.kill(os.getpid(), signal.SIGKILL)
+                        die(signal.SIGKILL)
+                    elif MODE == "stalls" and not STALLED.is_set():
+                        STALLED.set()
+                        time.sleep(1.35)
+                        die(signal.SIGSEGV)
                     elif MODE == "exits-on":
                         os.write(2, b"assertion failed: \x1b[31m" + TEXT + b"\n")
                         os._exit(7)
+                if STALLED.is_set():
+                    continue
                 if first >> 4 == BEGINS and self.misbehave():
                     break
                 if not self.take(first, body):

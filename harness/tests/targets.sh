@@ -95,6 +95,13 @@ shows 'killed from outside: says so' 'killed from outside by SIGKILL' "$tmp/out"
 shows 'killed from outside: the run goes on' ' [56] pass, 0 fail, [12] inconclusive' "$tmp/out"
 nothing_left 'killed from outside'
 
+# The probe that asks whether anybody is there is under way when the process dies.
+exec_suite 'stalls poison' --timeout 500ms
+is 'stalls, then dies: exit 1' 1 $code
+shows 'stalls, then dies: the test fails, by survives' 'killer\.scn.*FAIL \[5:survives\]' "$tmp/out"
+shows 'stalls, then dies: the others have their own verdicts' '7 tests .* 6 pass, 1 fail$' "$tmp/out"
+nothing_left 'stalls, then dies'
+
 # ---- a target that never serves ----
 
 one_line() { is "$1: exit 3" 3 $code; is "$1: one line" 1 "$(wc -l <"$tmp/err")"; is "$1: no report" 0 "$(wc -l <"$tmp/out")"; nothing_left "$1"; }
@@ -107,13 +114,25 @@ shows 'no such command: says so' 'exited with 127 \(no such command\?\)' "$tmp/e
 exec_suite never-serves --start-timeout 300ms
 one_line 'never serves'
 shows 'never serves: the remedy' 'no CONNECT on 127.0.0.1:[0-9]+ within 0.3 s.*--start-timeout' "$tmp/err"
-exec_suite slow-start
-is 'starts slowly: exit 0' 0 $code
+for mode in slow-start opens-late; do
+	exec_suite $mode
+	is "$mode: exit 0" 0 $code
+done
+suite --exec 'exit 0'
+one_line 'a daemon'
+shows 'a daemon: the remedy' 'exited with 0 .*must stay in the foreground' "$tmp/err"
+exec_suite dies@SUBSCRIBE		# the probe's
+one_line 'dies of the probe'
+shows 'dies of the probe: says so' 'ended 11 times and is not started again.* died of signal 11' "$tmp/err"
 
 for mode in silent garbage closes floods drips huge; do
+	start=$(date +%s%N)
 	exec_suite $mode --timeout 300ms --start-timeout 300ms
+	took_ms=$((($(date +%s%N) - start) / 1000000))
 	one_line "--exec $mode"
+	if [ $took_ms -lt 1700 ]; then ok "--exec $mode: in time"; else not_ok "--exec $mode: in time" "took $took_ms ms"; fi
 done
+shows '--exec huge: what it did' 'larger than' "$tmp/err"
 
 # ---- a target that runs already ----
 
@@ -155,6 +174,46 @@ foreign=$(printf '[\001-\010\013-\037\177]|\342\200[\213-\217\252-\256]|\342\201
 lacks 'hostile text: nothing raw in the report' "$foreign" "$tmp/out"
 lacks 'hostile text: nothing raw on stderr' "$foreign" "$tmp/err"
 shows 'hostile text: shown escaped' 'x1b\[31mred|u001b\[31mred' "$tmp/out"
+
+# ---- what tests store is removed ----
+
+mkdir "$tmp/stores" "$tmp/looks"
+for n in 1 2 3 4 5 6 7 8; do
+	cat >"$tmp/stores/$n.scn" <<-SCN
+		scenario "Number $n leaves a retained message and a session"
+		mqtt     3.1.1 5
+		cites    3.1.1 MQTT-3.3.1-5
+		cites    5     MQTT-3.3.1-5
+
+		a connects clean_start=0 session_expiry_interval=1000
+		a publishes topic=\$topic retain payload="kept"
+		b connects
+		b -> SUBSCRIBE (\$topic)
+		b receives retain=1
+	SCN
+done
+cat >"$tmp/looks/any.scn" <<'SCN'
+scenario "Nothing is retained"
+mqtt     5
+cites    5 MQTT-3.3.1-5
+alone
+
+a connects
+a subscribes ("#")
+a <- nothing for 100ms
+SCN
+"$MQASSAY" broker --listen tcp://127.0.0.1:0 >"$tmp/broker.out" 2>&1 &
+target_pid=$!
+tries=0
+until port=$(sed -n 's/.*tcp:\/\/127.0.0.1:\([0-9]*\).*/\1/p' "$tmp/broker.out" | head -n 1); [ -n "$port" ] || [ $tries -gt 500 ]; do
+	tries=$((tries + 1))
+	sleep 0.01
+done
+conform --scenarios "$tmp/stores" "127.0.0.1:$port"
+is 'stored by tests side by side: exit 0' 0 $code
+conform --scenarios "$tmp/looks" "127.0.0.1:$port"
+end_target
+is 'all of it is removed' 0 $code
 
 # ---- exit codes and options, on a good target ----
 
