@@ -11,7 +11,7 @@
  * table that cannot be read is our own mistake and ends the program.
  */
 
-enum { COLUMNS_NUMBERED = 5, COLUMNS_UNNUMBERED = 6 };
+enum { COLUMNS_NUMBERED = 5, COLUMNS_UNNUMBERED = 6, COLUMNS_UNTESTED = 3 };
 
 static struct {
 	pthread_once_t once;
@@ -77,6 +77,33 @@ static void read_table(struct span text, uint8_t version)
 	}
 }
 
+static struct clause *find(uint8_t version, struct span id)
+{
+	for (size_t i = 0; i < table.n; i++)
+		if (table.rows[i].version == version && span_is(id, table.rows[i].id))
+			return &table.rows[i];
+	return NULL;
+}
+
+/* Versions, id, and why no test judges it. */
+static void read_untested(struct span text)
+{
+	cut(&text, '\n');	/* the header */
+	while (text.len) {
+		struct span line = cut(&text, '\n'), column[COLUMNS_UNTESTED];
+
+		for (size_t i = 0; i < COLUMNS_UNTESTED; i++)
+			column[i] = cut(&line, '\t');
+		assert(!line.len && column[2].len);
+		while (column[0].len) {
+			struct clause *clause = find(version_named(cut(&column[0], ' ')), column[1]);
+
+			assert(clause && !clause->untested);
+			clause->untested = region_string(&table.region, column[2]);
+		}
+	}
+}
+
 static void read_tables(void)
 {
 	static const struct {
@@ -92,6 +119,9 @@ static void read_tables(void)
 		for (const struct embedded *e = embedded; e->name; e++)
 			if (!strcmp(e->name, files[i].name))
 				read_table(span_of(e->start, (size_t)(e->end - e->start)), files[i].version);
+	for (const struct embedded *e = embedded; e->name; e++)
+		if (!strcmp(e->name, "scenarios/clauses/untested.tsv"))
+			read_untested(span_of(e->start, (size_t)(e->end - e->start)));
 }
 
 const struct clause *clause_at(size_t i)

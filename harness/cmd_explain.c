@@ -173,7 +173,7 @@ static int explain(int n_args, char **args)
 	console_print(stdout, "observable  %s\n", clause->observable);
 	console_print(stdout, "undetected  %s\n", clause->undetected_fails ? "fail" : "warn");
 	if (!print_built_in(clause))
-		console_print(stdout, "judged by   no built-in test\n");
+		console_print(stdout, "judged by   no built-in test%s%s\n", clause->untested ? ": " : "", clause->untested ? clause->untested : "");
 	print_faults(clause);
 	return EXIT_PASS;
 }

@@ -322,8 +322,14 @@ void check_probe(struct timeline *t, struct strand *s)
 			judge_failed(t, s, step, &kept);
 			return;
 		}
+		uint64_t waited = closing_time(t, s->connected);
+
+		if (step->within && !eval_number(t, s, step->within, &waited))
+			return;
+		if (step->within)
+			waited = slackened(t, waited);
 		judge_undetected(t, step, result_text(t->result, "still open after %s, while the broker serves",
-		                                      duration_text(t, closing_time(t, s->connected) + (s->lingers ? s->patience_ns : 0))));
+		                                      duration_text(t, waited + (s->lingers ? s->patience_ns : 0))));
 		return;
 	}
 	bool judged = step->kind == STEP_EXPECT || step->kind == STEP_RECEIVES;

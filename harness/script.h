@@ -241,6 +241,7 @@ struct clause {
 	const char *observable;		/* yes, partial, no */
 	bool undetected_fails;		/* else an undetected violation is a warn */
 	const char *summary;
+	const char *untested;		/* why no test of ours judges it (clauses/untested.tsv); NULL for one that tests do judge */
 };
 
 const struct clause *clause_find(enum version version, struct span id);	/* 3.1 looks among its own names, then 3.1.1's */

@@ -12,7 +12,7 @@ void broker_defaults(struct broker_config *config)
 		.subscription_identifiers_available = true, .empty_client_id = true,
 		.receive_maximum = 65535, .maximum_packet_size = VARINT_MAX + 5, .topic_alias_maximum = 32,
 		.session_expiry_maximum = FOREVER,
-		.connect_timeout_ns = 30 * SECOND_NS,
+		.connect_timeout_ns = 10 * SECOND_NS,
 		.max_sessions = 1000000, .max_subscriptions_per_session = 100000, .max_queued_per_session = 100000,
 		.max_retained = 1000000, .max_connections = 1000000,
 		.max_output = 1 << 20, .max_memory = (size_t)1 << 30,

@@ -91,6 +91,50 @@ static void every_rule_of_the_codec_is_there(void **state)
 	assert_int_equal(missing, 0);
 }
 
+static void mark_judged(bool *judged, unsigned version, const char *const *ids, uint32_t n)
+{
+	const struct clause *clause;
+
+	for (uint32_t i = 0; i < n; i++) {
+		const struct clause *named = clause_find((enum version)version, span_text(ids[i]));
+
+		for (size_t k = 0; (clause = clause_at(k)); k++)
+			judged[k] = judged[k] || clause == named;
+	}
+}
+
+/* Who adds a clause's first test takes its reason out of untested.tsv; who removes the last one puts a reason in. */
+static void each_clause_has_a_test_or_a_reason(void **state)
+{
+	static struct diagnostics ignored;
+	static bool judged[1024];
+	const struct clause *clause;
+	int wrong = 0;
+
+	(void)state;
+	for (const struct embedded *e = embedded; e->name; e++) {
+		size_t len = strlen(e->name);
+		struct scenario *s = len > 4 && !strcmp(e->name + len - 4, ".scn")
+			? scenario_parse(e->name, span_of(e->start, (size_t)(e->end - e->start)), NULL, 0, &ignored) : NULL;
+
+		for (uint32_t i = 0; s && i < s->n_scripts; i++) {
+			mark_judged(judged, s->scripts[i].version, s->scripts[i].cites, s->scripts[i].n_cites);
+			mark_judged(judged, s->scripts[i].version, s->scripts[i].watches, s->scripts[i].n_watches);
+		}
+		if (s)
+			scenario_free(s);
+	}
+	for (size_t i = 0; (clause = clause_at(i)); i++) {
+		assert_true(i < sizeof judged / sizeof *judged);
+		if (judged[i] == !clause->untested)
+			continue;
+		print_error("%u %s %s\n", clause->version, clause->id,
+		            judged[i] ? "is judged by tests and stands in clauses/untested.tsv" : "has no test and no reason in clauses/untested.tsv");
+		wrong++;
+	}
+	assert_int_equal(wrong, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -100,6 +144,7 @@ int main(void)
 		cmocka_unit_test(version_3_1_has_its_own_and_those_of_3_1_1),
 		cmocka_unit_test(survives_stands_in_both),
 		cmocka_unit_test(every_rule_of_the_codec_is_there),
+		cmocka_unit_test(each_clause_has_a_test_or_a_reason),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
