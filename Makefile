@@ -19,6 +19,7 @@ cflags  := -std=c11 -D_GNU_SOURCE -iquote . -g -O2 -fno-strict-aliasing -pthread
            $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer) \
            $(if $(COV),--coverage) $(if $(FUZZ),-fsanitize=fuzzer-no-link) $(if $(WERROR),-Werror)
 ldflags := -pthread $(if $(SAN),-fsanitize=$(SAN)) $(if $(COV),--coverage)
+libs    := -lcrypto
 
 codec   := $(wildcard codec/*.c)
 harness := $(filter-out harness/main.c,$(wildcard harness/*.c))
@@ -79,10 +80,10 @@ $B/libmqassay.a: $(lib) $B/embedded.o
 	ar rcs $@ $^
 
 $B/mqassay: $B/harness/main.o $B/libmqassay.a
-	$(CC) $(ldflags) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(CC) $(ldflags) $(LDFLAGS) -o $@ $^ $(libs) $(LDLIBS)
 
 $B/%: $B/%.o $B/libmqassay.a
-	$(CC) $(ldflags) $(LDFLAGS) -o $@ $^ $(if $(findstring /tests/,$@),-lcmocka) $(LDLIBS)
+	$(CC) $(ldflags) $(LDFLAGS) -o $@ $^ $(if $(findstring /tests/,$@),-lcmocka) $(libs) $(LDLIBS)
 
 test_programs  := $(patsubst %.c,$B/%,$(tests))
 bench_programs := $(patsubst %.c,$B/%,$(benches))
@@ -96,7 +97,7 @@ $B/harness/tests/test_play: $B/harness/tests/puppet.o
 
 # ---- what they need (Debian) ----
 
-build_needs := gcc libc6-dev pkg-config
+build_needs := gcc libc6-dev libssl-dev pkg-config
 check_needs := $(build_needs) clang libcmocka-dev mosquitto mosquitto-clients ejabberd nats-server \
                libpaho-mqtt-dev python3-paho-mqtt
 
@@ -148,7 +149,7 @@ fuzz:	## build the libFuzzer targets (clang) into build/fuzz/
 fuzz-targets: $(patsubst fuzz/%.c,build/fuzz/%,$(targets))
 build/fuzz/%: $B/fuzz/%.o $B/libmqassay.a
 	@mkdir -p $(@D)
-	$(CC) -fsanitize=fuzzer,$(SAN) $(ldflags) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(CC) -fsanitize=fuzzer,$(SAN) $(ldflags) $(LDFLAGS) -o $@ $^ $(libs) $(LDLIBS)
 
 list-fuzz:
 	@echo $(patsubst fuzz/fuzz_%.c,%,$(targets))
@@ -156,7 +157,7 @@ fuzz-replays: $(replays)
 fuzz-check: fuzz-replays	## replay every corpus, without a fuzzer
 	@for t in $(patsubst fuzz/fuzz_%.c,%,$(targets)); do $B/fuzz/replay_$$t fuzz/corpus/$$t || exit 1; done
 $B/fuzz/replay_%: $B/fuzz/fuzz_%.o $B/fuzz/replay.o $B/libmqassay.a
-	$(CC) $(ldflags) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(CC) $(ldflags) $(LDFLAGS) -o $@ $^ $(libs) $(LDLIBS)
 
 # ---- installing ----
 

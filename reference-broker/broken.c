@@ -217,7 +217,7 @@ bool refused_by_fault(struct link *link)
 		return false;
 	snprintf(name, sizeof(name), "refused%016llx", (unsigned long long)broker_random(link->broker));
 	id = span_text(name);
-	s = session_find(link->broker, id) ? NULL : session_new(link->broker, id);
+	s = session_find(link->broker, id) ? NULL : session_new(link->broker, id, (struct span){ 0 });
 	if (!s)
 		return false;
 	s->version = link->version;

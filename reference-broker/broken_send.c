@@ -150,6 +150,8 @@ static bool send_connack(struct link *link, struct packet *p)
 		p->ack_flags |= 1;
 	if (p->reason && broken(link, CONNACK_CODE_UNLISTED))
 		p->reason = 0x8f;
+	if (p->reason && broken(link, REFERENCE_MISPLACED))
+		add_property(link, p, PROP_server_reference, 0, "elsewhere");
 	if (p->reason && broken(link, DISCONNECT_BEFORE_CONNACK))
 		p->type = DISCONNECT;
 	if (broken(link, CONNACK_RESERVED_FLAG))

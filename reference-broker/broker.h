@@ -29,6 +29,16 @@ struct broker_config {
 	uint16_t server_keep_alive;		/* 0: the client's own */
 	uint32_t session_expiry_maximum;	/* longer wishes are cut down to it */
 	uint64_t connect_timeout_ns;		/* from accept to CONNECT */
+	struct span response_information;	/* in 5, for who asks; at most BROKER_TEXT_MAX bytes. Empty: none */
+	struct span redirect;			/* in 5, where every client is sent to; likewise. Empty: nobody is */
+	bool redirect_for_good;			/* Server moved rather than Use another server */
+
+	/*
+	 * Whether this user has that password: asked once for each well-formed CONNECT that names a user, before anything is
+	 * done for it; who names none is refused then. NULL: everybody is let in, and whoever says so is that user.
+	 */
+	bool (*allow)(void *users, struct span user_name, struct span password);
+	void *users;
 
 	/* Bounds on what clients can make it keep. 0 is not "no bound": it forbids. */
 	uint32_t max_sessions, max_subscriptions_per_session, max_queued_per_session, max_retained;
@@ -44,9 +54,11 @@ struct broker_config {
 	const uint64_t *broken;			/* bit per fault (faults.h) that it commits; NULL for none */
 };
 
+#define BROKER_TEXT_MAX 255		/* bytes of a text that CONNACK may carry: it has to fit beside all else */
+
 void broker_defaults(struct broker_config *config);
 
-/* Given to the caller; NULL when out of memory. *config is copied, except `broken`, which must outlive it. */
+/* Given to the caller; NULL when out of memory. *config is copied, except what it points to, which must outlive the broker. */
 struct broker *broker_new(const struct broker_config *config, uint64_t now_ns);
 void broker_free(struct broker *broker);
 

@@ -6,50 +6,34 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
+#include <termios.h>
 #include <unistd.h>
 
-#include "codec/wire.h"
 #include "harness/cli.h"
 #include "harness/console.h"
 #include "harness/target.h"
+#include "reference-broker/broker_options.h"
 #include "reference-broker/faults.h"
 #include "reference-broker/server.h"
 
 extern const struct command broker_command;
 
-static const char *const version_names[] = { "all", "3.1", "3.1.1", "5", NULL };
-
 static struct {
 	struct string_list listen, broken;
-	uint64_t maximum_qos, receive_maximum, maximum_packet_size, topic_alias_maximum, server_keep_alive_ns;
-	uint64_t session_expiry_maximum_ns, seed, max_memory, max_connections;
-	bool no_retain, no_wildcard, no_shared, no_subscription_identifiers, no_empty_client_id;
-	int version;
-} conf = {
-	.maximum_qos = 2, .receive_maximum = 65535, .maximum_packet_size = VARINT_MAX + 5u, .topic_alias_maximum = 32,
-	.max_memory = UINT64_C(1) << 30, .max_connections = 1000000,
-};
+	const char *make_verifier;
+	uint64_t seed, max_memory, max_connections;
+} conf = { .max_memory = UINT64_C(1) << 30, .max_connections = 1000000 };
 
 static const struct cli_option options[] = {
 	OPT_LIST(0, "listen", conf.listen, "URL", "where to take connections: tcp://127.0.0.1:1883, port 0 for any free one, or unix:/path"),
 	OPT_LIST(0, "break", conf.broken, "RULE[/NAME]", "commit this fault; list: say which there are"),
-	OPT_HEADING("What it offers, as CONNACK can announce"),
-	OPT_ENUM(0, "mqtt", conf.version, version_names, "protocol version that is served"),
-	OPT_COUNT(0, "maximum-qos", conf.maximum_qos, 0, 2, "N", "highest QoS"),
-	OPT_FLAG(0, "no-retain", conf.no_retain, "no retained messages"),
-	OPT_COUNT(0, "receive-maximum", conf.receive_maximum, 1, 65535, "N", "QoS 1 and 2 messages a client may have open"),
-	OPT_SIZE(0, "maximum-packet-size", conf.maximum_packet_size, "SIZE", "largest packet taken"),
-	OPT_COUNT(0, "topic-alias-maximum", conf.topic_alias_maximum, 0, 65535, "N", "topic aliases a client may use"),
-	OPT_DURATION(0, "server-keep-alive", conf.server_keep_alive_ns, "D", "in 5: in place of the client's keep alive"),
-	OPT_DURATION(0, "session-expiry-maximum", conf.session_expiry_maximum_ns, "D", "sessions are kept no longer (0: as long as clients wish)"),
-	OPT_FLAG(0, "no-wildcard", conf.no_wildcard, "no wildcard subscriptions"),
-	OPT_FLAG(0, "no-shared", conf.no_shared, "no shared subscriptions"),
-	OPT_FLAG(0, "no-subscription-identifiers", conf.no_subscription_identifiers, "no subscription identifiers"),
-	OPT_FLAG(0, "no-empty-client-id", conf.no_empty_client_id, "do not assign client ids"),
 	OPT_COUNT(0, "seed", conf.seed, 0, 0, "N", "of what it chooses at random; 0: drawn afresh"),
+	OPT_GROUP(broker_option_rows),
 	OPT_HEADING("Bounds"),
 	OPT_SIZE(0, "max-memory", conf.max_memory, "SIZE", "all that clients have it keep; past seven eighths only what passes through is served"),
 	OPT_COUNT(0, "max-connections", conf.max_connections, 1, 1000000, "N", "connections at a time"),
+	OPT_HEADING("Instead of serving"),
+	OPT_STRING(0, "make-verifier", conf.make_verifier, "NAME", "print this user's line for --users; the password is read from the terminal or the first line of stdin"),
 	OPT_END
 };
 
@@ -88,6 +72,52 @@ static int read_faults(void)
 	return EXIT_PASS;
 }
 
+/* ---- a line for the users file ---- */
+
+/* The password, without its end of line. It is typed in the dark. False: there is none, and a line on stderr says so. */
+static bool read_password(char *line, size_t cap)
+{
+	struct termios shown, hidden;
+	bool terminal = isatty(STDIN_FILENO) && !tcgetattr(STDIN_FILENO, &shown);
+	bool read;
+
+	if (terminal) {
+		hidden = shown;
+		hidden.c_lflag &= ~(tcflag_t)ECHO;
+		fprintf(stderr, "password of %s: ", console_safe(conf.make_verifier));
+		tcsetattr(STDIN_FILENO, TCSAFLUSH, &hidden);
+	}
+	read = fgets(line, (int)cap, stdin);
+	if (terminal) {
+		tcsetattr(STDIN_FILENO, TCSAFLUSH, &shown);
+		fputc('\n', stderr);
+	}
+	if (!read || !line[strcspn(line, "\r\n")]) {	/* a last line without its end is a whole one as well */
+		if (!read || !feof(stdin)) {
+			fprintf(stderr, "mqassay broker: --make-verifier: expected a password of at most %zu bytes on stdin\n", cap - 2);
+			return false;
+		}
+	}
+	line[strcspn(line, "\r\n")] = 0;
+	if (!*line)
+		fprintf(stderr, "mqassay broker: --make-verifier: the password on stdin is empty\n");
+	return *line;
+}
+
+static int make_verifier(void)
+{
+	static char password[1026];
+	char line[USERS_LINE_MAX];
+	struct fault fault;
+
+	if (!read_password(password, sizeof(password)))
+		return EXIT_UNABLE;
+	if (!users_line(span_text(conf.make_verifier), span_text(password), line, &fault))
+		return cli_usage(&broker_command, "--make-verifier: %s", fault.text);
+	fputs(line, stdout);
+	return fflush(stdout) == 0 ? EXIT_PASS : EXIT_UNABLE;
+}
+
 /* ---- listening ---- */
 
 static int listen_all(struct server *server)
@@ -104,9 +134,9 @@ static int listen_all(struct server *server)
 
 		if (!address_parse(urls[i], ADDRESS_TO_LISTEN, &address, &fault))
 			return cli_usage(&broker_command, "listen %s: %s", console_safe(urls[i]), fault.text);
-		if (!address_is_loopback(&address))
-			return cli_usage(&broker_command, "listen %s: only this machine may connect (127.0.0.1, ::1 or localhost): "
-			                 "the broker asks nobody who he is", urls[i]);
+		if (!address_is_loopback(&address) && !broker_options.users)
+			return cli_usage(&broker_command, "listen %s: others than this machine can reach it: say by --users FILE who may, "
+			                 "or listen on 127.0.0.1, ::1 or a unix socket", console_safe(urls[i]));
 		listener = server_listen(server, &address);
 		if (!listener) {
 			fprintf(stderr, "mqassay broker: listen %s: %s%s\n", urls[i], transport_strerror(errno),
@@ -167,48 +197,22 @@ static int watch_signals(struct stopper *stopper)
 
 /* ---- running ---- */
 
-static uint32_t seconds(uint64_t ns, uint32_t most)
+/* The configuration that the options ask for. 0, or an exit code after one line on stderr. */
+static int configure(struct broker_config *c, struct users **users)
 {
-	uint64_t s = (ns + 999999999) / 1000000000;
-
-	return s < most ? (uint32_t)s : most;
+	broker_defaults(c);
+	c->seed = conf.seed;
+	if (!conf.seed && getentropy(&c->seed, sizeof(c->seed)) < 0)
+		c->seed = (uint64_t)getpid();
+	c->max_memory = (size_t)conf.max_memory;
+	c->max_connections = (uint32_t)conf.max_connections;
+	c->broken = broken;
+	return broker_options_apply(&broker_command, c, users);
 }
 
-static struct broker_config configuration(void)
+static int serve(struct loop *loop, const struct broker_config *config)
 {
-	static const uint8_t versions[] = {
-		1 << MQTT_3_1 | 1 << MQTT_3_1_1 | 1 << MQTT_5, 1 << MQTT_3_1, 1 << MQTT_3_1_1, 1 << MQTT_5,
-	};
-	struct broker_config c;
-
-	broker_defaults(&c);
-	c.seed = conf.seed;
-	if (!conf.seed && getentropy(&c.seed, sizeof(c.seed)) < 0)
-		c.seed = (uint64_t)getpid();
-	c.versions = versions[conf.version];
-	c.maximum_qos = (uint8_t)conf.maximum_qos;
-	c.retain_available = !conf.no_retain;
-	c.wildcard_available = !conf.no_wildcard;
-	c.shared_available = !conf.no_shared;
-	c.subscription_identifiers_available = !conf.no_subscription_identifiers;
-	c.empty_client_id = !conf.no_empty_client_id;
-	c.receive_maximum = (uint16_t)conf.receive_maximum;
-	c.maximum_packet_size = conf.maximum_packet_size < c.maximum_packet_size ?
-	                        (uint32_t)conf.maximum_packet_size : c.maximum_packet_size;
-	c.topic_alias_maximum = (uint16_t)conf.topic_alias_maximum;
-	c.server_keep_alive = (uint16_t)seconds(conf.server_keep_alive_ns, 65535);
-	if (conf.session_expiry_maximum_ns)
-		c.session_expiry_maximum = seconds(conf.session_expiry_maximum_ns, UINT32_MAX);
-	c.max_memory = (size_t)conf.max_memory;
-	c.max_connections = (uint32_t)conf.max_connections;
-	c.broken = broken;
-	return c;
-}
-
-static int serve(struct loop *loop)
-{
-	struct broker_config config = configuration();
-	struct stopper stopper = { .server = server_new(loop, &config), .loop = loop };
+	struct stopper stopper = { .server = server_new(loop, config), .loop = loop };
 	int code = EXIT_UNABLE, error;
 
 	if (!stopper.server) {
@@ -233,6 +237,8 @@ static int serve(struct loop *loop)
 
 static int run(int n_args, char **args)
 {
+	struct broker_config config;
+	struct users *users;
 	struct loop loop;
 	int code, error;
 
@@ -241,11 +247,13 @@ static int run(int n_args, char **args)
 	for (size_t i = 0; i < conf.broken.n; i++)
 		if (!strcmp(conf.broken.at[i], "list"))
 			return list_faults();
+	if (conf.make_verifier)
+		return make_verifier();
 	code = read_faults();
+	if (code == EXIT_PASS)
+		code = configure(&config, &users);
 	if (code != EXIT_PASS)
 		return code;
-	if (!conf.maximum_packet_size)
-		return cli_usage(&broker_command, "--maximum-packet-size 0 would refuse every packet");
 	if (conf.max_memory < 1 << 20)
 		return cli_usage(&broker_command, "--max-memory: less than 1M holds no client");
 	/* What is large goes back to the system when it is freed: glibc would raise the threshold with each. */
@@ -253,10 +261,12 @@ static int run(int n_args, char **args)
 	error = loop_init(&loop, false);
 	if (error) {
 		fprintf(stderr, "mqassay broker: %s\n", strerror(-error));
-		return EXIT_UNABLE;
+		code = EXIT_UNABLE;
+	} else {
+		code = serve(&loop, &config);
+		loop_release(&loop);
 	}
-	code = serve(&loop);
-	loop_release(&loop);
+	users_free(users);
 	return code;
 }
 
@@ -265,9 +275,11 @@ const struct command broker_command = {
 	.arguments = "",
 	.summary = "the reference broker as a server",
 	.details = "Serves MQTT 3.1, 3.1.1 and 5 until SIGTERM or SIGINT. It keeps every rule of the standards, but those it is\n"
-	           "told to break. Nothing is stored on disk.",
+	           "told to break. Nothing is stored on disk.\n"
+	           "Without --users it lets everybody in, and takes connections of this machine only.",
 	.example = "mqassay broker --listen tcp://127.0.0.1:0\n"
-	           "mqassay broker --listen tcp://127.0.0.1:1883 --break 5:MQTT-3.3.1-2",
+	           "mqassay broker --listen tcp://127.0.0.1:1883 --break 5:MQTT-3.3.1-2\n"
+	           "mqassay broker --make-verifier alice >>users; mqassay broker --listen tcp://0.0.0.0:1883 --users users",
 	.options = options,
 	.run = run,
 };

@@ -11,24 +11,32 @@ static unsigned return_code(unsigned reason)
 	switch (reason) {
 	case 0x84: return 1;
 	case 0x85: return 2;
-	case 0x88: case 0x97: return 3;
+	case 0x88: case 0x97: case 0x9c: case 0x9d: return 3;
 	case 0x86: return 4;
 	case 0x87: return 5;
 	default: return 0;
 	}
 }
 
-void refuse_connect(struct link *link, uint8_t version, unsigned reason, const char *why)
+/* With properties, unless the client does not take as much. */
+static void refuse_with(struct link *link, unsigned reason, struct span properties, const char *why)
 {
-	struct packet answer = { .type = CONNACK, .reason = (uint8_t)reason };
+	struct packet answer = { .type = CONNACK, .reason = (uint8_t)reason, .properties = properties };
 
-	link->version = version;
-	if (version != MQTT_5)
+	if (link->version != MQTT_5)
 		answer.reason = (uint8_t)return_code(reason);
-	if (answer.reason)
-		link_answer(link, &answer, why);
+	if (answer.reason && !link_answer(link, &answer, why) && properties.len) {
+		answer.properties.len = 0;
+		link_send(link, &answer);
+	}
 	if (!refused_by_fault(link))
 		link_end(link, true);
+}
+
+void refuse_connect(struct link *link, uint8_t version, unsigned reason, const char *why)
+{
+	link->version = version;
+	refuse_with(link, reason, (struct span){ 0 }, why);
 }
 
 /* ---- which version ---- */
@@ -101,6 +109,45 @@ static bool id_refused(const struct link *link, const struct packet *p)
 	return link->version == MQTT_3_1_1 && !(p->connect_flags & CONNECT_CLEAN_START);	/* [3.1.1 MQTT-3.1.3-8] */
 }
 
+/* Who the client says it is; at NULL: it does not. */
+static struct span user_of(const struct packet *p)
+{
+	return p->connect_flags & CONNECT_USER_NAME ? p->user_name : (struct span){ 0 };
+}
+
+/* [5 MQTT-3.1.4-2] False when it was refused. */
+static bool logged_in(struct link *link, const struct packet *p)
+{
+	const struct broker_config *config = &link->broker->config;
+	struct span user = user_of(p);
+
+	if (!config->allow || broken(link, ANY_LOGIN))
+		return true;
+	if (!user.at) {
+		refuse_connect(link, link->version, 0x87, "a user name and its password are asked for");
+		return false;
+	}
+	if (!config->allow(config->users, user, p->connect_flags & CONNECT_PASSWORD ? p->password : (struct span){ 0 })) {
+		refuse_connect(link, link->version, 0x86, "no user has this name and password");
+		return false;
+	}
+	return true;
+}
+
+/* True: it was sent elsewhere. 3.1 and 3.1.1 can only be told that nobody serves here. */
+static bool redirected(struct link *link)
+{
+	const struct broker_config *config = &link->broker->config;
+	uint8_t room[BROKER_TEXT_MAX + 8];
+	struct writer w = writer_to(room, sizeof(room));
+
+	if (!config->redirect.len)
+		return false;
+	property_write_bytes(&w, PROP_server_reference, config->redirect);
+	refuse_with(link, config->redirect_for_good ? 0x9d : 0x9c, wr_span(&w), NULL);
+	return true;
+}
+
 /* False when it was refused. */
 static bool admissible(struct link *link, const struct packet *p, const struct finding *bad)
 {
@@ -122,6 +169,8 @@ static bool admissible(struct link *link, const struct packet *p, const struct f
 		refuse_connect(link, link->version, 0x8c, "no Authentication Method is offered");
 		return false;
 	}
+	if (!logged_in(link, p) || redirected(link))
+		return false;
 	if (p->connect_flags & CONNECT_WILL && will_qos(p) > config->maximum_qos && !broken(link, TAKE_WILL_QOS_3)) {
 		refuse_connect(link, link->version, 0x9b, "the will's QoS is above the maximum");	/* [5 MQTT-3.2.2-12] */
 		return false;
@@ -200,6 +249,18 @@ static struct session *take_over(struct link *link, struct span id)
 	return session_find(link->broker, id);		/* it may have ended with its connection */
 }
 
+/*
+ * A session is its user's: nobody else may end its connection, read what waits for it or send its will away. The
+ * client id is what is wrong with such a CONNECT, with another one it would be served: hence 0x85, not 0x87. It comes
+ * before the steps of [3.1.1 MQTT-3.1.4-2] [5 MQTT-3.1.4-3], which are for a CONNECT that has passed all checks.
+ */
+static bool belongs_to_another(const struct link *link, const struct packet *p, struct span id)
+{
+	const struct session *s = session_find(link->broker, id);
+
+	return s && !session_of(s, user_of(p)) && !broken(link, SESSION_OF_ANYBODY);
+}
+
 /* The session that this CONNECT is for, resumed or new; NULL when a bound forbids it. */
 static struct session *open_session(struct link *link, const struct packet *p, struct span id, bool *present)
 {
@@ -218,7 +279,7 @@ static struct session *open_session(struct link *link, const struct packet *p, s
 			return NULL;
 	}
 	if (!s)
-		s = session_new(b, id);
+		s = session_new(b, id, user_of(p));
 	if (!s) {
 		message_unref(b, will);
 		return NULL;
@@ -274,16 +335,24 @@ static void write_terms(struct writer *w, const struct link *link, const struct 
 
 static void welcome(struct link *link, const struct packet *p, struct span assigned, bool present)
 {
-	uint8_t room[128];
+	uint8_t room[128 + BROKER_TEXT_MAX];
 	struct writer w = writer_to(room, sizeof(room));
 	struct packet answer = { .type = CONNACK, .ack_flags = present && !link->clean_start };
+	struct span information = link->broker->config.response_information, terms;
 
 	if (link->version == MQTT_5)
 		write_terms(&w, link, p, assigned);
 	if (link->version == MQTT_3_1)
 		answer.ack_flags = 0;		/* it came with 3.1.1 */
+	terms = wr_span(&w);
+	/* [5 MQTT-3.1.2-28] only for who asks */
+	if (link->version == MQTT_5 && information.len && property_number(p->properties, PROP_request_response_information, 0))
+		property_write_bytes(&w, PROP_response_information, information);
 	answer.properties = wr_span(&w);
-	if (!link_send(link, &answer))		/* a client that cannot even take this was never accepted */
+	if (link_send(link, &answer))
+		return;
+	answer.properties = terms;		/* what is ours to leave out is left out where the client takes no more */
+	if (!link_send(link, &answer))		/* one that cannot even take this was never accepted */
 		link_end(link, false);
 }
 
@@ -318,6 +387,10 @@ void handle_connect(struct link *link, struct span bytes, bool overlong)
 	struct span id = p.client_id.len ? p.client_id : assigned;
 
 	id = id_by_fault(link, id, assigned.len != 0);
+	if (belongs_to_another(link, &p, id)) {
+		refuse_connect(link, link->version, 0x85, "another user has this client id");
+		return;
+	}
 	link->clean_start = p.connect_flags & CONNECT_CLEAN_START;
 	if (!open_session(link, &p, id, &present)) {
 		refuse_connect(link, link->version, 0x97, "no room for another session");

@@ -65,6 +65,11 @@ const struct fault_row fault_rows[] = {
 	V5("MQTT-3.2.2-1", "", CONNACK_RESERVED_FLAG, "sets a reserved flag in CONNACK")
 	V5("MQTT-3.2.2-8", "", CONNACK_CODE_UNLISTED, "refuses with a CONNACK code that is not listed")
 	V5("MQTT-3.1.2-28", "", RESPONSE_INFO_UNASKED, "sends Response Information unasked")
+	V5("response-information", "", RESPONSE_INFO_UNASKED, "sends Response Information unasked")
+	V5("server-reference", "", REFERENCE_MISPLACED, "names another server in every refusal")
+	BOTH("authentication-closes", "MQTT-3.1.4-2", "", REFUSAL_KEEPS_OPEN, "keeps the connection after refusing a login")
+	BOTH("authentication-closes", "MQTT-3.1.4-2", "accepted", ANY_LOGIN, "lets everybody in, whatever the login")
+	BOTH("session-owner", "session-owner", "", SESSION_OF_ANYBODY, "lets another user take over a session")
 
 	/* sessions */
 	BOTH("MQTT-3.1.2-4", "MQTT-3.1.2-5", "", SUBSCRIPTIONS_LOST, "resumes a session without its subscriptions")

@@ -142,10 +142,11 @@ struct session {
 	struct span *carried;		/* by a fault: topic aliases of its last connection */
 	uint16_t n_carried;
 	uint16_t last_id;
-	uint16_t id_len;
+	uint16_t id_len, owner_len;
 	uint8_t version;
+	bool owned;			/* by a user, not by somebody who named none */
 	bool taken_over;		/* by a fault: another session has its client id */
-	uint8_t id[];
+	uint8_t id[];			/* then the owner's user name */
 };
 
 /* ---- links ---- */
@@ -325,7 +326,8 @@ void deliveries_rename(struct session *session);	/* by a fault: new packet ids f
 
 /* session.c */
 struct session *session_find(struct broker *broker, struct span id);
-struct session *session_new(struct broker *broker, struct span id);
+struct session *session_new(struct broker *broker, struct span id, struct span owner);
+bool session_of(const struct session *session, struct span owner);	/* whether it is his; at NULL: of who named no user */
 void session_end(struct session *session);	/* a will not yet published is due */
 void session_disconnected(struct session *session);
 void session_due(struct session *session);

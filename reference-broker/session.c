@@ -92,7 +92,12 @@ struct session *session_find(struct broker *broker, struct span id)
 	return NULL;
 }
 
-struct session *session_new(struct broker *broker, struct span id)
+bool session_of(const struct session *s, struct span owner)
+{
+	return s->owned == (owner.at != NULL) && span_equal(span_of(s->id + s->id_len, s->owner_len), owner);
+}
+
+struct session *session_new(struct broker *broker, struct span id, struct span owner)
 {
 	struct session *s;
 
@@ -100,20 +105,24 @@ struct session *session_new(struct broker *broker, struct span id)
 		return NULL;
 	if (!deadlines_reserve(&broker->deadlines, 2 * broker->stats.links + broker->stats.sessions + 2))
 		return NULL;
-	if (!memory_take(broker, SESSION_COST(id.len)))
+	if (!memory_take(broker, SESSION_COST(id.len + owner.len)))
 		return NULL;
-	s = calloc(1, sizeof(*s) + id.len);
+	s = calloc(1, sizeof(*s) + id.len + owner.len);
 	if (!s) {
-		memory_give(broker, SESSION_COST(id.len));
+		memory_give(broker, SESSION_COST(id.len + owner.len));
 		return NULL;
 	}
 	s->broker = broker;
 	s->deadline.of = OF_SESSION;
 	s->id_len = (uint16_t)id.len;
+	s->owner_len = (uint16_t)owner.len;
+	s->owned = owner.at;
 	if (id.len)
 		memcpy(s->id, id.at, id.len);
+	if (owner.len)
+		memcpy(s->id + id.len, owner.at, owner.len);
 	if (!table_add(&broker->sessions, &s->entry, hash_bytes(broker->hash_key, id.at, id.len))) {
-		memory_give(broker, SESSION_COST(id.len));
+		memory_give(broker, SESSION_COST(id.len + owner.len));
 		free(s);
 		return NULL;
 	}
@@ -151,7 +160,7 @@ void session_end(struct session *s)
 	deliveries_release(s);
 	aliases_release(b, s->carried, s->n_carried);
 	id_set_release(b, &s->incoming);
-	memory_give(b, SESSION_COST(s->id_len));
+	memory_give(b, SESSION_COST(s->id_len + s->owner_len));
 	table_remove(&b->sessions, &s->entry);
 	b->stats.sessions--;
 	free(s);

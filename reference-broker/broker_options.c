@@ -1,0 +1,136 @@
+#include "reference-broker/broker_options.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "codec/wire.h"
+#include "harness/console.h"
+
+static const char *const version_names[] = { "all", "3.1", "3.1.1", "5", NULL };
+
+#define BY_DEFAULT { .maximum_qos = 2, .receive_maximum = 65535, .maximum_packet_size = VARINT_MAX + 5u, .topic_alias_maximum = 32 }
+
+struct broker_options broker_options = BY_DEFAULT;
+
+const struct cli_option broker_option_rows[] = {
+	OPT_HEADING("Who may use it"),
+	OPT_STRING(0, "users", broker_options.users, "FILE", "only who is in this file, with the password whose verifier stands there"),
+	OPT_HEADING("What it offers, as CONNACK can announce"),
+	OPT_ENUM(0, "mqtt", broker_options.version, version_names, "protocol version that is served"),
+	OPT_COUNT(0, "maximum-qos", broker_options.maximum_qos, 0, 2, "N", "highest QoS"),
+	OPT_FLAG(0, "no-retain", broker_options.no_retain, "no retained messages"),
+	OPT_COUNT(0, "receive-maximum", broker_options.receive_maximum, 1, 65535, "N", "QoS 1 and 2 messages a client may have open"),
+	OPT_SIZE(0, "maximum-packet-size", broker_options.maximum_packet_size, "SIZE", "largest packet taken"),
+	OPT_COUNT(0, "topic-alias-maximum", broker_options.topic_alias_maximum, 0, 65535, "N", "topic aliases a client may use"),
+	OPT_DURATION(0, "server-keep-alive", broker_options.server_keep_alive_ns, "D", "in 5: in place of the client's keep alive"),
+	OPT_DURATION(0, "session-expiry-maximum", broker_options.session_expiry_maximum_ns, "D",
+	             "sessions are kept no longer (0: as long as clients wish)"),
+	OPT_FLAG(0, "no-wildcard", broker_options.no_wildcard, "no wildcard subscriptions"),
+	OPT_FLAG(0, "no-shared", broker_options.no_shared, "no shared subscriptions"),
+	OPT_FLAG(0, "no-subscription-identifiers", broker_options.no_subscription_identifiers, "no subscription identifiers"),
+	OPT_FLAG(0, "no-empty-client-id", broker_options.no_empty_client_id, "do not assign client ids"),
+	OPT_STRING(0, "response-information", broker_options.response_information, "TEXT", "in 5: given to clients that ask for it"),
+	OPT_STRING(0, "redirect", broker_options.redirect, "HOST[:PORT]", "send every client there: 5 says 0x9C and where, 3.1.1 that nobody serves here"),
+	OPT_STRING(0, "redirect-for-good", broker_options.redirect_for_good, "HOST[:PORT]", "the same with 0x9D: it has moved"),
+	OPT_END
+};
+
+void broker_options_reset(void)
+{
+	broker_options = (struct broker_options)BY_DEFAULT;
+}
+
+static uint32_t seconds(uint64_t ns, uint32_t most)
+{
+	uint64_t s = (ns + 999999999) / 1000000000;
+
+	return s < most ? (uint32_t)s : most;
+}
+
+/* What CONNACK is to carry: a text as the standard has them, and bounded. */
+static bool is_text(const char *text)
+{
+	size_t len = strlen(text);
+
+	for (size_t i = 0; i < len; i++)
+		if (text[i] < ' ' || text[i] > '~')
+			return false;
+	return len && len <= BROKER_TEXT_MAX;
+}
+
+static int apply_texts(const struct command *command, struct broker_config *c)
+{
+	const struct broker_options *o = &broker_options;
+	const char *redirect = o->redirect ? o->redirect : o->redirect_for_good;
+
+	if (o->redirect && o->redirect_for_good)
+		return cli_usage(command, "--redirect and --redirect-for-good: only one of them");
+	if (o->response_information && !is_text(o->response_information))
+		return cli_usage(command, "--response-information: expected 1 to %d printable characters of ASCII", BROKER_TEXT_MAX);
+	if (redirect && (!is_text(redirect) || strchr(redirect, '/')))
+		return cli_usage(command, "--redirect: expected HOST or HOST:PORT, as a client is to read it");
+	if (o->response_information)
+		c->response_information = span_text(o->response_information);
+	if (redirect)
+		c->redirect = span_text(redirect);
+	c->redirect_for_good = o->redirect_for_good;
+	return EXIT_PASS;
+}
+
+static bool allow(void *users, struct span user_name, struct span password)
+{
+	return users_allow(users, user_name, password);
+}
+
+static int apply_users(const struct command *command, struct broker_config *c, struct users **users)
+{
+	const char *path = broker_options.users;
+	struct fault fault;
+
+	*users = NULL;
+	if (!path)
+		return EXIT_PASS;
+	*users = users_read(path, &fault);
+	if (!*users && !fault.line) {
+		fprintf(stderr, "mqassay %s: --users %s: %s\n", command->name, console_safe(path), fault.text);
+		return EXIT_UNABLE;
+	}
+	if (!*users) {
+		fprintf(stderr, "%s:%u:%u: %s\n", console_safe(path), fault.line, fault.column, fault.text);
+		return EXIT_USAGE;
+	}
+	c->users = *users;
+	c->allow = allow;
+	return EXIT_PASS;
+}
+
+int broker_options_apply(const struct command *command, struct broker_config *c, struct users **users)
+{
+	static const uint8_t versions[] = {
+		1 << MQTT_3_1 | 1 << MQTT_3_1_1 | 1 << MQTT_5, 1 << MQTT_3_1, 1 << MQTT_3_1_1, 1 << MQTT_5,
+	};
+	const struct broker_options *o = &broker_options;
+	int code;
+
+	*users = NULL;
+	if (!o->maximum_packet_size)
+		return cli_usage(command, "--maximum-packet-size 0 would refuse every packet");
+	code = apply_texts(command, c);
+	if (code != EXIT_PASS)
+		return code;
+	c->versions = versions[o->version];
+	c->maximum_qos = (uint8_t)o->maximum_qos;
+	c->retain_available = !o->no_retain;
+	c->wildcard_available = !o->no_wildcard;
+	c->shared_available = !o->no_shared;
+	c->subscription_identifiers_available = !o->no_subscription_identifiers;
+	c->empty_client_id = !o->no_empty_client_id;
+	c->receive_maximum = (uint16_t)o->receive_maximum;
+	if (o->maximum_packet_size < c->maximum_packet_size)
+		c->maximum_packet_size = (uint32_t)o->maximum_packet_size;
+	c->topic_alias_maximum = (uint16_t)o->topic_alias_maximum;
+	c->server_keep_alive = (uint16_t)seconds(o->server_keep_alive_ns, 65535);
+	if (o->session_expiry_maximum_ns)
+		c->session_expiry_maximum = seconds(o->session_expiry_maximum_ns, UINT32_MAX);
+	return apply_users(command, c, users);
+}

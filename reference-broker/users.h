@@ -1,0 +1,50 @@
+#ifndef REFERENCE_BROKER_USERS_H
+#define REFERENCE_BROKER_USERS_H
+
+#include <stdbool.h>
+
+#include "codec/fault.h"
+#include "codec/span.h"
+
+/*
+ * Who may use the broker: names and verifiers, from which nobody can tell the passwords. A line of the file is
+ *
+ *	NAME:SCRAM-SHA-256$ITERATIONS:SALT$STOREDKEY:SERVERKEY
+ *
+ * with the last three in base64: RFC 5803's values in the order that PostgreSQL stores them in. Blank lines, and
+ * lines that begin with #, are passed over. A password is bytes, taken as they come.
+ *
+ * Deriving a key is slow on purpose, so whoever may send a CONNECT can make us work for ITERATIONS of SHA-256. What
+ * bounds it: a file may ask for USERS_ITERATIONS_MAX at most, and a password that was right once is remembered as a
+ * digest under a key of this process, so that a client which comes back costs one HMAC.
+ */
+enum {
+	USERS_MAX = 10000,
+	USERS_NAME_MAX = 255,		/* bytes */
+	USERS_LINE_MAX = 1024,
+	USERS_FILE_MAX = 4 << 20,
+	USERS_SALT_MAX = 64,
+	USERS_ITERATIONS_MIN = 4096,	/* RFC 7677, section 4 */
+	USERS_ITERATIONS_MAX = 100000,
+};
+
+struct users;
+
+/* Given; NULL with what is wrong and where. Borrows nothing. */
+struct users *users_parse(struct span text, struct fault *fault);
+
+/* The same from a file. A fault of the file itself has line 0: fault->text then says what failed. */
+struct users *users_read(const char *path, struct fault *fault);
+
+void users_free(struct users *users);	/* NULL is harmless */
+
+/*
+ * Whether this user has that password. Takes the same time for a name that nobody has as for a wrong password, and
+ * compares in constant time.
+ */
+bool users_allow(struct users *users, struct span name, struct span password);
+
+/* Writes the line, with a new salt and an end of line. False: the name cannot stand in a file, or no randomness; *fault says so. */
+bool users_line(struct span name, struct span password, char line[USERS_LINE_MAX], struct fault *fault);
+
+#endif
