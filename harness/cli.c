@@ -524,6 +524,24 @@ static const struct command *find(const struct command *const *commands, const c
 	return NULL;
 }
 
+int cli_set(const struct command *command, char **words)
+{
+	struct words w = { command, words };
+	char **args;
+	int n_args, n = 0, rc;
+
+	while (words[n])
+		n++;
+	args = calloc((size_t)n + 1, sizeof(*args));
+	if (!args)
+		abort();
+	rc = parse(&w, args, &n_args);
+	if (rc == 0 && n_args)
+		rc = cli_usage(command, "unexpected argument '%s'", console_safe(args[0]));
+	free(args);
+	return rc;
+}
+
 static int run(const struct command *c, char **at)
 {
 	struct words w = { c, at };

@@ -76,6 +76,12 @@ struct command {
 /* commands ends with NULL. Returns the exit code. Every command also has --help and --color. */
 int cli_main(const struct command *const *commands, int argc, char **argv);
 
+/*
+ * Sets options of the command from words (ending with NULL) that stand elsewhere, as in an option that holds options.
+ * They are borrowed. 0, or EXIT_USAGE after one line on stderr: a mistake, or a word that is no option.
+ */
+int cli_set(const struct command *command, char **words);
+
 /* One line on stderr, "mqassay COMMAND: ...", ending in a pointer to --help; returns EXIT_USAGE. For what a table cannot check. */
 int cli_usage(const struct command *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

@@ -228,7 +228,8 @@ static struct span credential(const char *text)
 	return text ? span_text(text) : (struct span){ 0 };
 }
 
-static void set_stage(struct conductor *c, struct instance *in)
+/* With the credentials that --user gave, else with those that the target is known to ask for. */
+static void set_stage(struct conductor *c, struct instance *in, const char *user_name, const char *password)
 {
 	const struct conduct_options *o = c->o;
 
@@ -239,8 +240,8 @@ static void set_stage(struct conductor *c, struct instance *in)
 		.keep_transcripts = o->transcripts,
 	};
 	monitor_world_subscriptions_are_ours(in->stage.world, o->local != NULL);
-	in->stage.user_name = credential(o->user_name);
-	in->stage.password = credential(o->password);
+	in->stage.user_name = credential(o->user_name ? o->user_name : user_name);
+	in->stage.password = credential(o->user_name ? o->password : password);
 	if (c->process) {
 		in->stage.target_lives = process_lives;
 		in->stage.context = c->process;
@@ -253,21 +254,25 @@ static struct instance *instance_for(struct conductor *c, const struct script *s
 {
 	struct instance *in = c->instances;
 
-	if (!c->o->local)
+	if (!c->o->local || (c->o->configured && in))
 		return in;
 	for (; in; in = in->next)
 		if (same_needs(in, script))
 			return in;
 	in = must(calloc(1, sizeof(*in)));
 	in->conductor = c;
-	in->needs = script->needs;
-	in->n_needs = script->n_needs;
+	if (!c->o->configured) {
+		in->needs = script->needs;
+		in->n_needs = script->n_needs;
+	}
 	in->next = c->instances;
 	c->instances = in;
 	const char *why = NULL;
+	struct local_service local = { 0 };
 	in->address.kind = ADDRESS_MEMORY;
-	in->broker = c->o->local->start(&c->loop, in->needs, in->n_needs, c->o->faults, c->o->n_faults, c->o->seed, &in->address.service, &why);
-	set_stage(c, in);
+	in->broker = c->o->local->start(&c->loop, in->needs, in->n_needs, c->o->faults, c->o->n_faults, c->o->seed, &local, &why);
+	in->address.service = local.service;
+	set_stage(c, in, local.user_name, local.password);
 	if (!in->broker) {
 		/* Left as it is, unserved: its tests are skipped with this as the evidence. */
 		for (unsigned v = MQTT_3_1; v <= MQTT_5; v++)
@@ -397,7 +402,7 @@ int conduct(const struct suite *suite, const struct conduct_options *o, struct c
 			                        &in->address, target_on_process, &c);
 		else
 			in->address = *o->address;
-		set_stage(&c, in);
+		set_stage(&c, in, NULL, NULL);
 	}
 	c.versions = o->versions | versions_of(suite);
 	make_jobs(&c, suite);

@@ -34,6 +34,7 @@ struct conduct_options {
 	/* The target: one of these. */
 	const struct address *address;
 	const struct local_broker *local;
+	bool configured;		/* the local one is the same for all tests, rather than one for each set of needs */
 	const unsigned *faults;		/* that a local target commits */
 	size_t n_faults;
 	const char *exec;		/* a command that starts one */

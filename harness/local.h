@@ -12,13 +12,28 @@ struct local_fault {
 	const char *rule, *name, *breaks;	/* "5:MQTT-3.3.1-2", "late", what it then does */
 };
 
+struct local_service {
+	struct service *service;	/* takes connections until stop() */
+	const char *user_name, *password;	/* that it asks for, static; NULL: none */
+};
+
+struct local_configuration {
+	const char *name, *options;	/* "limited", "--mqtt 5 --maximum-qos 1 ..." */
+};
+
 struct local_broker {
 	/*
-	 * Starts one that offers what all the needs ask, committing the faults (by number). NULL: some need
-	 * cannot be met, *why (static) says which. *service takes connections until stop().
+	 * Starts one that offers what all the needs ask, or what configure() said, committing the faults (by number). NULL:
+	 * some need cannot be met, *why (static) says which.
 	 */
 	void *(*start)(struct loop *loop, const struct need *needs, size_t n_needs, const unsigned *faults, size_t n_faults,
-	               uint64_t seed, struct service **service, const char **why);
+	               uint64_t seed, struct local_service *service, const char **why);
+	/*
+	 * What start() starts from now on, whatever the needs: options as `mqassay broker` takes them, or the name of a
+	 * configuration. 0, or an exit code after one line on stderr. NULL: again as the needs ask.
+	 */
+	int (*configure)(const char *options);
+	bool (*configuration)(size_t number, struct local_configuration *configuration);	/* false behind the last */
 	void (*stop)(void *broker);
 	bool (*fault)(size_t number, struct local_fault *fault);	/* false behind the last */
 	/* Numbers of the faults that "RULE[/NAME]" names, at most cap of them written. How many, 0: none, -1: names a version too few. */

@@ -170,6 +170,15 @@ static void set_default(struct trial *t, const struct step *step, const char *na
 		builder_set(&t->builder, field, &value);
 }
 
+/* Then each CONNECT has a user name and a password, unless it says otherwise. */
+static bool needs_login(const struct parser *p)
+{
+	for (uint32_t i = 0; i < p->n_needs; i++)
+		if (!strcmp(p->needs[i].name, "login"))
+			return true;
+	return false;
+}
+
 /* What a send leaves out and the engine puts in. */
 static void set_defaults(struct parser *p, struct trial *t, const struct step *step)
 {
@@ -180,6 +189,10 @@ static void set_defaults(struct parser *p, struct trial *t, const struct step *s
 		set_default(t, step, "clean_start", one);
 		set_default(t, step, "keep_alive", (struct value){ .kind = VALUE_NUMBER, .number = 60 });
 		set_default(t, step, "client_id", (struct value){ .kind = VALUE_BYTES, .bytes = span_text("mqassay") });
+		if (needs_login(p)) {
+			set_default(t, step, "user_name", (struct value){ .kind = VALUE_BYTES, .bytes = span_text("mqassay") });
+			set_default(t, step, "password", (struct value){ .kind = VALUE_BYTES, .bytes = span_text("mqassay") });
+		}
 		for (uint32_t i = 0; i < actor->n_connect; i++)
 			apply(t, &actor->connect[i]);
 	} else if (step->type == AUTH) {

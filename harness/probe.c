@@ -55,12 +55,18 @@ static void ask_connect(struct asking *a)
 {
 	const struct stage *stage = a->probe->stage;
 	uint8_t room[65536 * 2 + 256];
-	struct writer w = writer_to(room, sizeof(room));
+	uint8_t list[8];
+	struct writer w = writer_to(room, sizeof(room)), measure = writer_to(NULL, 0), properties = writer_to(list, sizeof(list));
 	struct packet packet;
 	char id[32];
 
 	snprintf(id, sizeof(id), "%sP%u", a->probe->name, a->version);
-	hello(a->version, span_text(id), stage->user_name, stage->password, &packet, &w);
+	hello(a->version, span_text(id), stage->user_name, stage->password, &packet, &measure);
+	if (a->version == MQTT_5) {	/* what is given on request only is offered as well */
+		property_write_number(&properties, PROP_request_response_information, 1);
+		packet.properties = wr_span(&properties);
+	}
+	encode(&packet, NULL, &w);
 	monitor_sent(&a->conn.monitor, room, w.len, &packet);
 	conn_send(&a->conn, wr_span(&w), 0, 0);
 }
@@ -318,9 +324,9 @@ bool need_met(const struct need *need, enum version version, const struct offers
 		value = id == PROP_retain_available || id == PROP_wildcard_subscription_available ? 1 : id == PROP_receive_maximum ? 65535
 		      : id == PROP_maximum_packet_size ? VARINT_MAX + 5 : 0;
 		from = "before 5 it is";
-	} else if (need->op == PATTERN_PRESENT && !o->said[id] && field->limit != BOOL) {
+	} else if (need->op == PATTERN_PRESENT && field->limit != BOOL && (field->kind == STR || !o->said[id])) {
 		snprintf(why, cap, "needs %s, which CONNACK does not have", need->text);
-		return false;
+		return o->said[id];
 	}
 	snprintf(why, cap, "needs %s; %s %llu", need->text, from, (unsigned long long)value);
 	return compare(need, value);

@@ -249,13 +249,13 @@ static int run(int n_args, char **args)
 			return list_faults();
 	if (conf.make_verifier)
 		return make_verifier();
+	if (conf.max_memory < 1 << 20)
+		return cli_usage(&broker_command, "--max-memory: less than 1M holds no client");
 	code = read_faults();
 	if (code == EXIT_PASS)
 		code = configure(&config, &users);
 	if (code != EXIT_PASS)
 		return code;
-	if (conf.max_memory < 1 << 20)
-		return cli_usage(&broker_command, "--max-memory: less than 1M holds no client");
 	/* What is large goes back to the system when it is freed: glibc would raise the threshold with each. */
 	mallopt(M_MMAP_THRESHOLD, 128 * 1024);
 	error = loop_init(&loop, false);

@@ -121,13 +121,13 @@ static bool logged_in(struct link *link, const struct packet *p)
 	const struct broker_config *config = &link->broker->config;
 	struct span user = user_of(p);
 
-	if (!config->allow || broken(link, ANY_LOGIN))
+	if (!config->allow)
 		return true;
 	if (!user.at) {
 		refuse_connect(link, link->version, 0x87, "a user name and its password are asked for");
 		return false;
 	}
-	if (!config->allow(config->users, user, p->connect_flags & CONNECT_PASSWORD ? p->password : (struct span){ 0 })) {
+	if (!broken(link, ANY_LOGIN) && !config->allow(config->users, user, p->connect_flags & CONNECT_PASSWORD ? p->password : (struct span){ 0 })) {
 		refuse_connect(link, link->version, 0x86, "no user has this name and password");
 		return false;
 	}

@@ -67,8 +67,8 @@ const struct fault_row fault_rows[] = {
 	V5("MQTT-3.1.2-28", "", RESPONSE_INFO_UNASKED, "sends Response Information unasked")
 	V5("response-information", "", RESPONSE_INFO_UNASKED, "sends Response Information unasked")
 	V5("server-reference", "", REFERENCE_MISPLACED, "names another server in every refusal")
-	BOTH("authentication-closes", "MQTT-3.1.4-2", "", REFUSAL_KEEPS_OPEN, "keeps the connection after refusing a login")
-	BOTH("authentication-closes", "MQTT-3.1.4-2", "accepted", ANY_LOGIN, "lets everybody in, whatever the login")
+	BOTH("authentication-closes", "MQTT-3.1.4-2", "open", REFUSAL_KEEPS_OPEN, "keeps the connection after refusing a login")
+	BOTH("authentication-closes", "MQTT-3.1.4-2", "accepted", ANY_LOGIN, "takes any user name with any password")
 	BOTH("session-owner", "session-owner", "", SESSION_OF_ANYBODY, "lets another user take over a session")
 
 	/* sessions */

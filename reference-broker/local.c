@@ -3,15 +3,46 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "harness/cli.h"
+#include "harness/console.h"
+#include "reference-broker/broker_options.h"
 #include "reference-broker/faults.h"
 #include "reference-broker/server.h"
 
-/* The reference broker as a target in this process: configured so that it offers what a test needs. */
+/*
+ * The reference broker as a target in this process: configured so that it offers what a test needs, or as one of the
+ * configurations below, or as options say.
+ */
 
 struct instance {
 	struct server *server;
+	struct users *users;
 	uint64_t broken[FAULT_WORDS];
 };
+
+static const struct configuration {
+	const char *name, *options;
+	bool login;			/* it asks for the built-in users' passwords */
+} configurations[] = {
+	/* before 5 a server cannot say that it lacks retained messages or wildcards, so it may not lack them */
+	{ "limited", "--mqtt 5 --maximum-qos 1 --no-retain --no-wildcard --no-shared --no-subscription-identifiers --no-empty-client-id", false },
+	{ "qos-0", "--mqtt 5 --maximum-qos 0 --topic-alias-maximum 65535 --response-information replies", false },
+	{ "narrow", "--receive-maximum 1 --topic-alias-maximum 0 --maximum-packet-size 2k --server-keep-alive 30s --session-expiry-maximum 30s", false },
+	{ "only-3.1.1", "--mqtt 3.1.1", false },
+	{ "users", "", true },
+};
+
+#define N_CONFIGURATIONS (sizeof(configurations) / sizeof(*configurations))
+
+/* Two, so that one can try what is the other's. Scenarios know the second as their default for `other_user`. */
+static const char built_in_users[] =
+	"assayer:SCRAM-SHA-256$4096:bXFhc3NheSBidWlsdC1pbg==$ZtP5j8/TtsyMWbouRncLvPJWUpOnyRRISVfY4DFo+lw=:Qff5K/pA3BqmW+WWW366IMdAgPfXBbqDixJLiYSyLLo=\n"
+	"refiner:SCRAM-SHA-256$4096:bXFhc3NheSBidWlsdC1pbg==$x8dBQnZQUvx0DO9Ntos8api+dTLQJJqpxxeiiAk0YwY=:1pt8wC4t8hGbVllyvQPEfQBQP+JH9xE40f44G+siO8o=\n";
+static const char user_name[] = "assayer", password[] = "touchstone";
+
+static const struct command rows_only = { .name = "broker", .options = broker_option_rows };
+static const struct configuration *chosen;	/* NULL: as the needs ask */
+static struct configuration as_options_say;
 
 /* The value nearest to what is offered that meets the need. */
 static bool meet(const struct need *need, uint64_t *value, uint64_t most)
@@ -34,15 +65,17 @@ struct knob {
 	uint64_t *value, most;
 };
 
-static bool configure(struct broker_config *c, const struct need *needs, size_t n, const char **why)
+static bool meet_needs(struct broker_config *c, bool *login, const struct need *needs, size_t n, const char **why)
 {
 	uint64_t qos = c->maximum_qos, retain = 1, wildcard = 1, shared = 1, identifiers = 1, receive = c->receive_maximum,
-	         size = c->maximum_packet_size, aliases = c->topic_alias_maximum, keep_alive = 0, expiry = c->session_expiry_maximum;
+	         size = c->maximum_packet_size, aliases = c->topic_alias_maximum, keep_alive = 0, expiry = c->session_expiry_maximum,
+	         asks = 0, information = 0;
 	const struct knob knobs[] = {
 		{ "maximum_qos", &qos, 2 }, { "retain_available", &retain, 1 }, { "wildcard_subscription_available", &wildcard, 1 },
 		{ "shared_subscription_available", &shared, 1 }, { "subscription_identifier_available", &identifiers, 1 },
 		{ "receive_maximum", &receive, 65535 }, { "maximum_packet_size", &size, size }, { "topic_alias_maximum", &aliases, 65535 },
 		{ "server_keep_alive", &keep_alive, 65535 }, { "session_expiry_interval", &expiry, UINT32_MAX },
+		{ "login", &asks, 1 }, { "response_information", &information, 1 },
 	};
 
 	for (size_t i = 0; i < n; i++) {
@@ -71,11 +104,43 @@ static bool configure(struct broker_config *c, const struct need *needs, size_t 
 	c->topic_alias_maximum = (uint16_t)aliases;
 	c->server_keep_alive = (uint16_t)keep_alive;
 	c->session_expiry_maximum = (uint32_t)expiry;
+	if (information)
+		c->response_information = span_text("replies");
+	*login = asks;
+	return true;
+}
+
+static bool allow(void *users, struct span name, struct span given)
+{
+	return users_allow(users, name, given);
+}
+
+/* False: *why says what cannot be had. */
+static bool configure_instance(struct instance *in, struct broker_config *c, const struct need *needs, size_t n, const char **why)
+{
+	static struct users *shared;	/* by all instances of the process: what they remember makes many runs cheap */
+	bool login = chosen && chosen->login;
+	struct fault fault;
+
+	if (!chosen && !meet_needs(c, &login, needs, n, why))
+		return false;
+	if (chosen && broker_options_apply(&rows_only, c, &in->users) != EXIT_PASS) {
+		*why = "its options cannot be applied";		/* they could be, when they were read: a file has gone */
+		return false;
+	}
+	if (!login)
+		return true;
+	if (!shared)
+		shared = users_parse(span_text(built_in_users), &fault);
+	if (!shared)
+		abort();
+	c->users = shared;
+	c->allow = allow;
 	return true;
 }
 
 static void *start(struct loop *loop, const struct need *needs, size_t n_needs, const unsigned *faults, size_t n_faults,
-                   uint64_t seed, struct service **service, const char **why)
+                   uint64_t seed, struct local_service *service, const char **why)
 {
 	struct instance *in = calloc(1, sizeof(*in));
 	struct broker_config config;
@@ -87,14 +152,19 @@ static void *start(struct loop *loop, const struct need *needs, size_t n_needs, 
 	for (size_t i = 0; i < n_faults; i++)
 		in->broken[faults[i] / 64] |= (uint64_t)1 << faults[i] % 64;
 	config.broken = n_faults ? in->broken : NULL;
-	if (!configure(&config, needs, n_needs, why)) {
+	if (!configure_instance(in, &config, needs, n_needs, why)) {
+		users_free(in->users);
 		free(in);
 		return NULL;
 	}
 	in->server = server_new(loop, &config);
 	if (!in->server)
 		abort();
-	*service = server_service(in->server);
+	service->service = server_service(in->server);
+	if (config.allow && !broker_options.users) {
+		service->user_name = user_name;
+		service->password = password;
+	}
 	return in;
 }
 
@@ -103,6 +173,7 @@ static void stop(void *broker)
 	struct instance *in = broker;
 
 	server_free(in->server);
+	users_free(in->users);
 	free(in);
 }
 
@@ -128,4 +199,63 @@ static int named(const char *text, unsigned *numbers, size_t cap)
 	return (int)n;
 }
 
-const struct local_broker reference_broker = { start, stop, fault, named };
+/* ---- configurations ---- */
+
+static bool configuration(size_t number, struct local_configuration *c)
+{
+	if (number >= N_CONFIGURATIONS)
+		return false;
+	*c = (struct local_configuration){ configurations[number].name, configurations[number].options };
+	if (configurations[number].login)
+		c->options = "--users (two of its own)";
+	return true;
+}
+
+static const struct configuration *named_configuration(const char *name)
+{
+	for (size_t i = 0; i < N_CONFIGURATIONS; i++)
+		if (!strcmp(configurations[i].name, name))
+			return &configurations[i];
+	return NULL;
+}
+
+/* Cut at blanks; the words live as long as the program, since options borrow from them. */
+static char **cut(const char *text)
+{
+	char *copy = strdup(text), **words = calloc(strlen(text) + 1, sizeof(*words));
+	size_t n = 0;
+
+	if (!copy || !words)
+		abort();
+	for (char *word = strtok(copy, " \t"); word; word = strtok(NULL, " \t"))
+		words[n++] = word;
+	return words;
+}
+
+static int configure(const char *text)
+{
+	struct broker_config trial;
+	struct users *users;
+	int code;
+
+	broker_options_reset();
+	chosen = NULL;
+	if (!text)
+		return EXIT_PASS;
+	chosen = named_configuration(text);
+	if (!chosen && *text != '-')
+		return cli_usage(&rows_only, "--broker %s: no such configuration; `mqassay conform --broker list` lists them", console_safe(text));
+	if (!chosen) {
+		as_options_say = (struct configuration){ "options", text, false };
+		chosen = &as_options_say;
+	}
+	code = cli_set(&rows_only, cut(chosen->options));
+	if (code != EXIT_PASS)
+		return code;
+	broker_defaults(&trial);
+	code = broker_options_apply(&rows_only, &trial, &users);
+	users_free(users);
+	return code;
+}
+
+const struct local_broker reference_broker = { start, configure, configuration, stop, fault, named };

@@ -12,7 +12,10 @@
 #include <openssl/hmac.h>
 #include <openssl/rand.h>
 
-enum { KEY = 32 };			/* bytes of SHA-256 */
+enum {
+	KEY = 32,			/* bytes of SHA-256 */
+	N_WRONG = 16,			/* logins that were wrong lately: clients repeat themselves */
+};
 
 static const char mechanism[] = "SCRAM-SHA-256";
 
@@ -32,6 +35,8 @@ struct users {
 	size_t n;
 	uint8_t *names;
 	uint8_t process_key[KEY];
+	uint8_t wrong[N_WRONG][KEY];	/* digests */
+	unsigned n_wrong;		/* ever; the place of the next one, modulo N_WRONG */
 };
 
 /* ---- SCRAM's keys, RFC 5802 section 3 ---- */
@@ -125,6 +130,16 @@ static struct user *stand_in(const struct users *users, struct span name)
 	return &users->at[n % users->n];
 }
 
+static bool wrong_before(const struct users *users, const uint8_t seen[KEY])
+{
+	unsigned n = users->n_wrong < N_WRONG ? users->n_wrong : N_WRONG;
+	bool found = false;
+
+	for (unsigned i = 0; i < n; i++)
+		found |= !CRYPTO_memcmp(seen, users->wrong[i], KEY);
+	return found;
+}
+
 bool users_allow(struct users *users, struct span name, struct span password)
 {
 	uint8_t seen[KEY], salted[KEY], key[KEY];
@@ -138,6 +153,8 @@ bool users_allow(struct users *users, struct span name, struct span password)
 	digest(users, name, password, seen);
 	if (known && u->remembers && !CRYPTO_memcmp(seen, u->remembered, KEY))
 		return true;
+	if (wrong_before(users, seen))
+		return false;
 	salted_password(password, u, salted);
 	stored_key(salted, key);
 	right = !CRYPTO_memcmp(key, u->stored_key, KEY) && known;
@@ -145,6 +162,8 @@ bool users_allow(struct users *users, struct span name, struct span password)
 	if (right) {
 		memcpy(u->remembered, seen, KEY);
 		u->remembers = true;
+	} else {
+		memcpy(users->wrong[users->n_wrong++ % N_WRONG], seen, KEY);
 	}
 	return right;
 }

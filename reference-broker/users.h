@@ -15,8 +15,9 @@
  * lines that begin with #, are passed over. A password is bytes, taken as they come.
  *
  * Deriving a key is slow on purpose, so whoever may send a CONNECT can make us work for ITERATIONS of SHA-256. What
- * bounds it: a file may ask for USERS_ITERATIONS_MAX at most, and a password that was right once is remembered as a
- * digest under a key of this process, so that a client which comes back costs one HMAC.
+ * bounds it: a file may ask for USERS_ITERATIONS_MAX at most, and what was right once for a user, and the last few
+ * logins that were wrong, are remembered as digests under a key of this process: a client that comes back, rightly or
+ * not, costs a few HMACs. What is left is whoever guesses: each new guess costs the iterations (4096: about 1 ms).
  */
 enum {
 	USERS_MAX = 10000,
@@ -39,8 +40,8 @@ struct users *users_read(const char *path, struct fault *fault);
 void users_free(struct users *users);	/* NULL is harmless */
 
 /*
- * Whether this user has that password. Takes the same time for a name that nobody has as for a wrong password, and
- * compares in constant time.
+ * Whether this user has that password. Takes as long for a name that nobody has as for a wrong password, and compares
+ * in constant time.
  */
 bool users_allow(struct users *users, struct span name, struct span password);
 

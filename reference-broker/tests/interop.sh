@@ -237,7 +237,7 @@ is 'SIGINT: exit 0' 0 $code
 for url in tcp://0.0.0.0:0 tcp://192.0.2.1:0 'tcp://[::]:0'; do
 	timeout 10 "$MQASSAY" broker --listen $url >"$tmp/out" 2>"$tmp/err"
 	is "$url: exit 2" 2 $?
-	contains "$url: says why" 'only this machine' "$tmp/err"
+	contains "$url: says why" 'say by --users FILE who may' "$tmp/err"
 done
 timeout 10 "$MQASSAY" broker --break 5:MQTT-9.9.9-9 >"$tmp/out" 2>"$tmp/err"
 is 'an unknown fault: exit 2' 2 $?
