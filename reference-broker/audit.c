@@ -66,7 +66,7 @@ static void count_deliveries(struct count *c, const struct delivery_list *list)
 
 static void count_session(struct count *c, const struct session *s)
 {
-	c->bytes += SESSION_COST(s->id_len) + window_cost(s->window_size) + id_set_cost(s->incoming.cap);
+	c->bytes += SESSION_COST(s->id_len + s->owner_len) + window_cost(s->window_size) + id_set_cost(s->incoming.cap);
 	count_message(c, s->will);
 	count_deliveries(c, &s->open);
 	count_deliveries(c, &s->released);

@@ -258,4 +258,6 @@ static int configure(const char *text)
 	return code;
 }
 
-const struct local_broker reference_broker = { start, configure, configuration, stop, fault, named };
+const struct local_broker reference_broker = {
+	.start = start, .stop = stop, .configure = configure, .configuration = configuration, .fault = fault, .faults_named = named,
+};

@@ -189,7 +189,7 @@ void puppet_play(const struct puppet_row *rows)
 }
 
 static void *start(struct loop *loop, const struct need *needs, size_t n_needs, const unsigned *faults, size_t n_faults,
-                   uint64_t seed, struct service **service, const char **why)
+                   uint64_t seed, struct local_service *service, const char **why)
 {
 	struct puppet *puppet = calloc(1, sizeof(*puppet));
 
@@ -199,7 +199,7 @@ static void *start(struct loop *loop, const struct need *needs, size_t n_needs, 
 	puppet->service.accepted = accepted;
 	puppet->loop = loop;
 	puppet->rows = part;
-	*service = &puppet->service;
+	service->service = &puppet->service;
 	return puppet;
 }
 
@@ -225,4 +225,4 @@ static int no_faults(const char *text, unsigned *numbers, size_t cap)
 	return 0;
 }
 
-const struct local_broker puppet_broker = { start, stop, no_fault, no_faults };
+const struct local_broker puppet_broker = { .start = start, .stop = stop, .fault = no_fault, .faults_named = no_faults };

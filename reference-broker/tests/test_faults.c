@@ -601,10 +601,35 @@ static void altered(void)
 	waits(4 * S);
 }
 
+/* Every user's password is his name. */
+static bool allow(void *context, struct span user_name, struct span password)
+{
+	(void)context;
+	return span_equal(user_name, password);
+}
+
+static struct packet login(const char *id, const char *user, const char *password)
+{
+	struct packet p = connect_of(id, false);
+
+	p.connect_flags |= CONNECT_USER_NAME | CONNECT_PASSWORD;
+	p.user_name = span_text(user);
+	p.password = span_text(password);
+	return p;
+}
+
+static void logins(void)
+{
+	opens(0); say(0, login("kept", "alice", "alice"));
+	opens(1); say(1, login("other", "bob", "alice"));
+	opens(1); say(1, login("kept", "bob", "bob"));
+	RAW(0, "\xc0\0");
+}
+
 static uint64_t battery(const char *fault, uint8_t of)
 {
 	static void (*const conversations[])(void) = {
-		connects_badly, assigned, sends_badly, misc, retains, resumes, wills, times, fives, cut_short, altered,
+		connects_badly, assigned, sends_badly, misc, retains, resumes, wills, times, fives, cut_short, altered, logins,
 	};
 
 	version = of;
@@ -614,6 +639,7 @@ static uint64_t battery(const char *fault, uint8_t of)
 		w.config.receive_maximum = 3;
 		w.config.maximum_packet_size = 1000;
 		w.config.server_keep_alive = conversations[i] == altered ? 2 : 0;
+		w.config.allow = conversations[i] == logins ? allow : NULL;
 		if (fault)
 			world_break(&w, fault);
 		world_start(&w);
