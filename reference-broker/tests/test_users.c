@@ -164,7 +164,7 @@ static void is_bounded(void **state)
 
 	(void)state;
 	for (int i = 0; i <= USERS_MAX; i++)
-		len += (size_t)sprintf(text + len, "u%d%s", i, USER + 4);
+		len += (size_t)sprintf(text + len, "u%d%s", i, &USER[4]);
 	assert_null(users_parse(span_of(text, len), &fault));
 	assert_int_equal(fault.line, USERS_MAX + 1);
 	memset(text, 'x', USERS_LINE_MAX + 1);
