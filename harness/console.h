@@ -35,13 +35,9 @@ void console_progress(const char *format, ...) __attribute__((format(printf, 1, 
 bool console_has_progress(void);	/* stderr is a terminal: worth making a text */
 
 /*
- * Writes foreign bytes as text: control characters, ESC, DEL, C1 and bidi controls, line separators, non-characters
- * and what is not UTF-8 become \n \t \xHH or \u{...}, a backslash \\. Returns the length of the whole escaped text, as
- * snprintf does; out holds what fits, whole escapes only, terminated (if cap is not 0).
+ * A C string of foreign bytes as escape_bytes() (harness/escape.h) writes it, in a buffer of its own for use within one call;
+ * cut with "..." beyond 400 bytes. Four at a time.
  */
-size_t console_escape(const void *bytes, size_t len, char *out, size_t cap);
-
-/* The same for a C string, in a buffer of its own for use within one call; cut with "..." beyond 400 bytes. Four at a time. */
 const char *console_safe(const char *text);
 
 #endif

@@ -11,6 +11,7 @@
 #include "harness/child.h"
 #include "harness/conn.h"
 #include "harness/console.h"
+#include "harness/escape.h"
 #include "harness/hello.h"
 
 enum { RETRY_NS = 20000000, ATTEMPT_NS = 2000000000, LAST_LINES = 3 };
@@ -168,7 +169,7 @@ static void on_child_ended(struct child *child, void *context)
 	if (!served && !child->signal && !child->exit_status)	/* a daemon does this, and is out of our hands then */
 		snprintf(how + strlen(how), sizeof(how) - strlen(how), " (CMD must stay in the foreground)");
 	size_t len = child_output(child, LAST_LINES, said, sizeof(said));
-	console_escape(said, len, safe, sizeof(safe));
+	escape_bytes(said, len, safe, sizeof(safe));
 	if (served)
 		snprintf(text, sizeof(text), "%s%s%s", how, len ? "; it last said: " : "", safe);
 	else

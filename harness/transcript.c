@@ -1,6 +1,7 @@
 #include "harness/transcript.h"
 
 #include "codec/text.h"
+#include "harness/escape.h"
 
 enum { MAX_LINE = 700, MAX_LINES = 200 };
 
@@ -43,6 +44,13 @@ static void print_bytes(FILE *out, const struct event *e, const char *head)
 	} while (left.len);
 }
 
+static void print_text(FILE *out, const struct event *e, const char *head)
+{
+	fputs(head, out);
+	escape_text_n(out, (const char *)e->bytes, e->len);
+	fputc('\n', out);
+}
+
 void transcript_print(FILE *out, const struct script *script, const struct result *result, const char *indent)
 {
 	unsigned lines = 0, width = 0;
@@ -65,7 +73,7 @@ void transcript_print(FILE *out, const struct script *script, const struct resul
 		else if (e->kind == EVENT_OPENED)
 			fprintf(out, "%sconnected\n", head);
 		else
-			fprintf(out, "%s%.*s\n", head, (int)e->len, (const char *)e->bytes);
+			print_text(out, e, head);
 	}
 	if (result->events_cut)
 		fprintf(out, "%s... (the transcript was longer than what is kept)\n", indent);

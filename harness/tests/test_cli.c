@@ -11,6 +11,7 @@
 
 #include "harness/cli.h"
 #include "harness/console.h"
+#include "harness/escape.h"
 
 /* A command with an option of every kind; it prints what it was given. */
 static struct {
@@ -246,14 +247,14 @@ static void foreign_bytes_are_escaped(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		assert_int_equal(console_escape(cases[i].bytes, strlen(cases[i].bytes), out, sizeof(out)), strlen(cases[i].text));
+		assert_int_equal(escape_bytes(cases[i].bytes, strlen(cases[i].bytes), out, sizeof(out)), strlen(cases[i].text));
 		assert_string_equal(out, cases[i].text);
 	}
-	assert_int_equal(console_escape("a\0b", 3, out, sizeof(out)), 6);
+	assert_int_equal(escape_bytes("a\0b", 3, out, sizeof(out)), 6);
 	assert_string_equal(out, "a\\x00b");
-	assert_int_equal(console_escape("ab\033", 3, out, 6), 6);	/* a whole escape or none of it */
+	assert_int_equal(escape_bytes("ab\033", 3, out, 6), 6);	/* a whole escape or none of it */
 	assert_string_equal(out, "ab");
-	assert_int_equal(console_escape("ab", 2, NULL, 0), 2);
+	assert_int_equal(escape_bytes("ab", 2, NULL, 0), 2);
 }
 
 #define N_ROWS (sizeof(rows) / sizeof(rows[0]))
