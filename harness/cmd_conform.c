@@ -7,9 +7,9 @@
 #include "harness/conduct.h"
 #include "harness/conform.h"
 #include "harness/conform_options.h"
+#include "harness/conform_output.h"
 #include "harness/console.h"
 #include "harness/prove.h"
-#include "harness/report.h"
 #include "harness/target.h"
 
 /* mqassay conform: plays scenarios against targets and says what each clause came to. */
@@ -17,6 +17,8 @@
 static const struct conform_options *const conf = &conform_options;
 
 static const struct local_broker *local;
+
+enum { MAX_TARGETS = 64 };
 
 void conform_use(const struct local_broker *broker)
 {
@@ -44,41 +46,27 @@ static int list_tests(const struct suite *suite)
 	return EXIT_PASS;
 }
 
-/* ---- one target ---- */
+/* ---- the run ---- */
+
+static struct run_target targets[MAX_TARGETS];
+static struct run run_record = { .targets = targets };
+static struct known known;
 
 /* name: of the target on the command line; NULL when it has none */
-static int conform_one(const struct suite *suite, struct conduct_options *o, const char *name)
+static void conform_one(const struct suite *suite, struct conduct_options *o, const char *name)
 {
-	struct conducted done;
-	char *again = conform_again(name);
-	struct report_options report = { .label = o->label, .repeat_with = again, .verbose = conf->verbose, .quiet = conf->quiet };
+	struct run_target *target = &targets[run_record.n_targets++];
 
+	*target = (struct run_target){
+		.label = strdup(o->label), .source = conf->exec ? conf->exec : name, .started = conf->exec != NULL, .again = conform_again(name),
+		.simulated = o->simulated,
+	};
+	if (!target->label)
+		abort();
 	memset(counts, 0, sizeof(counts));
-	int status = conduct(suite, o, &done);
+	conduct(suite, o, &target->conducted);
 	console_progress("%s", "");
-	bool judged = false;
-	for (size_t i = 0; i < done.n; i++)
-		judged |= done.outcomes[i].played;
-	if (judged || !status) {
-		report_text(stdout, &done, &report);
-		if (o->simulated)
-			printf("      %.1f s of simulated time in %.2f s\n", (double)done.simulated_ns / 1e9, (double)done.wall_ns / 1e9);
-		else
-			printf("      in %.1f s\n", (double)done.wall_ns / 1e9);
-	}
-	fflush(stdout);
-	if (status)
-		console_error("%s", done.unable);
-	int code = report_exit_code(&done);
-	conducted_release(&done);
-	free(again);
-	return status && code == EXIT_PASS ? status : code;
-}
-
-static int worse(int a, int b)
-{
-	/* a fail outweighs what could not be run */
-	return a == EXIT_FOUND || b == EXIT_FOUND ? EXIT_FOUND : a > b ? a : b;
+	known_apply(&known, &target->conducted, o->label);
 }
 
 static int conform_local(const struct suite *suite, struct conduct_options *o)
@@ -106,24 +94,27 @@ static int conform_local(const struct suite *suite, struct conduct_options *o)
 		o->jobs = (unsigned)(suite->n_tests * o->repeat);
 	if (conf->prove)
 		return prove(suite, o, NULL, 0, stdout, conf->verbose);
-	return conform_one(suite, o, NULL);
+	conform_one(suite, o, NULL);
+	return 0;
 }
 
 static int conform_targets(const struct suite *suite, struct conduct_options *o, int n_args, char **args)
 {
-	int code = EXIT_PASS;
+	struct target target;
+	struct fault fault;
 
-	for (int i = 0; i < n_args; i++) {
-		struct target target;
-		struct fault fault;
-
+	if (n_args > MAX_TARGETS)
+		return cli_usage(&conform_command, "more than %d targets", MAX_TARGETS);
+	for (int i = 0; i < n_args; i++)	/* a mistake in the last is told before the first is tested */
 		if (!target_parse(args[i], &target, &fault))
 			return cli_usage(&conform_command, "%s", fault.text);
+	for (int i = 0; i < n_args; i++) {
+		target_parse(args[i], &target, &fault);
 		o->label = target.label;
 		o->address = &target.address;
-		code = worse(code, conform_one(suite, o, args[i]));
+		conform_one(suite, o, args[i]);
 	}
-	return code;
+	return 0;
 }
 
 static int conform_exec(const struct suite *suite, struct conduct_options *o)
@@ -134,7 +125,63 @@ static int conform_exec(const struct suite *suite, struct conduct_options *o)
 	snprintf(label, sizeof(label), "%.*s", (int)strcspn(conf->exec, " \t"), conf->exec);
 	o->exec = conf->exec;
 	o->label = strrchr(label, '/') ? strrchr(label, '/') + 1 : label;
-	return conform_one(suite, o, NULL);
+	conform_one(suite, o, NULL);
+	return 0;
+}
+
+/* ---- what is known ---- */
+
+/* A row that fits no test was misspelt, or its test is no more. Beside scenarios of the user's own, those built in count too. */
+static int check_known(const struct suite *suite)
+{
+	const struct known_row *stray = known_stray(&known, suite, NULL);
+	struct suite built_in = { 0 };
+
+	if (stray && conf->scenarios.n) {
+		suite_load(&built_in, NULL, 0, NULL, 0);
+		stray = known_stray(&known, suite, &built_in);
+		suite_release(&built_in);
+	}
+	if (!stray)
+		return 0;
+	console_error("%s: no test of that version is %s; `mqassay conform --list` lists them all", stray->at, console_safe(stray->test));
+	return EXIT_USAGE;
+}
+
+static int read_known(const struct suite *suite)
+{
+	for (size_t i = 0; i < conf->known.n; i++) {
+		int code = known_read(&known, conf->known.at[i]);
+
+		if (code)
+			return code;
+	}
+	return check_known(suite);
+}
+
+/* ---- the command ---- */
+
+static int play(const struct suite *suite, struct conduct_options *o, int n_args, char **args)
+{
+	char *command = conform_command_line(n_args, args);
+	int code = conf->exec ? conform_exec(suite, o) : n_args ? conform_targets(suite, o, n_args, args) : conform_local(suite, o);
+
+	if (run_record.n_targets) {
+		run_record.command = command;
+		run_record.seed = o->seed;
+		run_record.verbose = conf->verbose;
+		run_record.quiet = conf->quiet;
+		code = run_exit_code(&run_record);
+		int status = conform_output_write(&run_record, &known);
+		code = code == EXIT_PASS ? status : code;
+	}
+	for (size_t i = 0; i < run_record.n_targets; i++) {
+		conducted_release(&targets[i].conducted);
+		free((char *)targets[i].again);
+		free((char *)targets[i].label);
+	}
+	free(command);
+	return code;
 }
 
 static int run(int n_args, char **args)
@@ -145,26 +192,25 @@ static int run(int n_args, char **args)
 	const struct param *params;
 	int code = conform_options_apply(&o, n_args);
 
-	if (code)
+	if (code || (code = conform_output_check()))
 		return code;
 	if (!(params = conform_params(&n_params)))
 		return EXIT_USAGE;
 	o.progress = progress;
 	code = suite_load(&suite, conf->scenarios.at, conf->scenarios.n, params, n_params);
+	if (!code)
+		code = read_known(&suite);
 	if (!code) {
 		suite_choose(&suite, o.versions, conf->select.at, conf->select.n);
 		if (!suite.n_tests) {
 			console_error(suite.n_scenarios ? "no test fits the selection; `mqassay conform --list` lists them all"
 			                                : "--scenarios: there is no *.scn file there");
 			code = EXIT_UNABLE;
-		} else if (conf->list) {
-			code = list_tests(&suite);
-		} else if (conf->exec) {
-			code = conform_exec(&suite, &o);
 		} else {
-			code = n_args ? conform_targets(&suite, &o, n_args, args) : conform_local(&suite, &o);
+			code = conf->list ? list_tests(&suite) : play(&suite, &o, n_args, args);
 		}
 	}
+	known_release(&known);
 	suite_release(&suite);
 	return code;
 }
@@ -174,6 +220,7 @@ const struct command conform_command = {
 	.summary = "play scenarios against a broker and give a verdict for each clause of the standard",
 	.details = "Without a TARGET the built-in reference broker is tested, in this process and on simulated time.\n"
 	           "TARGET is [LABEL=]URL: tcp://host[:1883], unix:/path, or host[:port].\n"
+	           "--report F=FILE may be given several times; F is one of those of --format.\n"
 	           "Exit code 0: conformant; 1: a fail; 2: a mistake on the command line or in a scenario; 3: could not run.",
 	.example = "mqassay conform localhost:1883\nmqassay conform --exec 'mosquitto -p {port}' --mqtt 5\nmqassay conform --select 5:MQTT-3.3.1-2 -v",
 	.options = conform_option_rows, .max_args = CLI_ANY, .run = run,

@@ -371,6 +371,16 @@ static void tear_down(struct conductor *c)
 	free(c->packet);
 }
 
+static void keep_offers(const struct conductor *c)
+{
+	const struct instance *in = c->instances;
+
+	while (in && in->next && in->n_needs)
+		in = in->next;
+	if (in)
+		c->done->offers = in->offers;
+}
+
 int conduct(const struct suite *suite, const struct conduct_options *o, struct conducted *conducted)
 {
 	struct conductor c = { .o = o, .done = conducted, .pump.run = pump, .quiet.fire = on_quiet, .settle.fire = target_on_settle,
@@ -417,6 +427,7 @@ int conduct(const struct suite *suite, const struct conduct_options *o, struct c
 	clock_gettime(CLOCK_MONOTONIC, &to);
 	conducted->wall_ns = (uint64_t)(to.tv_sec - from.tv_sec) * 1000000000u + (uint64_t)to.tv_nsec - (uint64_t)from.tv_nsec;
 	conducted->simulated_ns = c.loop.now_ns - began_ns;
+	keep_offers(&c);
 	tear_down(&c);
 	return conducted->unable[0] ? EXIT_UNABLE : 0;
 }

@@ -15,6 +15,7 @@ struct outcome {
 	unsigned repetition;		/* from 0, with repeat > 1 */
 	struct result result;
 	bool played;			/* false: skipped before it began, or never come to */
+	const char *known_reason, *known_at;	/* of the row of --known that it fits, "FILE:LINE"; NULL: none */
 };
 
 struct conduct_options {
@@ -52,6 +53,7 @@ struct conducted {
 	char unable[400];		/* why the run could not begin or go on; empty when it could. One line */
 	char survives[400];		/* the target died and no single test made it die again; empty otherwise */
 	uint64_t wall_ns, simulated_ns;
+	struct offers offers;		/* what the probe found; of built-in brokers, in the one that no test asked to offer less or more */
 };
 
 /* 0, or EXIT_UNABLE with conducted->unable. The outcomes come in either case. Release what it wrote. */

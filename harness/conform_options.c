@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "harness/console.h"
+#include "harness/report.h"
+#include "harness/shell.h"
 #include "harness/units.h"
 
 static const char *const mqtt_choices[] = { "3.1", "3.1.1", "5", "all", NULL };
@@ -37,6 +39,11 @@ const struct cli_option conform_option_rows[] = {
 	OPT_COUNT('j', "jobs", conform_options.jobs, 1, 10000, "N", "tests played side by side (in process all at once)"),
 	OPT_COUNT(0, "seed", conform_options.seed, 0, 0, "N", "of everything random: payloads, splits"),
 	OPT_STRING(0, "split", conform_options.split, "1|N|random", "cut every packet we send into pieces of that many bytes"),
+	OPT_HEADING("Reports"),
+	OPT_ENUM(0, "format", conform_options.format, report_format_names, "what stdout gets"),
+	OPT_LIST(0, "report", conform_options.reports, "F=FILE", "also write the report in that format to a file"),
+	OPT_LIST(0, "known", conform_options.known, "FILE", "accepted deviations: only what is new, and what no longer happens, counts"),
+	OPT_STRING(0, "write-known", conform_options.write_known, "FILE", "write the fails of this run as such a file"),
 	OPT_FLAG('v', "verbose", conform_options.verbose, "every test and clause, every transcript"),
 	OPT_FLAG('q', "quiet", conform_options.quiet, "totals only"),
 	OPT_END
@@ -97,6 +104,8 @@ int conform_options_apply(struct conduct_options *o, int n_args)
 		return cli_usage(&conform_command, "--exec starts the target; name no other");
 	if ((conform_options.prove || conform_options.broken.n) && (conform_options.exec || n_args))
 		return cli_usage(&conform_command, "--%s is about the built-in broker; name no target", conform_options.prove ? "prove" : "break");
+	if (conform_options.prove && (conform_options.known.n || conform_options.write_known || conform_options.reports.n || conform_options.format))
+		return cli_usage(&conform_command, "--prove has a report of its own; give no --format, --report or --known");
 	if (conform_options.slack < 1)
 		return cli_usage(&conform_command, "--slack: expected a number of at least 1");
 	if (conform_options.password_file && !(o->password = read_password())) {
@@ -132,27 +141,12 @@ const struct param *conform_params(size_t *n)
 
 /* ---- the command line again ---- */
 
-static void put_word(FILE *out, const char *word)
-{
-	if (*word && !word[strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=:,./@%")]) {
-		fputs(word, out);
-		return;
-	}
-	fputc('\'', out);
-	for (; *word; word++)
-		if (*word == '\'')
-			fputs("'\\''", out);
-		else
-			fputc(*word, out);
-	fputc('\'', out);
-}
-
 static void put(FILE *out, const char *name, const char *value)
 {
 	if (!value)
 		return;
 	fprintf(out, " --%s ", name);
-	put_word(out, value);
+	shell_word(out, value);
 }
 
 static void put_list(FILE *out, const char *name, const struct string_list *list)
@@ -161,19 +155,18 @@ static void put_list(FILE *out, const char *name, const struct string_list *list
 		put(out, name, list->at[i]);
 }
 
-char *conform_again(const char *target)
+static FILE *text_stream(char **text, size_t *len)
 {
-	char *text = NULL;
-	size_t len;
-	FILE *out = open_memstream(&text, &len);
+	FILE *out = open_memstream(text, len);
 
 	if (!out)
 		abort();
 	fputs("mqassay conform", out);
-	if (target) {
-		fputc(' ', out);
-		put_word(out, target);
-	}
+	return out;
+}
+
+static void put_how(FILE *out)
+{
 	put(out, "exec", conform_options.exec);
 	put_list(out, "scenarios", &conform_options.scenarios);
 	put_list(out, "define", &conform_options.params);
@@ -190,6 +183,41 @@ char *conform_again(const char *target)
 		fprintf(out, " --slack %g", conform_options.slack);
 	if (conform_options.seed != 1)
 		fprintf(out, " --seed %llu", (unsigned long long)conform_options.seed);
+}
+
+char *conform_again(const char *target)
+{
+	char *text = NULL;
+	size_t len;
+	FILE *out = text_stream(&text, &len);
+
+	if (target) {
+		fputc(' ', out);
+		shell_word(out, target);
+	}
+	put_how(out);
+	if (fclose(out))
+		abort();
+	return text;
+}
+
+char *conform_command_line(int n_args, char **args)
+{
+	char *text = NULL;
+	size_t len;
+	FILE *out = text_stream(&text, &len);
+
+	for (int i = 0; i < n_args; i++) {
+		fputc(' ', out);
+		shell_word(out, args[i]);
+	}
+	put_how(out);
+	if (conform_options.mqtt != MQTT_ALL)
+		put(out, "mqtt", mqtt_choices[conform_options.mqtt]);
+	put_list(out, "select", &conform_options.select);
+	if (conform_options.repeat != 1)
+		fprintf(out, " --repeat %llu", (unsigned long long)conform_options.repeat);
+	put_list(out, "known", &conform_options.known);
 	if (fclose(out))
 		abort();
 	return text;

@@ -9,11 +9,11 @@
  * default and a row. What all commands that play scenarios share is kept apart from what they do with it.
  */
 struct conform_options {
-	struct string_list scenarios, select, without, params, broken;
-	const char *exec, *user, *password_file, *split;
+	struct string_list scenarios, select, without, params, broken, known, reports;
+	const char *exec, *user, *password_file, *split, *write_known;
 	uint64_t timeout_ns, start_timeout_ns, jobs, seed, repeat;
 	double slack;
-	int mqtt;
+	int mqtt, format;
 	bool list, real, prove, verbose, quiet;
 };
 
@@ -38,5 +38,8 @@ const struct param *conform_params(size_t *n);
  * --select: quoted for a shell; options about the output are left out. Given.
  */
 char *conform_again(const char *target);
+
+/* The whole command line as it was given, but for options about the output. Given. */
+char *conform_command_line(int n_args, char **args);
 
 #endif

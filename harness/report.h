@@ -8,23 +8,63 @@
 /* "3.1", "3.1.1", "5"; static. */
 const char *version_text(unsigned version);
 
-struct report_options {
-	const char *label;		/* of the target */
-	const char *repeat_with;	/* how a test is played again: the command line up to --select */
-	bool verbose, quiet;
+/* ---- a whole run ---- */
+
+struct run_target {
+	const char *label;
+	const char *source;		/* its URL, or the command that starts it; NULL: the built-in broker */
+	bool started;			/* source is a command */
+	const char *again;		/* the command line that plays a test on it once more, up to --mqtt and --select */
+	bool simulated;			/* times are */
+	struct conducted conducted;
 };
 
-/* The whole report as text: non-passes with what was expected, what came and the transcript; totals by test and clause. */
-void report_text(FILE *out, const struct conducted *conducted, const struct report_options *options);
+struct run {
+	const char *command;		/* the whole command line, quoted for a shell */
+	uint64_t seed;
+	const struct run_target *targets;
+	size_t n_targets;
+	bool verbose;			/* every test and clause, every transcript */
+	bool quiet;			/* text: totals only */
+};
 
-/* One non-pass, as it stands in the report. */
-void report_outcome(FILE *out, const struct outcome *outcome, const struct report_options *options);
+/* The exit code that the verdicts come to: 0, EXIT_FOUND or EXIT_UNABLE; a fail outweighs what could not be run. */
+int run_exit_code(const struct run *run);
 
-/* The exit code that the verdicts come to: 0, EXIT_FOUND or EXIT_UNABLE. */
-int report_exit_code(const struct conducted *conducted);
+/* ---- formats ---- */
 
 /*
- * Clauses judged in a run, with the verdict of each and how many tests judged it; sorted by version and id. The verdict is
+ * One way to write a run. Whatever strings a target, a scenario or the command line put into it, what is written is
+ * well-formed in its format and valid UTF-8, without control characters: see harness/escape.h. Errors stay in *out.
+ */
+struct report_format {
+	const char *name;
+	void (*write)(FILE *out, const struct run *run);
+};
+
+#define REPORT_FORMATS(X) X(text) X(json)
+#define REPORT_DECLARE(name) void report_##name(FILE *out, const struct run *run);
+REPORT_FORMATS(REPORT_DECLARE)
+
+extern const struct report_format report_formats[];	/* ends with an empty row; the first is the default */
+extern const char *const report_format_names[];		/* in the same order; ends with NULL */
+
+/* ---- what formats share ---- */
+
+/* Of the rule that decided, "5:MQTT-3.3.1-2", in buf; NULL when none did. 3.1 is judged by 3.1.1's clauses. */
+const char *outcome_rule(const struct outcome *outcome, char *buf, size_t cap);
+
+/* The rule's summary; NULL when it is in no table. */
+const char *outcome_rule_summary(const struct outcome *outcome);
+
+/* False: its turn never came, since the run could not go on. It says nothing about the target and stands in no report. */
+bool outcome_counts(const struct conducted *conducted, const struct outcome *outcome);
+
+/* How many outcomes came to each verdict, of those that count; returns how many these are. */
+size_t verdict_counts(const struct conducted *conducted, unsigned counts[N_VERDICTS]);
+
+/*
+ * Clauses judged on a target, with the verdict of each and how many tests judged it; sorted by version and id. The verdict is
  * the worst that any test came to; that some test could not judge it counts only where no other did.
  * Given: the caller frees it.
  */

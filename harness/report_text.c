@@ -1,24 +1,29 @@
 #include "harness/report.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
-#include "harness/cli.h"
 #include "harness/console.h"
+#include "harness/escape.h"
+#include "harness/shell.h"
 #include "harness/transcript.h"
 
-const char *version_text(unsigned version)
-{
-	return version == MQTT_5 ? "5" : version == MQTT_3_1_1 ? "3.1.1" : "3.1";
-}
+/* Non-passes with what was expected, what came and the transcript; totals by test and clause. */
 
 static enum console_style style_of(enum verdict verdict)
 {
 	switch (verdict) {
-	case VERDICT_PASS: return STYLE_GREEN;
-	case VERDICT_SKIP: return STYLE_DIM;
-	case VERDICT_WARN: return STYLE_YELLOW;
-	default:           return STYLE_RED;
+	case VERDICT_PASS:  return STYLE_GREEN;
+	case VERDICT_SKIP:  return STYLE_DIM;
+	case VERDICT_WARN:
+	case VERDICT_KNOWN: return STYLE_YELLOW;
+	default:            return STYLE_RED;
 	}
+}
+
+static bool is_bad(enum verdict verdict)
+{
+	return verdict < VERDICT_KNOWN;
 }
 
 static void styled(FILE *out, enum console_style style, const char *text)
@@ -26,44 +31,75 @@ static void styled(FILE *out, enum console_style style, const char *text)
 	fprintf(out, "%s%s%s", console_style(out, style), text, console_style(out, STYLE_PLAIN));
 }
 
-/* The version of a rule may be another than the test's: 3.1 is judged by 3.1.1's. */
-static const char *rule_version(unsigned version, const char *rule)
-{
-	return version == MQTT_3_1 && !strncmp(rule, "MQTT-", 5) ? "3.1.1" : version_text(version);
-}
-
 static void line(FILE *out, const char *label, const char *text)
 {
-	if (text)
-		fprintf(out, "  %-10s %s\n", label, text);
+	if (!text)
+		return;
+	fprintf(out, "  %-10s ", label);
+	escape_text(out, text);
+	fputc('\n', out);
 }
 
-void report_outcome(FILE *out, const struct outcome *outcome, const struct report_options *options)
+/* file:12:1: FAIL [5:MQTT-3.3.1-2] MQTT 5, case "name" */
+static void print_head(FILE *out, const struct outcome *o)
 {
-	const struct script *script = outcome->script;
-	const struct result *r = &outcome->result;
-	bool bad = r->verdict < VERDICT_WARN;
-	char verdict[16];
+	const struct script *script = o->script;
+	const struct result *r = &o->result;
+	char verdict[16], rule[128];
 
 	snprintf(verdict, sizeof(verdict), "%s", verdict_names[r->verdict]);
-	for (char *at = verdict; bad && *at; at++)
+	for (char *at = verdict; is_bad(r->verdict) && *at; at++)
 		*at = (char)(*at - 'a' + 'A');
-	fprintf(out, "%s:", script->scenario->file);
+	escape_text(out, script->scenario->file);
+	fputc(':', out);
 	if (r->at.line)
 		fprintf(out, "%u:%u:", r->at.line, r->at.column);
 	fputc(' ', out);
 	styled(out, style_of(r->verdict), verdict);
 	if (r->rule)
-		fprintf(out, " [%s:%s]", rule_version(r->rule_version ? r->rule_version : script->version, r->rule), r->rule);
+		fprintf(out, " [%s]", outcome_rule(o, rule, sizeof(rule)));
 	fprintf(out, " MQTT %s", version_text(script->version));
-	if (strcmp(script->id, script->scenario->file))
-		fprintf(out, ", case \"%s\"", script->id + strlen(script->scenario->file) + 1);
-	fprintf(out, "\n  %s\n", script->scenario->title);
-	if (r->rule && r->verdict != VERDICT_PASS) {
-		const struct clause *clause = clause_find(script->version, span_text(r->rule));
-
-		line(out, "rule", clause ? clause->summary : NULL);
+	if (strcmp(script->id, script->scenario->file)) {
+		fputs(", case \"", out);
+		escape_text(out, script->id + strlen(script->scenario->file) + 1);
+		fputc('"', out);
 	}
+	fputs("\n  ", out);
+	escape_text(out, script->scenario->title);
+	fputc('\n', out);
+}
+
+static void print_transcripts(FILE *out, const struct outcome *o)
+{
+	const struct result *r = &o->result;
+
+	if (r->events) {
+		fputs("  transcript\n", out);
+		transcript_print(out, o->script, r, "    ");
+	}
+	if (r->before && r->before->events && r->verdict == VERDICT_UNSTABLE) {
+		fputs("  transcript of the first try, which failed\n", out);
+		transcript_print(out, o->script, r->before, "    ");
+	}
+}
+
+static void print_again(FILE *out, const struct script *script, const char *again)
+{
+	fputs("  again      ", out);
+	escape_text(out, again);
+	fprintf(out, " --mqtt %s --select ", version_text(script->version));
+	shell_word(out, script->id);
+	fputc('\n', out);
+}
+
+static void print_outcome(FILE *out, const struct outcome *o, const struct run *run, const struct run_target *target)
+{
+	const struct result *r = &o->result;
+
+	print_head(out, o);
+	if (r->verdict != VERDICT_PASS)
+		line(out, "rule", outcome_rule_summary(o));
+	line(out, "known", o->known_reason);
 	if (r->received) {
 		line(out, "expected", r->expected);
 		line(out, "received", r->received);
@@ -76,85 +112,23 @@ void report_outcome(FILE *out, const struct outcome *outcome, const struct repor
 	line(out, "connection", r->end_of_connection);
 	for (uint32_t i = 0; i < r->n_notes; i++)
 		line(out, "note", r->notes[i]);
-	if (bad || options->verbose) {
-		if (r->events) {
-			fputs("  transcript\n", out);
-			transcript_print(out, script, r, "    ");
-		}
-		if (r->before && r->before->events && r->verdict == VERDICT_UNSTABLE) {
-			fputs("  transcript of the first try, which failed\n", out);
-			transcript_print(out, script, r->before, "    ");
-		}
-		if (options->repeat_with && script->scenario->file)
-			fprintf(out, "  again      %s --mqtt %s --select '%s'\n", options->repeat_with, version_text(script->version), script->id);
+	if (is_bad(r->verdict) || run->verbose) {
+		print_transcripts(out, o);
+		if (target->again)
+			print_again(out, o->script, target->again);
 	}
 	fputc('\n', out);
 }
 
-/* ---- clauses ---- */
-
-static int by_clause(const void *a, const void *b)
-{
-	const struct clause_total *x = a, *y = b;
-
-	if (x->version != y->version)
-		return x->version < y->version ? -1 : 1;
-	return strverscmp(x->clause, y->clause);
-}
-
-/* One that could not judge the clause says less about it than one that could. */
-static bool outweighs(enum verdict a, enum verdict b)
-{
-	if (a == VERDICT_INCONCLUSIVE || b == VERDICT_INCONCLUSIVE)
-		return a == VERDICT_INCONCLUSIVE ? b == VERDICT_SKIP : a != VERDICT_SKIP;
-	return a < b;
-}
-
-static void add(struct clause_total *list, size_t *n, unsigned version, const char *clause, enum verdict verdict)
-{
-	if (version == MQTT_3_1 && !strncmp(clause, "MQTT-", 5))
-		version = MQTT_3_1_1;
-	for (size_t i = 0; i < *n; i++)
-		if (list[i].version == version && !strcmp(list[i].clause, clause)) {
-			if (outweighs(verdict, list[i].worst)) {
-				list[i].worst = verdict;
-				list[i].n_worst = 0;
-			}
-			list[i].n_worst += verdict == list[i].worst;
-			list[i].n_tests++;
-			return;
-		}
-	list[(*n)++] = (struct clause_total){ version, clause, verdict, 1, 1 };
-}
-
-struct clause_total *clause_totals(const struct conducted *conducted, size_t *n)
-{
-	size_t cap = 1;
-
-	for (size_t i = 0; i < conducted->n; i++)
-		cap += conducted->outcomes[i].result.n_clauses + 1;
-	struct clause_total *list = calloc(cap, sizeof(*list));
-	if (!list)
-		abort();
-	*n = 0;
-	for (size_t i = 0; i < conducted->n; i++) {
-		const struct outcome *o = &conducted->outcomes[i];
-		bool named = false;
-
-		for (uint32_t k = 0; k < o->result.n_clauses; k++) {
-			add(list, n, o->script->version, o->result.clauses[k].clause, o->result.clauses[k].verdict);
-			named |= o->result.rule && !strcmp(o->result.rule, o->result.clauses[k].clause);
-		}
-		if (o->result.verdict == VERDICT_FAIL && o->result.rule && !named)	/* the monitor's */
-			add(list, n, o->script->version, o->result.rule, VERDICT_FAIL);
-	}
-	qsort(list, *n, sizeof(*list), by_clause);
-	return list;
-}
+/* ---- totals ---- */
 
 static void print_counts(FILE *out, const unsigned counts[N_VERDICTS])
 {
-	static const enum verdict order[] = { VERDICT_PASS, VERDICT_FAIL, VERDICT_WARN, VERDICT_UNSTABLE, VERDICT_INCONCLUSIVE, VERDICT_ERROR, VERDICT_SKIP };
+	static const enum verdict order[] = {
+		VERDICT_PASS, VERDICT_FAIL, VERDICT_FIXED, VERDICT_WARN, VERDICT_KNOWN, VERDICT_UNSTABLE, VERDICT_INCONCLUSIVE, VERDICT_ERROR, VERDICT_SKIP,
+	};
+
+	static_assert(sizeof(order) / sizeof(*order) == N_VERDICTS, "a verdict that is not counted");
 	bool first = true;
 
 	for (size_t i = 0; i < N_VERDICTS; i++) {
@@ -172,12 +146,12 @@ static void print_counts(FILE *out, const unsigned counts[N_VERDICTS])
 	fputc('\n', out);
 }
 
-static void print_clauses(FILE *out, const struct conducted *conducted, const struct report_options *options)
+static void print_clauses(FILE *out, const struct conducted *conducted, bool verbose)
 {
 	size_t n;
 	struct clause_total *list = clause_totals(conducted, &n);
 
-	for (size_t i = 0; options->verbose && i < n; i++) {
+	for (size_t i = 0; verbose && i < n; i++) {
 		const struct clause *clause = clause_find(list[i].version, span_text(list[i].clause));
 
 		fprintf(out, "%s%-12s%s %s:%-20s %3u of %3u  %s\n", console_style(out, style_of(list[i].worst)), verdict_names[list[i].worst],
@@ -200,27 +174,57 @@ static void print_clauses(FILE *out, const struct conducted *conducted, const st
 	free(list);
 }
 
-/* Skips by their reason: the evidence once, with how many tests it took. */
-static void print_skips(FILE *out, const struct conducted *conducted)
+/* ---- many of a kind ---- */
+
+struct group {
+	const char *reason;
+	size_t first;			/* the outcome in which it came first */
+	unsigned version, n;
+};
+
+static int by_text(const void *a, const void *b)
 {
+	const struct group *x = a, *y = b;
+	int order = x->version != y->version ? (x->version < y->version ? -1 : 1) : strcmp(x->reason, y->reason);
+
+	return order ? order : x->first < y->first ? -1 : x->first > y->first;
+}
+
+static int by_first(const void *a, const void *b)
+{
+	const struct group *x = a, *y = b;
+
+	return x->first < y->first ? -1 : x->first > y->first;
+}
+
+/* Tests of a verdict by their reason: the evidence once, with how many tests it took. */
+static void print_grouped(FILE *out, const struct conducted *conducted, enum verdict verdict)
+{
+	struct group *rows = calloc(conducted->n + 1, sizeof(*rows));
+	size_t n = 0, merged = 0;
+
+	if (!rows)
+		abort();
 	for (size_t i = 0; i < conducted->n; i++) {
-		const struct result *r = &conducted->outcomes[i].result;
-		unsigned n = 0;
-		bool before = false;
+		const struct outcome *o = &conducted->outcomes[i];
+		const char *reason = verdict == VERDICT_KNOWN ? o->known_reason : o->result.reason;
 
-		if (r->verdict != VERDICT_SKIP || !r->reason)
-			continue;
-		for (size_t k = 0; k < conducted->n && !before; k++) {
-			const struct result *other = &conducted->outcomes[k].result;
-			bool same = other->verdict == VERDICT_SKIP && other->reason && !strcmp(other->reason, r->reason) &&
-			            conducted->outcomes[k].script->version == conducted->outcomes[i].script->version;
-
-			before = same && k < i;
-			n += same;
-		}
-		if (!before)
-			fprintf(out, "skip %3u of MQTT %s: %s\n", n, version_text(conducted->outcomes[i].script->version), r->reason);
+		if (o->result.verdict == verdict && reason)
+			rows[n++] = (struct group){ .reason = reason, .first = i, .version = o->script->version, .n = 1 };
 	}
+	qsort(rows, n, sizeof(*rows), by_text);
+	for (size_t i = 0; i < n; i++)
+		if (merged && rows[merged - 1].version == rows[i].version && !strcmp(rows[merged - 1].reason, rows[i].reason))
+			rows[merged - 1].n++;
+		else
+			rows[merged++] = rows[i];
+	qsort(rows, merged, sizeof(*rows), by_first);
+	for (size_t i = 0; i < merged; i++) {
+		fprintf(out, "%s %3u of MQTT %s: ", verdict_names[verdict], rows[i].n, version_text(rows[i].version));
+		escape_text(out, rows[i].reason);
+		fputc('\n', out);
+	}
+	free(rows);
 }
 
 /* Tests whose repetitions did not all come to the same verdict. */
@@ -239,7 +243,9 @@ static unsigned print_flakes(FILE *out, const struct conducted *conducted)
 			differs |= conducted->outcomes[end].result.verdict != conducted->outcomes[i].result.verdict;
 		}
 		if (differs) {
-			fprintf(out, "changes its verdict: %s MQTT %s: ", conducted->outcomes[i].script->id, version_text(conducted->outcomes[i].script->version));
+			fputs("changes its verdict: ", out);
+			escape_text(out, conducted->outcomes[i].script->id);
+			fprintf(out, " MQTT %s: ", version_text(conducted->outcomes[i].script->version));
 			print_counts(out, counts);
 			flaky++;
 		}
@@ -248,48 +254,69 @@ static unsigned print_flakes(FILE *out, const struct conducted *conducted)
 	return flaky;
 }
 
-void report_text(FILE *out, const struct conducted *conducted, const struct report_options *options)
+/* ---- the whole ---- */
+
+static void print_outcomes(FILE *out, const struct run *run, const struct run_target *target)
 {
-	unsigned counts[N_VERDICTS] = { 0 };
-	bool repeated = false;
+	const struct conducted *conducted = &target->conducted;
 
 	for (size_t i = 0; i < conducted->n; i++) {
 		const struct outcome *o = &conducted->outcomes[i];
+		enum verdict verdict = o->result.verdict;
 
-		if (conducted->unable[0] && !o->played && o->result.verdict != VERDICT_SKIP)
+		if (!outcome_counts(conducted, o) || (verdict >= VERDICT_PASS && !run->verbose) || (verdict == VERDICT_KNOWN && !run->verbose))
 			continue;
-		counts[o->result.verdict]++;
-		repeated |= o->repetition > 0;
-		if (options->quiet || (o->result.verdict >= VERDICT_PASS && !options->verbose))
-			continue;
-		if (options->verbose && o->result.verdict == VERDICT_PASS && !o->result.n_notes) {
+		if (verdict == VERDICT_PASS && !o->result.n_notes) {
 			styled(out, STYLE_GREEN, "pass");
-			fprintf(out, " %s MQTT %s\n", o->script->id, version_text(o->script->version));
-		} else if (!options->verbose || o->result.verdict != VERDICT_SKIP) {
-			report_outcome(out, o, options);
+			fputc(' ', out);
+			escape_text(out, o->script->id);
+			fprintf(out, " MQTT %s\n", version_text(o->script->version));
+		} else if (verdict != VERDICT_SKIP) {
+			print_outcome(out, o, run, target);
 		}
 	}
-	if (conducted->survives[0])
-		fprintf(out, "%s [survives] %s\n\n", "UNSTABLE", conducted->survives);
-	if (!options->quiet)
-		print_skips(out, conducted);
-	if (repeated && !print_flakes(out, conducted))
-		fputs("no test changed its verdict from one repetition to another\n", out);
-	print_clauses(out, conducted, options);
-	fprintf(out, "%5zu tests on %s: ", conducted->n, options->label);
-	print_counts(out, counts);
 }
 
-int report_exit_code(const struct conducted *conducted)
+static void print_target(FILE *out, const struct run *run, const struct run_target *target)
 {
-	unsigned counts[N_VERDICTS] = { 0 };
+	const struct conducted *conducted = &target->conducted;
+	unsigned counts[N_VERDICTS];
+	bool repeated = false, judged = false;
 
-	for (size_t i = 0; i < conducted->n; i++)
-		counts[conducted->outcomes[i].result.verdict]++;
-	if (counts[VERDICT_FAIL])
-		return EXIT_FOUND;
-	if (conducted->unable[0] || conducted->survives[0] || counts[VERDICT_ERROR] || counts[VERDICT_UNSTABLE] || counts[VERDICT_INCONCLUSIVE] ||
-	    counts[VERDICT_PASS] == 0)
-		return EXIT_UNABLE;
-	return EXIT_PASS;
+	for (size_t i = 0; i < conducted->n; i++) {
+		repeated |= conducted->outcomes[i].repetition > 0;
+		judged |= conducted->outcomes[i].played;
+	}
+	if (conducted->unable[0] && !judged)
+		return;
+	if (!run->quiet)
+		print_outcomes(out, run, target);
+	if (conducted->survives[0]) {
+		styled(out, STYLE_RED, "UNSTABLE");
+		fputs(" [survives] ", out);
+		escape_text(out, conducted->survives);
+		fputs("\n\n", out);
+	}
+	if (!run->quiet) {
+		print_grouped(out, conducted, VERDICT_SKIP);
+		print_grouped(out, conducted, VERDICT_KNOWN);
+	}
+	if (repeated && !print_flakes(out, conducted))
+		fputs("no test changed its verdict from one repetition to another\n", out);
+	print_clauses(out, conducted, run->verbose);
+	verdict_counts(conducted, counts);
+	fprintf(out, "%5zu tests on ", conducted->n);
+	escape_text(out, target->label);
+	fputs(": ", out);
+	print_counts(out, counts);
+	if (target->simulated)
+		fprintf(out, "      %.1f s of simulated time in %.2f s\n", (double)conducted->simulated_ns / 1e9, (double)conducted->wall_ns / 1e9);
+	else
+		fprintf(out, "      in %.1f s\n", (double)conducted->wall_ns / 1e9);
+}
+
+void report_text(FILE *out, const struct run *run)
+{
+	for (size_t i = 0; i < run->n_targets; i++)
+		print_target(out, run, &run->targets[i]);
 }

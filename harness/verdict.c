@@ -7,7 +7,8 @@ enum { MAX_EVENT_BYTES = 256 * 1024, MAX_KEPT = 4096 };
 
 const char *const verdict_names[N_VERDICTS] = {
 	[VERDICT_ERROR] = "error", [VERDICT_FAIL] = "fail", [VERDICT_UNSTABLE] = "unstable",
-	[VERDICT_INCONCLUSIVE] = "inconclusive", [VERDICT_WARN] = "warn", [VERDICT_PASS] = "pass", [VERDICT_SKIP] = "skip",
+	[VERDICT_INCONCLUSIVE] = "inconclusive", [VERDICT_WARN] = "warn",
+	[VERDICT_KNOWN] = "known", [VERDICT_FIXED] = "fixed", [VERDICT_PASS] = "pass", [VERDICT_SKIP] = "skip",
 };
 
 void result_init(struct result *result, uint64_t now_ns)

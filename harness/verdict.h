@@ -7,8 +7,10 @@
 enum verdict {
 	VERDICT_ERROR,		/* ours: the scenario or the tool could not go on */
 	VERDICT_FAIL,		/* a MUST was broken */
+	VERDICT_FIXED,		/* a deviation that --known lists and that no longer happens; never a clause's */
 	VERDICT_UNSTABLE,	/* failed, and did not fail again */
 	VERDICT_INCONCLUSIVE,	/* could not be judged */
+	VERDICT_KNOWN,		/* deviates as --known lists it */
 	VERDICT_WARN,		/* a SHOULD, or a weak finding; still conformant */
 	VERDICT_PASS,
 	VERDICT_SKIP,		/* not offered by the target; the evidence is given */
