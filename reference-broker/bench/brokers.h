@@ -78,10 +78,10 @@ static inline void brokers_start(struct broker_process *b, struct loop *loop, co
 	b->runs = true;
 }
 
-/* The program that was built along with this one. */
-static inline void brokers_start_ours(struct broker_process *b, struct loop *loop)
+/* Writes the command for the program that was built along with this one. */
+static inline void brokers_own(char *command, size_t cap)
 {
-	char path[PATH_MAX], command[PATH_MAX + 64];
+	char path[PATH_MAX];
 	ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 1);
 
 	if (n < 0)
@@ -93,7 +93,14 @@ static inline void brokers_start_ours(struct broker_process *b, struct loop *loo
 		if (slash)
 			*slash = 0;
 	}
-	snprintf(command, sizeof(command), "exec '%s/mqassay' broker --listen tcp://127.0.0.1:{port}", path);
+	snprintf(command, cap, "exec '%s/mqassay' broker --listen tcp://127.0.0.1:{port}", path);
+}
+
+static inline void brokers_start_ours(struct broker_process *b, struct loop *loop)
+{
+	char command[PATH_MAX + 64];
+
+	brokers_own(command, sizeof(command));
 	snprintf(b->name, sizeof(b->name), "mqassay");
 	brokers_start(b, loop, command);
 }
