@@ -201,6 +201,7 @@ static void start(unsigned limits)
 	max_memory = config.max_memory = limits & 2 ? 40000 : 1 << 22;
 	config.receive_maximum = limits & 4 ? 2 : 65535;
 	config.maximum_packet_size = limits & 8 ? 200 : 1 << 20;
+	config.work_at_once = limits & 4 ? 5 : 2000;
 	config.maximum_qos = limits & 16 ? 1 : 2;
 	config.retain_available = config.wildcard_available = config.shared_available = !(limits & 32);
 	config.server_keep_alive = limits & 64 ? 10 : 0;
@@ -244,6 +245,7 @@ static void act(struct input *in)
 		break;
 	}
 	settle();
+	wait_for(1);			/* a turn for what could not be done at once */
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

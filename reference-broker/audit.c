@@ -71,6 +71,8 @@ static void count_session(struct count *c, const struct session *s)
 	count_deliveries(c, &s->open);
 	count_deliveries(c, &s->released);
 	count_aliases(c, s->carried, s->n_carried);
+	for (const struct wanted *w = s->wanted; w; w = w->next)
+		c->bytes += wanted_size(w);
 	for (const struct subscription *sub = s->subscriptions; sub; sub = sub->next_of_session)
 		c->bytes += subscription_size();
 }

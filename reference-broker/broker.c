@@ -14,7 +14,7 @@ void broker_defaults(struct broker_config *config)
 		.session_expiry_maximum = FOREVER,
 		.connect_timeout_ns = 10 * SECOND_NS,
 		.max_sessions = 1000000, .max_subscriptions_per_session = 100000, .max_queued_per_session = 100000,
-		.max_retained = 1000000, .max_connections = 1000000,
+		.max_retained = 1000000, .max_connections = 1000000, .work_at_once = 2000,
 		.max_output = 1 << 20, .max_memory = (size_t)1 << 30,
 	};
 }
@@ -85,6 +85,7 @@ struct broker *broker_new(const struct broker_config *config, uint64_t now_ns)
 	b->hash_key[1] = broker_random(b);
 	tree_init(&b->subscriptions, b->hash_key);
 	tree_init(&b->retained, b->hash_key);
+	b->subscriptions.work = b->retained.work = &b->work;
 	effects_init(b);
 	if (!deadlines_reserve(&b->deadlines, 1)) {
 		free(b);
@@ -266,11 +267,14 @@ static void link_due(struct link *link)
 
 void broker_tick(struct broker *broker, uint64_t now_ns)
 {
+	uint64_t begun = broker->work;
+
 	broker->now_ns = now_ns;
-	while (broker_deadline(broker) <= now_ns) {
+	while (broker_deadline(broker) <= now_ns && broker->work - begun < WORK_A_TICK(broker)) {
 		struct deadline *due = broker->deadlines.heap[1];
 
 		deadline_stop(&broker->deadlines, due);
+		broker->work += 10;
 		switch (due->of) {
 		case OF_LINK:
 			link_due((struct link *)((char *)due - offsetof(struct link, deadline)));

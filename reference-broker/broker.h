@@ -44,6 +44,7 @@ struct broker_config {
 	uint32_t max_sessions, max_subscriptions_per_session, max_queued_per_session, max_retained;
 	size_t max_output;			/* unsent bytes of one link; then QoS 0 is dropped, and past twice that the link is closed */
 	uint32_t max_connections;
+	uint32_t work_at_once;			/* for one client, before others are looked after: nodes visited, copies made and the like */
 	/*
 	 * Of all that clients have it keep, as the allocator counts it: connections, what waits to be sent to them,
 	 * half packets, sessions, subscriptions, messages. The last eighth is only for small messages on their way to
@@ -89,13 +90,19 @@ struct span link_output(const struct link *link);
 /* That many bytes of it have gone. May let queued messages follow: see broker_ready(). */
 void link_sent(struct broker *broker, struct link *link, size_t n, uint64_t now_ns);
 
+/* Nothing more is to be read from the client for now: it has more to be worked on or sent than there is room for. */
+bool link_paused(const struct link *link);
+
 /* The broker wants the transport ended: after its output is sent, then FIN. No more input is read. */
 bool link_closing(const struct link *link);
 
 /* The link is gone for the transport's side: releases it. Calls broker_lost() first if need be. */
 void broker_forget(struct broker *broker, struct link *link, uint64_t now_ns);
 
-/* When broker_tick() must be called at the latest; UINT64_MAX: not until something else happens. */
+/*
+ * When broker_tick() must be called at the latest; UINT64_MAX: not until something else happens. A tick does a bounded
+ * amount of what is due; the deadline may be over still when it returns, so that the driver can look after others between.
+ */
 uint64_t broker_deadline(const struct broker *broker);
 void broker_tick(struct broker *broker, uint64_t now_ns);
 

@@ -254,6 +254,7 @@ static bool send_publish(struct link *link, const struct message *m, const struc
 	};
 
 	link->broker->sending = m;
+	link->broker->work += 2 + (m->payload_len + m->properties_len) / 256 + n_ids / 8;
 	link->broker->stats.sent++;
 	if (send_by_alias(link, &p, m, ids, n_ids))
 		return true;
@@ -289,6 +290,8 @@ void deliver_pump(struct link *link)
 	struct session *s = link->session;
 	struct delivery *d;
 
+	if (s->wanted && !link->work.slot && !link->starved)	/* there may be room for them now */
+		deadline_set(&b->deadlines, &link->work, b->now_ns + 1);
 	while ((d = s->unsent) && link->out.len < b->config.max_output && !link->starved) {
 		bool first = d->state == QUEUED;
 
@@ -352,6 +355,7 @@ void deliver(struct session *s, struct message *m, unsigned qos, bool retain, co
 	form.n_ids = (uint16_t)n_ids;
 	size = delivery_size(n_ids);
 	form.message = m;
+	b->work += 4 + n_ids / 16;
 	if (!qos) {
 		if (link && link->out.len < b->config.max_output && room_for(link, &form))
 			send_publish(link, m, &form, false, ids, n_ids);

@@ -31,6 +31,17 @@
 	(heap_size(sizeof(struct session) + (id_len)) + ENTRY_COST + DEADLINE_COST + \
 	 heap_size(WINDOW_FREE * sizeof(void *)) + heap_size(IDS_FREE * sizeof(uint32_t)))
 
+/*
+ * What a client asks for is done at once up to config.work_at_once; a packet that is large, or comes from a client whose
+ * last one took more, waits for its turn among those of its kind, who share what a tick allows.
+ */
+#define WORK_A_TURN(b) (UINT64_C(5) * (b)->config.work_at_once)
+#define WORK_A_TICK(b) (UINT64_C(15) * (b)->config.work_at_once)
+#define LARGE_PACKET(b) (2 * (b)->config.work_at_once)
+#define INPUT_PAUSED_AT (256 * 1024)	/* unsent bytes past which a client is not read from */
+#define RETAINED_AHEAD 65536		/* unsent bytes past which retained messages wait */
+#define RETAINED_OPEN 1000		/* unacknowledged messages, likewise */
+
 #define PASSING_MAX 4096	/* a message up to this size may use the last eighth of all memory */
 #define PASSING_KEPT 4		/* and go to a connected client that has no more than this many unanswered */
 
@@ -57,6 +68,7 @@ struct message {
 	uint64_t received_ns;		/* its age counts from here */
 	uint32_t refs;
 	uint32_t expiry_interval;
+	uint32_t stored;		/* as which retained message */
 	uint32_t properties_len, payload_len;
 	uint16_t topic_len, publisher_len;
 	uint8_t qos, version;		/* as its publisher sent it */
@@ -133,6 +145,7 @@ struct session {
 	struct delivery_list released;	/* PUBREL sent, in that order */
 	struct delivery **window;	/* those with a packet id, at id & mask */
 	struct id_set incoming;
+	struct wanted *wanted;		/* retained messages on their way to it */
 	struct subscription *matched;	/* while a message is routed: its subscriptions that match */
 	struct session *next_matched;
 	uint32_t window_size, n_window;	/* a power of two or 0; used places */
@@ -179,6 +192,8 @@ struct link {
 	uint16_t n_incoming;			/* QoS 2 PUBLISH of this connection without PUBCOMP */
 	uint8_t version, state;
 	bool ready, lost;
+	bool held;				/* whole packets may wait in `in` */
+	bool heavy;				/* its last packets took much work */
 	bool starved;				/* there was no room for something that it must be sent */
 	bool problem_information;
 	bool clean_start;
@@ -197,6 +212,8 @@ struct broker {
 	uint64_t now_ns;
 	uint64_t hash_key[2];
 	uint64_t random[2];
+	uint64_t work;					/* done so far, in steps */
+	uint32_t n_stored;				/* retained messages that ever were */
 	uint64_t effects[2][(N_EFFECTS + 63) / 64];	/* faults asked for: below 5, and 5 */
 	bool broken;					/* any at all */
 	struct deadlines deadlines;
@@ -303,12 +320,30 @@ static inline size_t subscription_size(void)
 }
 
 void handle_subscribe(struct link *link, const struct packet *packet);
+/* The subscription of that filter as it was written, NULL: none; *bare is the filter without "$share/NAME/". */
+struct subscription *subscription_of(struct link *link, struct span filter, struct span *bare);
 void handle_unsubscribe(struct link *link, const struct packet *packet);
 void subscription_end(struct broker *broker, struct subscription *s);
 
 /* retain.c */
 bool retain_message(struct broker *broker, struct message *m);	/* false: there is no room to store it */
-void retained_deliver(struct session *session, const struct subscription *s, struct span filter);
+/* Retained messages that a SUBSCRIBE asked for: its filters, and how far they have come. */
+struct wanted {
+	struct wanted *next;		/* of a later SUBSCRIBE */
+	struct cover cover;		/* for the filter at `at` */
+	uint32_t stored;		/* what is stored later goes out as it comes */
+	size_t at, len;
+	uint8_t filters[];		/* each behind its length of two bytes */
+};
+
+static inline size_t wanted_size(const struct wanted *w)
+{
+	return heap_size(sizeof(*w) + w->len);
+}
+
+void retained_want(struct session *session, struct wanted *w);	/* taken */
+void retained_send(struct link *link);		/* a turn of it, if there is room to send */
+void retained_unwant(struct session *session);	/* the session ends */
 void retained_release(struct broker *broker);
 
 /* deliver.c */

@@ -137,12 +137,19 @@ struct span link_output(const struct link *link)
 void link_sent(struct broker *broker, struct link *link, size_t n, uint64_t now_ns)
 {
 	broker->now_ns = now_ns;
+	if (link_paused(link))		/* it reads, and what it says meanwhile we do not hear */
+		link->heard_ns = now_ns;
 	link->out.start += n;
 	link->out.len -= n;
 	if (!link->out.len)
 		output_done(link);
 	if (link->state == CONNECTED)
 		deliver_pump(link);
+}
+
+bool link_paused(const struct link *link)
+{
+	return link->state != CLOSING && (link->held || link->out.len > INPUT_PAUSED_AT);
 }
 
 bool link_closing(const struct link *link)
@@ -213,12 +220,6 @@ void link_starved(struct link *link)
 		return;
 	link->starved = true;
 	deadline_set(&link->broker->deadlines, &link->work, link->broker->now_ns);
-}
-
-void link_work(struct link *link)
-{
-	if (link->starved)
-		link_fail(link, 0x97, "out of memory");
 }
 
 void link_timed_out(struct link *link)
@@ -340,10 +341,20 @@ static void handle(struct link *link, struct span bytes, bool overlong)
 	handlers[packet.type](link, &packet);
 }
 
-/* Takes whole packets off the front; returns how many bytes they were. */
-static size_t handle_whole(struct link *link, struct span bytes)
+/* The rest has its turn later; until then the client is not read from. */
+static void hold(struct link *link)
+{
+	link->held = true;
+	deadline_set(&link->broker->deadlines, &link->work, link->broker->now_ns + 1);
+	link_ready(link);
+}
+
+/* Takes whole packets off the front, as many as that work allows; returns how many bytes they were. */
+static size_t handle_whole(struct link *link, struct span bytes, uint64_t work)
 {
 	const struct broker_config *config = &link->broker->config;
+	uint64_t begun = link->broker->work;
+	bool at_once = work <= config->work_at_once;
 	size_t taken = 0;
 
 	while (taken < bytes.len && link->state != CLOSING) {
@@ -359,10 +370,16 @@ static size_t handle_whole(struct link *link, struct span bytes)
 			link_fail(link, reason_for(&finding), finding.why);
 		} else if (frame.size > most && !broken(link, SIZE_NOT_ENFORCED)) {
 			link_fail(link, 0x95, "larger than the Maximum Packet Size");
+		} else if (status == FRAME_OK && (link->broker->work - begun >= work ||
+		           (at_once && (link->heavy || frame.size > LARGE_PACKET(link->broker))))) {
+			hold(link);
+			break;
 		} else if (status == FRAME_OK) {
 			bool first = link->state == AWAITING_CONNECT;
+			uint64_t before = link->broker->work += 1 + frame.size / 64;
 
 			handle(link, span_of(bytes.at + taken, frame.size), frame.overlong);
+			link->heavy = link->broker->work - before > config->work_at_once;
 			taken = first && broken(link, FORGET_PIPELINED) ? bytes.len : taken + frame.size;
 		} else {
 			break;
@@ -387,6 +404,16 @@ static bool keep_rest(struct link *link, struct span rest)
 	return true;
 }
 
+static void handle_input(struct link *link, uint64_t work)
+{
+	size_t taken = handle_whole(link, span_of(link->in.at + link->in.start, link->in.len), work);
+
+	link->in.start += taken;
+	link->in.len -= taken;
+	if (link->state == CLOSING || !link->in.len)
+		input_release(link);
+}
+
 void broker_receive(struct broker *broker, struct link *link, const uint8_t *bytes, size_t len, uint64_t now_ns)
 {
 	struct span rest = { bytes, len };
@@ -394,23 +421,33 @@ void broker_receive(struct broker *broker, struct link *link, const uint8_t *byt
 	broker->now_ns = now_ns;
 	if (link->state == CLOSING || link->lost)
 		return;
-	if (link->in.len) {
-		if (keep_rest(link, rest)) {
-			size_t taken = handle_whole(link, span_of(link->in.at + link->in.start, link->in.len));
-
-			link->in.start += taken;
-			link->in.len -= taken;
-		} else {
-			link_fail(link, 0x97, "out of memory");
-		}
-		rest.len = 0;
-	} else {
-		size_t taken = handle_whole(link, rest);
+	if (!link->in.len) {
+		size_t taken = handle_whole(link, rest, broker->config.work_at_once);
 
 		rest = span_of(bytes + taken, len - taken);
+		if (link->state != CLOSING && !keep_rest(link, rest))
+			link_fail(link, 0x97, "out of memory");
+	} else if (!keep_rest(link, rest)) {
+		link_fail(link, 0x97, "out of memory");
+	} else if (!link->held) {
+		handle_input(link, broker->config.work_at_once);
 	}
 	if (link->state == CLOSING)
 		input_release(link);
-	else if (!keep_rest(link, rest))
+}
+
+void link_work(struct link *link)
+{
+	if (link->starved) {
 		link_fail(link, 0x97, "out of memory");
+		input_release(link);
+		return;
+	}
+	if (link->held) {
+		link->held = false;
+		handle_input(link, WORK_A_TURN(link->broker));
+		link_ready(link);	/* it may be read from again */
+	}
+	if (link->state == CONNECTED && link->session->wanted)
+		retained_send(link);
 }

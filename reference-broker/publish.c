@@ -128,6 +128,7 @@ static struct session *gather(struct broker *b, const struct node *nodes, const 
 		for (struct subscription *s = node->subscriptions; s; s = s->next_of_node) {
 			struct session *to = s->session;
 
+			b->work++;
 			/* [5 MQTT-3.8.3-3] by client id, whichever connection it published on */
 			if (s->options & SUBSCRIBE_NO_LOCAL && span_equal(session_id(to), message_publisher(m)) &&
 			    !effect_set(b, to->version, NO_LOCAL_IGNORED))
@@ -155,6 +156,7 @@ static void route_to(struct session *to, struct message *m)
 	for (struct subscription *s = to->matched; s; s = s->next_matched) {
 		unsigned granted = s->options & SUBSCRIBE_QOS;
 
+		b->work++;
 		if (granted > route.qos)
 			route.qos = granted;
 		if (m->retain && s->options & SUBSCRIBE_RETAIN_AS_PUBLISHED)	/* [5 MQTT-3.3.1-13] */

@@ -1,6 +1,8 @@
 #include "reference-broker/broken.h"
 #include "reference-broker/internal.h"
 
+#include <stdlib.h>
+
 static void forget(struct broker *b, struct node *node)
 {
 	message_unref(b, node->retained);
@@ -31,6 +33,7 @@ static bool store(struct broker *b, struct message *m)
 		b->stats.retained--;
 	}
 	node->retained = message_ref(m);
+	m->stored = ++b->n_stored;
 	b->stats.retained++;
 	return true;
 }
@@ -52,32 +55,125 @@ bool retain_message(struct broker *b, struct message *m)
 	return true;
 }
 
-void retained_deliver(struct session *session, const struct subscription *s, struct span filter)
+/* ---- on their way to a new subscription ---- */
+
+static void deliver_retained(struct session *session, const struct subscription *s, struct message *m)
 {
 	struct broker *b = session->broker;
-	struct node *next;
+	unsigned qos = s->options & SUBSCRIBE_QOS;
 
-	for (struct node *node = tree_covered(&b->retained, filter); node; node = next) {
-		struct message *m = node->retained;
-		unsigned qos = s->options & SUBSCRIBE_QOS;
+	if (message_expired(m, b->now_ns) && !effect_set(b, session->version, MESSAGE_NEVER_EXPIRES))
+		return;
+	if (b->broken && !matched_by_fault(b, s->node, message_topic(m), session->version))
+		return;
+	if (s->options & SUBSCRIBE_NO_LOCAL && span_equal(session_id(session), message_publisher(m)))
+		return;
+	if (m->qos < qos)
+		qos = m->qos;
+	if (effect_set(b, session->version, RETAINED_QOS0))
+		qos = 0;
+	deliver(session, m, qos, !effect_set(b, session->version, RETAINED_FLAG_CLEARED),	/* [MQTT-3.3.1-8] */
+	        &s->identifier, s->identifier != 0, NULL);
+}
 
-		next = node->next_match;
-		if (message_expired(m, b->now_ns) && !effect_set(b, session->version, MESSAGE_NEVER_EXPIRES)) {
-			forget(b, node);
-			continue;
+/* No more of them just now: they wait where they are, and need no room. What goes out brings us back. */
+static bool has_enough(const struct link *link)
+{
+	const struct broker_config *config = &link->broker->config;
+	const struct session *s = link->session;
+
+	return link->out.len >= (config->max_output < RETAINED_AHEAD ? config->max_output : RETAINED_AHEAD) ||
+	       (s->n_kept && s->n_kept >= config->max_queued_per_session) || (s->unsent && s->n_kept >= RETAINED_OPEN);
+}
+
+static struct span filter_at(const struct wanted *w)
+{
+	return span_of(w->filters + w->at + 2, (size_t)(w->filters[w->at] << 8 | w->filters[w->at + 1]));
+}
+
+/* While nobody looks after the cover, what it stands on must stay. */
+static void pin(struct wanted *w)
+{
+	if (w->cover.node)
+		w->cover.node->pins++;
+}
+
+static void unpin(struct broker *b, struct node *node)
+{
+	if (node && !--node->pins && node != &b->retained.root)
+		memory_give(b, tree_prune(&b->retained, node));
+}
+
+/* True: all of it was delivered. */
+static bool send_some(struct link *link, struct wanted *w, uint64_t until)
+{
+	struct broker *b = link->broker;
+
+	while (w->at < w->len) {
+		struct span bare, filter = filter_at(w);
+		const struct subscription *s = subscription_of(link, filter, &bare);
+		struct node *node;
+
+		while (s && !w->cover.done) {	/* it may have been cancelled meanwhile */
+			if (b->work >= until || link->state != CONNECTED || has_enough(link))
+				return false;
+			node = cover_next(&b->retained, bare, &w->cover, until - b->work);
+			if (node && (int32_t)(node->retained->stored - w->stored) <= 0)
+				deliver_retained(link->session, s, node->retained);
 		}
-		if (b->broken && !matched_by_fault(b, s->node, message_topic(m), session->version))
-			continue;
-		if (s->options & SUBSCRIBE_NO_LOCAL && span_equal(session_id(session), message_publisher(m)))
-			continue;
-		if (session->link->out.len >= b->config.max_output && session->n_kept >= b->config.max_queued_per_session)
-			break;			/* neither sent nor queued: spare us the rest */
-		if (m->qos < qos)
-			qos = m->qos;
-		if (effect_set(b, session->version, RETAINED_QOS0))
-			qos = 0;
-		deliver(session, m, qos, !effect_set(b, session->version, RETAINED_FLAG_CLEARED),	/* [MQTT-3.3.1-8] */
-		        &s->identifier, s->identifier != 0, NULL);
+		w->cover = (struct cover){ 0 };
+		w->at += 2 + filter.len;
+	}
+	return true;
+}
+
+static void wanted_free(struct session *session)
+{
+	struct wanted *w = session->wanted;
+
+	session->wanted = w->next;
+	memory_give(session->broker, wanted_size(w));
+	free(w);
+}
+
+void retained_send(struct link *link)
+{
+	struct session *s = link->session;
+	struct broker *b = link->broker;
+	uint64_t until = b->work + WORK_A_TURN(b);
+
+	while (s->wanted && link->state == CONNECTED && !has_enough(link)) {
+		struct wanted *w = s->wanted;
+		struct node *stood = w->cover.node;
+		bool done = send_some(link, w, until);
+
+		if (!done)
+			pin(w);
+		unpin(b, stood);
+		if (done)
+			wanted_free(s);
+		else if (link->state == CONNECTED && b->work >= until)
+			deadline_set(&b->deadlines, &link->work, b->now_ns + 1);
+		if (!done)
+			return;
+	}
+}
+
+void retained_want(struct session *session, struct wanted *w)
+{
+	struct wanted **last = &session->wanted;
+
+	w->stored = session->broker->n_stored;
+	while (*last)
+		last = &(*last)->next;
+	*last = w;
+}
+
+void retained_unwant(struct session *session)
+{
+	while (session->wanted) {
+		unpin(session->broker, session->wanted->cover.node);
+		wanted_free(session);
 	}
 }
 

@@ -5,7 +5,6 @@
 
 #define LINGER_NS UINT64_C(2000000000)	/* for a client to read what we said last */
 #define READ_SIZE 65536
-#define BACKLOG_MAX (256 * 1024)	/* unsent bytes past which a client is not read from */
 
 struct peer {				/* a transport and the link it serves */
 	struct server *server;
@@ -101,7 +100,7 @@ static bool wind_up(struct peer *p)
 
 static void pace(struct peer *p)
 {
-	bool pause = link_output(p->link).len > BACKLOG_MAX && !link_closing(p->link);
+	bool pause = link_paused(p->link);
 
 	if (pause != p->paused) {
 		p->paused = pause;

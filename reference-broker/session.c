@@ -153,6 +153,7 @@ void session_end(struct session *s)
 	deadline_stop(&b->deadlines, &s->deadline);
 	ended_by_fault(s);
 	deliveries_pass_on(s);
+	retained_unwant(s);
 	while (s->subscriptions)
 		subscription_end(b, s->subscriptions);
 	publish_will(s);		/* [5 MQTT-3.1.2-8] at the latest when the session ends */

@@ -294,20 +294,45 @@ static bool id_in_use(const struct link *link, uint16_t packet_id)
 	return link->version == MQTT_5 && id_set_find(&link->session->incoming, packet_id) >= 0;
 }
 
-/* Retained messages follow the SUBACK, though they may come before it: some clients expect that order. */
-static void send_retained(struct link *link, const struct packet *p, const uint8_t *wanted)
+struct subscription *subscription_of(struct link *link, struct span filter, struct span *bare)
 {
+	struct wish w = wish_of(link, filter, 0);
+
+	*bare = w.filter;
+	return subscription_find(link->broker, link->session, &w);
+}
+
+/* The filters of which retained messages are wanted, to be looked for in their order. False: no room for them. */
+static bool want_retained(struct link *link, const struct packet *p, const uint8_t *wanted, struct wanted **made)
+{
+	struct broker *b = link->broker;
+	struct wanted form = { 0 }, *w;
 	struct filter_walk walk = filters_of(p);
 	struct span filter;
 	uint8_t options;
 
-	for (size_t i = 0; filter_next(&walk, &filter, &options) && link->state == CONNECTED; i++) {
-		struct wish w = wish_of(link, filter, options);
-		const struct subscription *sub = wanted[i] ? subscription_find(link->broker, link->session, &w) : NULL;
-
-		if (sub)
-			retained_deliver(link->session, sub, w.filter);
+	*made = NULL;
+	for (size_t i = 0; filter_next(&walk, &filter, &options); i++)
+		form.len += wanted[i] ? 2 + filter.len : 0;
+	if (!form.len || !b->stats.retained)
+		return true;
+	if (!memory_take(b, wanted_size(&form)))
+		return false;
+	w = malloc(sizeof(*w) + form.len);
+	if (!w) {
+		memory_give(b, wanted_size(&form));
+		return false;
 	}
+	*w = form;
+
+	struct writer to = writer_to(w->filters, w->len);
+
+	walk = filters_of(p);
+	for (size_t i = 0; filter_next(&walk, &filter, &options); i++)
+		if (wanted[i])
+			wr_binary(&to, filter);
+	*made = w;
+	return true;
 }
 
 void handle_subscribe(struct link *link, const struct packet *p)
@@ -318,6 +343,7 @@ void handle_subscribe(struct link *link, const struct packet *p)
 	struct filter_walk walk = filters_of(p);
 	unsigned missing = not_offered(link, p);
 	size_t n = count_filters(p);
+	struct wanted *retained;
 	struct span filter;
 	uint8_t options, *codes, *wanted;
 
@@ -338,20 +364,27 @@ void handle_subscribe(struct link *link, const struct packet *p)
 	} else {
 		for (size_t i = 0; filter_next(&walk, &filter, &options); i++) {
 			struct wish w = wish_of(link, filter, options);
-			bool retained = false;
+			bool send_retained = false;
 
 			codes[i] = (uint8_t)(i && broken(link, FIRST_FILTER_ONLY) ? options & SUBSCRIBE_QOS :
-			                     subscribe(link, &w, identifier, &retained));
-			wanted[i] = retained;
+			                     subscribe(link, &w, identifier, &send_retained));
+			wanted[i] = send_retained;
 		}
 	}
 	if (link->version == MQTT_3_1 && n && memchr(codes, 0x80, n)) {
 		link_fail(link, 0x80, NULL);	/* 3.1 knows no code for it */
 		return;
 	}
+	if (!want_retained(link, p, wanted, &retained)) {
+		link_fail(link, 0x97, "out of memory");
+		return;
+	}
+	/* Retained messages follow the SUBACK, though they may come before it: some clients expect that order. */
+	if (retained)
+		retained_want(link->session, retained);
 	send_codes(link, SUBACK, p->packet_id, span_of(codes, n));
 	if (link->state == CONNECTED)
-		send_retained(link, p, wanted);
+		retained_send(link);
 }
 
 /* ---- UNSUBSCRIBE ---- */

@@ -7,6 +7,12 @@ void tree_init(struct tree *t, const uint64_t key[2])
 	*t = (struct tree){ .key = { key[0], key[1] } };
 }
 
+static void tree_worked(const struct tree *t, uint64_t n)
+{
+	if (t->work)
+		*t->work += n;
+}
+
 struct levels {
 	const uint8_t *pos, *end;
 	bool done;
@@ -62,8 +68,10 @@ struct node *tree_find(const struct tree *t, struct span path)
 	struct levels l = levels_of(path);
 	struct span level;
 
-	while (node && next_level(&l, &level))
+	while (node && next_level(&l, &level)) {
 		node = child_of(t, node, level);
+		tree_worked(t, 1);
+	}
 	return (struct node *)node;
 }
 
@@ -108,6 +116,7 @@ struct node *tree_make(struct tree *t, struct span path, size_t *made)
 		uint64_t hash = child_hash(t, node, level);
 		struct node *child = child_find(t, node, level, hash);
 
+		tree_worked(t, 1);
 		if (!child) {
 			child = child_make(t, node, level, hash);
 			if (!child) {
@@ -126,7 +135,8 @@ size_t tree_prune(struct tree *t, struct node *node)
 {
 	size_t freed = 0;
 
-	while (node != &t->root && !node->first_child && !node->subscriptions && !node->groups && !node->retained) {
+	while (node != &t->root && !node->first_child && !node->subscriptions && !node->groups && !node->retained &&
+	       !node->pins) {
 		struct node *parent = node->parent;
 
 		if (node->prev_sibling)
@@ -187,6 +197,7 @@ struct node *tree_match(struct tree *t, struct span topic)
 			bool wildcards = !(dollar && node == &t->root);
 			struct node *exact = child_of(t, node, level);
 
+			tree_worked(t, 1);
 			if (wildcards)
 				chain(&matches, node->rest);
 			/* a child of that very name may be "+" or "#" only if a fault let it through */
@@ -211,62 +222,97 @@ struct node *tree_match(struct tree *t, struct span topic)
 	return matches;
 }
 
-/* All of the subtree's nodes that hold a message, without a stack: down, across, and up by the parents. */
-static void chain_subtree(struct node **matches, struct node *top)
+/* ---- which topics a filter covers: down, across, and up by the parents, without a stack ---- */
+
+/* The level of the filter that begins at pos; pos behind the end: none. */
+static struct span level_at(struct span filter, size_t pos)
 {
-	for (struct node *node = top;;) {
-		if (node->retained)
-			chain(matches, node);
-		if (node->first_child) {
-			node = node->first_child;
-			continue;
-		}
-		while (node != top && !node->next_sibling)
-			node = node->parent;
-		if (node == top)
-			return;
+	size_t left = filter.len - pos;
+	const uint8_t *slash = left ? memchr(filter.at + pos, '/', left) : NULL;
+
+	return span_of(filter.at + pos, slash ? (size_t)(slash - (filter.at + pos)) : left);
+}
+
+/* Where the level before the one at pos begins. */
+static size_t level_before(struct span filter, size_t pos)
+{
+	for (pos--; pos && filter.at[pos - 1] != '/'; pos--)
+		;
+	return pos;
+}
+
+static bool is_rest(struct span filter, const struct cover *c)
+{
+	return c->pos <= filter.len && span_is(level_at(filter, c->pos), "#");
+}
+
+/* [MQTT-4.7.2-1] wildcards at the root pass over what begins with $ */
+static struct node *not_hidden(const struct tree *t, struct node *node)
+{
+	while (node && node->parent == &t->root && node->name_len && node_name(node)[0] == '$' && !t->dollar)
 		node = node->next_sibling;
+	return node;
+}
+
+static bool go_down(const struct tree *t, struct span filter, struct cover *c)
+{
+	bool rest = c->below || is_rest(filter, c);
+	struct span level;
+	struct node *child;
+
+	if (!rest && c->pos > filter.len)
+		return false;
+	level = level_at(filter, c->pos);
+	child = rest || span_is(level, "+") ? not_hidden(t, c->node->first_child) : child_of(t, c->node, level);
+	if (!child)
+		return false;
+	c->node = child;
+	if (rest)
+		c->below++;
+	else
+		c->pos += level.len + 1;
+	return true;
+}
+
+static bool go_on(const struct tree *t, struct span filter, struct cover *c)
+{
+	while (c->node != &t->root) {
+		size_t pos = c->below ? c->pos : level_before(filter, c->pos);
+		bool any = c->below || span_is(level_at(filter, pos), "+");
+		struct node *sibling = any ? not_hidden(t, c->node->next_sibling) : NULL;
+
+		if (sibling) {
+			c->node = sibling;
+			return true;
+		}
+		c->node = c->node->parent;
+		c->pos = pos;
+		c->below -= c->below != 0;
+		tree_worked(t, 1);
 	}
+	return false;
+}
+
+struct node *cover_next(struct tree *t, struct span filter, struct cover *c, uint64_t most)
+{
+	if (!c->node)
+		c->node = &t->root;
+	for (uint64_t n = 0; !c->done && n < most; n++) {
+		tree_worked(t, 1);
+		if (!go_down(t, filter, c) && !go_on(t, filter, c))
+			c->done = true;
+		else if (c->node->retained && (c->below || c->pos > filter.len || is_rest(filter, c)))
+			return c->node;
+	}
+	return NULL;
 }
 
 struct node *tree_covered(struct tree *t, struct span filter)
 {
-	struct node *frontier = &t->root, *matches = NULL;
-	struct levels l = levels_of(filter);
-	struct span level;
+	struct node *matches = NULL, *node;
+	struct cover c = { 0 };
 
-	t->root.frontier = NULL;
-	while (frontier && next_level(&l, &level)) {
-		bool plus = span_is(level, "+"), rest = span_is(level, "#");
-		struct node *next = NULL;
-
-		for (struct node *node = frontier; node; node = node->frontier) {
-			if (!plus && !rest) {
-				struct node *exact = child_of(t, node, level);
-
-				if (exact) {
-					exact->frontier = next;
-					next = exact;
-				}
-				continue;
-			}
-			if (rest && node != &t->root && node->retained)
-				chain(&matches, node);
-			for (struct node *child = node->first_child; child; child = child->next_sibling) {
-				if (node == &t->root && child->name_len && node_name(child)[0] == '$' && !t->dollar)
-					continue;	/* [MQTT-4.7.2-1] */
-				if (rest) {
-					chain_subtree(&matches, child);
-				} else {
-					child->frontier = next;
-					next = child;
-				}
-			}
-		}
-		frontier = rest ? NULL : next;
-	}
-	for (struct node *node = frontier; node; node = node->frontier)
-		if (node->retained)
-			chain(&matches, node);
+	while ((node = cover_next(t, filter, &c, UINT64_MAX)))
+		chain(&matches, node);
 	return matches;
 }

@@ -45,6 +45,7 @@ struct node {
 	struct group *groups;
 	struct message *retained;
 	uint16_t name_len;		/* the name itself stands behind the node */
+	uint32_t pins;			/* covers that stand here: it stays while there are any */
 };
 
 static inline uint8_t *node_name(const struct node *node)
@@ -59,6 +60,7 @@ struct tree {
 	struct node root;		/* of the name before the first level */
 	uint64_t key[2];
 	bool dollar;			/* by a fault: leading wildcards match $ */
+	uint64_t *work;			/* counts up with each node or level that is looked at; NULL: not */
 };
 
 void tree_init(struct tree *t, const uint64_t key[2]);
@@ -76,7 +78,22 @@ size_t tree_prune(struct tree *t, struct node *node);
 /* In a tree of filters: those that match the topic, chained by next_match. */
 struct node *tree_match(struct tree *t, struct span topic);
 
-/* In a tree of topics: those with a retained message that the filter matches, chained by next_match. */
+/*
+ * In a tree of topics: those with a retained message that the filter matches, one by one. Zero-initialised, a cover
+ * stands before the first. Between calls the tree may change, if its node is pinned; what comes in meanwhile may be passed
+ * over.
+ */
+struct cover {
+	struct node *node;		/* where it stands; NULL: before the first */
+	size_t pos;			/* of the filter's level that selects among its children; behind the end: none does */
+	uint32_t below;			/* levels below the node that "#" stands for */
+	bool done;
+};
+
+/* NULL: there are no more, and it is done, or about that many nodes were looked at: call again. */
+struct node *cover_next(struct tree *t, struct span filter, struct cover *c, uint64_t most);
+
+/* All of them, chained by next_match. */
 struct node *tree_covered(struct tree *t, struct span filter);
 
 #endif

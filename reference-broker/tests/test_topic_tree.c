@@ -125,6 +125,7 @@ static void what_is_made_is_given_back(void **state)
 /* 40 levels of "+" and names in every mixture that 2,000 filters can have: a search that tried path by path would not end. */
 static void many_wildcards_cost_little(void **state)
 {
+	uint64_t work = 0;
 	struct tree tree;
 	char filter[128], topic[128];
 	size_t made, len;
@@ -143,13 +144,47 @@ static void many_wildcards_cost_little(void **state)
 	len = 0;
 	for (unsigned level = 0; level < 40; level++)
 		len += (size_t)sprintf(topic + len, "%sa", level ? "/" : "");
+	tree.work = &work;
 	assert_non_null(tree_match(&tree, span_of(topic, len)));
+	assert_true(work <= tree.nodes.n + 1);		/* each node once */
+	tree_release(&tree);
+}
+
+/* 65,536 levels, and filters of all lengths of `+` and empty levels, that all match as far as they go. */
+static void deep_wildcards_cost_little(void **state)
+{
+	static char topic[65535], filter[65535];
+	uint64_t work = 0;
+	struct tree tree;
+	size_t made;
+
+	(void)state;
+	memset(topic, '/', sizeof(topic));
+	tree_init(&tree, key);
+	for (size_t i = 0; i < 8; i++) {
+		size_t len = 0;
+
+		while (len < sizeof(filter) - 1 - i * 5000) {
+			if (below(4))
+				filter[len++] = '+';
+			filter[len++] = '/';
+		}
+		filter[len - 1] = '#';
+
+		struct node *node = tree_make(&tree, span_of(filter, len), &made);
+
+		node->subscriptions = (struct subscription *)&made;
+	}
+	tree.work = &work;
+	assert_non_null(tree_match(&tree, span_of(topic, sizeof(topic))));
+	assert_in_range(work, 30000, tree.nodes.n + sizeof(topic) + 1);
 	tree_release(&tree);
 }
 
 static void deep_topics_do_not_recurse(void **state)
 {
-	static char topic[65535];
+	static char topic[65535], filter[65536];
+	uint64_t work = 0;
 	struct tree tree;
 	struct node *node;
 	size_t made;
@@ -161,6 +196,11 @@ static void deep_topics_do_not_recurse(void **state)
 	assert_non_null(node);
 	node->retained = (struct message *)&made;
 	assert_ptr_equal(tree_covered(&tree, span_text("#")), node);
+	for (size_t i = 0; i < sizeof(filter); i += 2)
+		filter[i] = '+', filter[i + 1] = '/';
+	tree.work = &work;
+	assert_null(tree_covered(&tree, span_of(filter, sizeof(filter) - 1)));		/* half as deep */
+	assert_true(work <= 2 * tree.nodes.n + 2);
 	node->retained = NULL;
 	assert_int_equal(tree_prune(&tree, node), made);
 	tree_release(&tree);
@@ -171,7 +211,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(matches_as_the_codec_does), cmocka_unit_test(covers_as_the_codec_matches),
 		cmocka_unit_test(what_is_made_is_given_back), cmocka_unit_test(many_wildcards_cost_little),
-		cmocka_unit_test(deep_topics_do_not_recurse),
+		cmocka_unit_test(deep_wildcards_cost_little), cmocka_unit_test(deep_topics_do_not_recurse),
 	};
 
 	return cmocka_run_group_tests_name("reference-broker/topic_tree", tests, NULL, NULL);
