@@ -8,7 +8,7 @@ static bool waits_for(const struct strand *s, const struct actor_state *a, const
 {
 	if (s->state != STRAND_WAITS || !(s->want.actors & 1u << a->number))
 		return false;
-	if (s->step->kind == STEP_CLOSED || s->step->kind == STEP_NOTHING || s->want.kind != in->kind)
+	if (!step_traits[s->step->kind].takes || s->want.kind != in->kind)
 		return false;
 	if (!s->want.has_id || s->want.packet_id == in->packet_id)
 		return true;
@@ -84,100 +84,135 @@ static bool offer(struct timeline *t, struct actor_state *a, struct arrival *in)
 	return true;
 }
 
-static bool offer_all(struct timeline *t)
+/* Only the oldest of its kind is up; answers and releases go by their id, and so all of them are. */
+static bool offer_inbox(struct timeline *t, struct actor_state *a)
 {
-	for (uint32_t i = 0; i < t->script->n_actors; i++) {
-		struct actor_state *a = &t->actors[i];
-		uint8_t tried = 0;
+	unsigned n_left[N_ARRIVAL_KINDS], left = 0;
 
-		for (struct arrival *in = a->in; in; in = in->next) {
-			if (in->kind != ANSWER && in->kind != RELEASE && tried & 1u << in->kind)
-				continue;	/* only the oldest of its kind is up; answers and releases go by their id as well */
-			tried |= 1u << in->kind;
-			if (offer(t, a, in))
-				return true;
-		}
+	for (int kind = 0; kind < N_ARRIVAL_KINDS; kind++) {
+		n_left[kind] = kind == ANSWER || kind == RELEASE ? a->n_of[kind] : a->n_of[kind] != 0;
+		left += n_left[kind];
+	}
+	for (struct arrival *in = a->in; left; in = in->next) {
+		if (!n_left[in->kind])
+			continue;
+		n_left[in->kind]--;
+		left--;
+		if (offer(t, a, in))
+			return true;
 	}
 	return false;
 }
 
-/* Those who wait on a connection that has ended wait in vain. */
+static bool offer_all(struct timeline *t)
+{
+	for (uint32_t i = 0; i < t->script->n_actors; i++)
+		if (t->actors[i].n_in && offer_inbox(t, &t->actors[i]))
+			return true;
+	return false;
+}
+
+static bool in_vain(const struct timeline *t, const struct strand *s)
+{
+	if (s->state != STRAND_WAITS || s->is_maybe || !step_traits[s->step->kind].takes || s->want.kind == CONNECTION)
+		return false;
+	for (uint32_t i = 0; i < t->script->n_actors; i++)
+		if (s->want.actors & 1u << i && !t->actors[i].ended)
+			return false;
+	return true;
+}
+
+static void fail_by_end(struct timeline *t, struct strand *s)
+{
+	const struct actor_state *a = &t->actors[s->step->actor];
+	char text[160];
+	struct packet packet;
+	const struct arrival *last = NULL;
+
+	for (const struct arrival *in = a->in; in; in = in->next)
+		if (in->kind == CONNECTION && in->type == DISCONNECT)
+			last = in;
+	conn_end_text(&a->conn, text, sizeof(text));
+	struct mismatch m = {
+		.judged = step_traits[s->step->kind].judges,
+		.received = last && arrival_decode(a, last, &packet)
+		          ? result_text(t->result, "%s, then %s", packet_text(t, &packet, FROM_SERVER), text) : result_text(t->result, "%s", text),
+		.because = "the connection ended first",
+	};
+	judge_failed(t, s, s->step, &m);
+}
+
+/* Those who wait on a connection that has ended wait in vain: the end of their arm, if another may yet be chosen. */
 static bool bury(struct timeline *t)
 {
-	for (struct strand *s = t->strands; s; s = s->next) {
-		if (s->state != STRAND_WAITS || s->is_maybe || s->step->kind == STEP_CLOSED || s->step->kind == STEP_NOTHING ||
-		    s->step->kind == STEP_TARGET_LIVES || s->want.kind == CONNECTION)
-			continue;
-		bool alive = false;
-		for (uint32_t i = 0; i < t->script->n_actors; i++)
-			alive |= (s->want.actors & 1u << i) && !t->actors[i].ended;
-		if (alive)
-			continue;
-		if (s->is_arm) {	/* another arm may still be chosen */
-			unsigned left = 0;
+	bool ended = false;
 
-			for (struct strand *o = t->strands; o; o = o->next)
-				left += o != s && o->parent == s->parent && o->is_arm && o->state != STRAND_DONE;
-			if (left) {
-				strand_cancel(t, s);
-				return true;
-			}
-		}
-		const struct actor_state *a = &t->actors[s->step->actor];
-		char text[160];
-		struct packet packet;
-		const struct arrival *last = NULL;
-
-		for (const struct arrival *in = a->in; in; in = in->next)
-			if (in->kind == CONNECTION && in->type == DISCONNECT)
-				last = in;
-		conn_end_text(&a->conn, text, sizeof(text));
-		struct mismatch m = {
-			.judged = s->step->kind == STEP_EXPECT || s->step->kind == STEP_RECEIVES,
-			.received = last && arrival_decode(a, last, &packet)
-			          ? result_text(t->result, "%s, then %s", packet_text(t, &packet, FROM_SERVER), text) : result_text(t->result, "%s", text),
-			.because = "the connection ended first",
-		};
-		judge_failed(t, s, s->step, &m);
+	for (uint32_t i = 0; i < t->script->n_actors; i++)
+		ended |= t->actors[i].ended;
+	for (struct strand *s = t->strands; s && ended; s = s->next) {
+		if (!in_vain(t, s))
+			continue;
+		struct strand *arm = strand_open_arm(t, s);
+		if (arm)
+			strand_cancel(t, arm);
+		else
+			fail_by_end(t, s);
 		return true;
 	}
 	return false;
 }
 
+static bool looks(const struct strand *s)
+{
+	return s->state == STRAND_SENDS || (s->state == STRAND_WAITS && (s->probing || !step_traits[s->step->kind].takes));
+}
+
+/* One that waits for more than an arrival: has it come? True: the strand went on. */
+static bool look(struct timeline *t, struct strand *s)
+{
+	if (s->state == STRAND_SENDS) {
+		if (!conn_idle(&t->actors[s->step->actor].conn))
+			return false;
+		if (s->step->kind == STEP_DROPS || s->step->kind == STEP_CLOSES)
+			s->state = STRAND_RUNS;		/* now it can leave */
+		else
+			step_done(t, s);
+		strand_run(t, s);
+		return true;
+	}
+	if (s->step->kind == STEP_CLOSED)
+		check_closed(t, s);
+	else if (s->step->kind == STEP_NOTHING)
+		check_nothing(t, s);
+	else
+		check_probe(t, s);
+	if (s->state != STRAND_RUNS)
+		return false;
+	strand_choose_arm(t, s);
+	strand_run(t, s);
+	return true;
+}
+
+static bool look_all(struct timeline *t)
+{
+	bool left = false;
+
+	for (struct strand *s = t->strands; s && !t->over; s = s->next) {
+		if (!looks(s))
+			continue;
+		if (look(t, s))
+			return true;
+		left = true;
+	}
+	t->look = left;
+	return false;
+}
+
+/* Who waits for an arrival has it before `closed` and `nothing` look at what is left. */
 void poll_strands(struct timeline *t)
 {
-	bool again = true;
-
-	while (again && !t->over) {
-		again = offer_all(t);		/* who waits for an arrival has it before `closed` and `nothing` look at what is left */
-		for (struct strand *s = t->strands; s && !t->over && !again; s = s->next) {
-			if (s->state == STRAND_SENDS && conn_idle(&t->actors[s->step->actor].conn)) {
-				if (s->step->kind == STEP_DROPS || s->step->kind == STEP_CLOSES)
-					s->state = STRAND_RUNS;		/* now it can leave */
-				else
-					step_done(t, s);
-				strand_run(t, s);
-				again = true;
-				break;
-			}
-			if (s->state != STRAND_WAITS)
-				continue;
-			if (s->step->kind == STEP_CLOSED)
-				check_closed(t, s);
-			else if (s->step->kind == STEP_NOTHING)
-				check_nothing(t, s);
-			else if (s->probing)
-				check_probe(t, s);
-			if (s->state == STRAND_RUNS) {
-				strand_choose_arm(t, s);
-				strand_run(t, s);
-				again = true;
-				break;
-			}
-		}
-		if (!again && !t->over)
-			again = bury(t);
-	}
+	while (!t->over && (offer_all(t) || (t->look && look_all(t)) || (!t->over && bury(t))))
+		strands_sweep(t);
 	strands_sweep(t);
 	if (t->main.state == STRAND_DONE || t->over)
 		finish(t);

@@ -16,7 +16,12 @@ struct prober {
 	struct timeline *timeline;
 };
 
+/* One question at a time: an answer is good for every strand that asked before it came. */
+enum probe_state { PROBE_NONE, PROBE_ASKED, PROBE_SERVED, PROBE_FAILED };
+
 /* ---- the inbox ---- */
+
+enum { MAX_INBOX = 20000, MAX_INBOX_BYTES = 32 << 20 };
 
 enum arrival_kind {		/* no order is asked between kinds */
 	DELIVERY,		/* PUBLISH */
@@ -54,16 +59,17 @@ struct actor_state {
 	bool ended;			/* the end stands in, or was taken from, the inbox of this connection */
 	uint16_t last_id;		/* packet ids are given in order from 1 */
 	uint16_t pings_owed, probes_owed;	/* PINGRESPs the scenario and the engine wait for */
-	uint32_t n_in;
-	size_t in_bytes;
+	uint16_t n_in, n_of[N_ARRIVAL_KINDS];	/* in the inbox */
+	uint32_t in_bytes;
 	struct arrival *in, **last_in;
 	struct open_id *open;
 	uint32_t n_open, cap_open;
 	uint64_t last_step_ns;		/* when its previous step was done */
 	struct span client_id;		/* of its last CONNECT, or assigned; in the timeline's region */
-	struct offence {		/* the last packet sent that was wrong on purpose */
+	struct offence {		/* the last packet sent that was wrong on purpose, as it stands on the wire */
 		uint8_t type;		/* 0: none */
-		uint16_t packet_id;	/* 0: any */
+		bool has_id;
+		uint16_t packet_id;
 		uint8_t connects;	/* of a CONNECT: how many went before it on the connection */
 	} offence;
 	uint8_t n_connects, n_connacks;	/* on this connection; they stop at 255 */
@@ -99,6 +105,16 @@ struct mismatch {		/* why an arrival is not what a step expects */
 	bool judged;		/* false: part of a set-up exchange */
 };
 
+/* What the engine has to know of a kind of step. */
+struct step_trait {
+	uint8_t sends;			/* the packet that an exchange begins with; 0: none, or the step names it */
+	bool acts;			/* an actor's: `wait`, `note` and blocks are steps of nobody */
+	bool takes;			/* is offered arrivals; `closed` and `nothing` look at what is left */
+	bool judges;			/* its arrival; of an exchange only what stands behind `gets` is judged */
+};
+
+extern const struct step_trait step_traits[STEP_TARGET_LIVES + 1];
+
 /* A line of control. A timeline has one; unordered, either and maybe add others for a while. */
 struct strand {
 	struct strand *next;		/* all of a timeline, in the order in which arrivals are offered */
@@ -106,6 +122,7 @@ struct strand {
 	const struct step *step;
 	bool single;			/* ends after the step it began with */
 	bool is_maybe, is_arm, chosen;
+	bool moving;			/* strand_run() is at work on it: who completes its group need not */
 	uint8_t state;
 	uint8_t phase;			/* within an exchange */
 	uint8_t depth;
@@ -146,14 +163,16 @@ struct timeline {
 	struct slot *slots;
 	struct strand *strands;		/* the main one is last */
 	struct strand main;
+	uint32_t n_strands, n_done, n_maybes;	/* in the list, beside the main one; of them done, and `maybe` */
 	struct timer timer;
 	struct task task, reaper;
 	struct monitor_log *log;	/* its own, or the stage's */
 	struct region region;
 	struct prober *prober;		/* a fresh connection that asks whether the target still serves; NULL until then */
-	uint8_t probe_state;		/* 0 none, 1 asked, 2 answered, 3 failed */
+	uint8_t probe_state;		/* enum probe_state */
 	const struct breach *breach;	/* the first violation that the monitor saw; NULL: none */
 	bool over, end_reported;
+	bool look;			/* some strand waits for more than an arrival: for writes, a ping, the end, or nothing */
 	uint64_t stamps, active_ns;
 	uint32_t judged, failed, warned;	/* bits of script->cites */
 	uint64_t grown_from;			/* the target's size when the test began */
@@ -169,10 +188,14 @@ static inline uint64_t now(const struct timeline *t)
 	return t->stage->loop->now_ns;
 }
 
+#define FOREVER_NS (UINT64_C(1) << 61)	/* what a scenario computes may be anything */
+
 /* A deadline of ns when the target is prompt. */
 static inline uint64_t slackened(const struct timeline *t, uint64_t ns)
 {
-	return (uint64_t)((double)ns * t->stage->slack);
+	double deadline = (double)ns * t->stage->slack;
+
+	return deadline < (double)FOREVER_NS ? (uint64_t)deadline : FOREVER_NS;
 }
 
 /* The same when it is slow. */
@@ -181,7 +204,8 @@ static inline uint64_t stretched(const struct timeline *t, uint64_t ns)
 	double deadline = (double)ns * t->stage->slack, usual = (double)t->stage->timeout_ns * t->stage->slack;
 
 	/* A rule's own long interval needs no more patience than an answer does: what is slow is the machine. */
-	return (uint64_t)(deadline + (t->stage->patience - 1) * (deadline < usual ? deadline : usual));
+	deadline += (t->stage->patience - 1) * (deadline < usual ? deadline : usual);
+	return deadline < (double)FOREVER_NS ? (uint64_t)deadline : FOREVER_NS;
 }
 
 /* play_value.c */
@@ -239,16 +263,19 @@ void strand_accept(struct timeline *t, struct strand *s, struct actor_state *a, 
 void step_done(struct timeline *t, struct strand *s);
 void want_expired(struct timeline *t, struct strand *s);	/* its time is up: asks the target, later gives up */
 void check_probe(struct timeline *t, struct strand *s);		/* has the target answered? */
-uint64_t closing_time(const struct timeline *t, bool connected);	/* how long `closed` waits */
+uint64_t closing_time(const struct timeline *t, bool connected);	/* how long `closed` waits when it does not say */
 void check_closed(struct timeline *t, struct strand *s);
 void check_nothing(struct timeline *t, struct strand *s);
 void wait_arrival(struct timeline *t, struct strand *s, uint32_t actors, enum arrival_kind kind, int32_t packet_id);
+void strand_rests(struct timeline *t, struct strand *s, enum strand_state state, uint64_t due_ns);
 
 /* play.c, play_strand.c */
 void written_expired(struct timeline *t, struct strand *s);	/* play_step.c: the writes take long */
 void timeline_on_timer(struct timer *timer, struct loop *loop);
 void timeline_on_task(struct task *task, struct loop *loop);
 void strand_choose_arm(struct timeline *t, struct strand *s);	/* the first arrival has chosen: the other arms are not played */
+struct strand *strand_open_arm(struct timeline *t, struct strand *s);	/* the arm around s that another may yet be chosen over; NULL */
+void strand_end(struct timeline *t, struct strand *s);
 void strands_sweep(struct timeline *t);				/* frees those that are done */
 void poll_strands(struct timeline *t);
 void strand_run(struct timeline *t, struct strand *s);

@@ -8,8 +8,6 @@
 
 /* Actors' connections: what they say goes to the inbox and the transcript; and the prober that asks whether anybody serves. */
 
-enum { MAX_INBOX = 20000, MAX_INBOX_BYTES = 32 << 20 };
-
 static struct actor_state *actor_of_conn(struct conn *c)
 {
 	return (struct actor_state *)((char *)c - offsetof(struct actor_state, conn));
@@ -73,7 +71,7 @@ static void on_packet(struct conn *c, const uint8_t *bytes, size_t len, const st
 			a->pings_owed--;
 	}
 	if (a->n_in >= MAX_INBOX || a->in_bytes + len > MAX_INBOX_BYTES) {
-		give_up(t, VERDICT_INCONCLUSIVE, NULL, "the target floods: %u packets (%zu bytes) wait that no step asked for", a->n_in, a->in_bytes);
+		give_up(t, VERDICT_INCONCLUSIVE, NULL, "the target floods: %u packets (%u bytes) wait that no step asked for", a->n_in, a->in_bytes);
 		return;
 	}
 	inbox_put(a, packet->type, bytes, len, packet);
@@ -147,8 +145,8 @@ static void prober_packet(struct conn *c, const uint8_t *bytes, size_t len, cons
 	struct timeline *t = timeline_of_prober(c);
 
 	(void)bytes, (void)len;
-	if (packet && t->probe_state == 1)
-		t->probe_state = packet->type == CONNACK ? 2 : 3;
+	if (packet && t->probe_state == PROBE_ASKED)
+		t->probe_state = packet->type == CONNACK && !packet->reason ? PROBE_SERVED : PROBE_FAILED;
 	timeline_wake(t);
 }
 
@@ -158,8 +156,8 @@ static void prober_ended(struct conn *c, enum conn_end how)
 
 	if (how == END_REFUSED)
 		t->result->target_gone = true;
-	if (t->probe_state == 1)
-		t->probe_state = 3;
+	if (t->probe_state == PROBE_ASKED)
+		t->probe_state = PROBE_FAILED;
 	timeline_wake(t);
 }
 
@@ -180,16 +178,16 @@ void probe_target(struct timeline *t)
 	struct packet packet;
 	char id[40];
 
-	if (t->probe_state)
+	if (t->probe_state != PROBE_NONE)
 		return;
-	t->probe_state = 1;
+	t->probe_state = PROBE_ASKED;
 	probe_end(t);
 	t->prober = calloc(1, sizeof(*t->prober));
 	if (!t->prober)
 		abort();
 	t->prober->timeline = t;
 	if (conn_open(&t->prober->conn, t->stage->loop, t->stage->address, &prober_events, &t->stage->limits, t->stage->world, t->log)) {
-		t->probe_state = 3;
+		t->probe_state = PROBE_FAILED;
 		return;
 	}
 	snprintf(id, sizeof(id), "%sZ", t->name);

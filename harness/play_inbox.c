@@ -30,7 +30,8 @@ void inbox_put(struct actor_state *a, enum packet_type type, const uint8_t *byte
 	*a->last_in = in;
 	a->last_in = &in->next;
 	a->n_in++;
-	a->in_bytes += len;
+	a->n_of[in->kind]++;
+	a->in_bytes += (uint32_t)len;
 }
 
 void inbox_take(struct actor_state *a, struct arrival *arrival)
@@ -41,6 +42,7 @@ void inbox_take(struct actor_state *a, struct arrival *arrival)
 			if (a->last_in == &arrival->next)
 				a->last_in = at;
 			a->n_in--;
+			a->n_of[arrival->kind]--;
 			a->in_bytes -= arrival->len;
 			free(arrival);
 			return;
@@ -51,7 +53,9 @@ void inbox_clear(struct actor_state *a)
 {
 	while (a->in)
 		inbox_take(a, a->in);
-	a->n_open = 0;
+	free(a->open);
+	a->open = NULL;
+	a->n_open = a->cap_open = 0;
 	a->n_seen = 0;
 	a->pings_owed = a->probes_owed = 0;
 }
@@ -63,40 +67,68 @@ bool arrival_decode(const struct actor_state *a, const struct arrival *arrival, 
 	return arrival->type && decode(arrival->bytes, arrival->len, a->version, packet, &finding) == CODEC_OK;
 }
 
-/* ---- answers we are owed ---- */
+/* ---- answers we are owed: open addressing by packet id, a slot that owes nothing is free ---- */
+
+/* Where the id stands, or would stand. */
+static uint32_t open_slot(const struct actor_state *a, uint16_t packet_id)
+{
+	uint32_t at = packet_id & (a->cap_open - 1);
+
+	while (a->open[at].owed && a->open[at].packet_id != packet_id)
+		at = (at + 1) & (a->cap_open - 1);
+	return at;
+}
+
+static void grow_open(struct actor_state *a)
+{
+	struct open_id *old = a->open;
+	uint32_t old_cap = a->cap_open;
+
+	a->cap_open = old_cap ? old_cap * 2 : 4;
+	a->open = calloc(a->cap_open, sizeof(*a->open));
+	if (!a->open)
+		abort();
+	for (uint32_t i = 0; i < old_cap; i++)
+		if (old[i].owed)
+			a->open[open_slot(a, old[i].packet_id)] = old[i];
+	free(old);
+}
 
 void owe(struct actor_state *a, uint16_t packet_id)
 {
-	for (uint32_t i = 0; i < a->n_open; i++)
-		if (a->open[i].packet_id == packet_id) {
-			a->open[i].owed++;
-			return;
-		}
-	if (a->n_open == a->cap_open) {
-		a->cap_open = a->cap_open ? a->cap_open * 2 : 4;
-		a->open = realloc(a->open, a->cap_open * sizeof(*a->open));
-		if (!a->open)
-			abort();
-	}
-	a->open[a->n_open++] = (struct open_id){ packet_id, 1 };
+	if (a->n_open * 4 >= a->cap_open * 3)
+		grow_open(a);
+	struct open_id *o = &a->open[open_slot(a, packet_id)];
+
+	o->packet_id = packet_id;
+	a->n_open += !o->owed;
+	o->owed += o->owed < UINT16_MAX;
 }
 
 bool owed(const struct actor_state *a, uint16_t packet_id)
 {
-	for (uint32_t i = 0; i < a->n_open; i++)
-		if (a->open[i].packet_id == packet_id)
-			return true;
-	return false;
+	return a->n_open && a->open[open_slot(a, packet_id)].owed;
 }
 
 void settle(struct actor_state *a, uint16_t packet_id)
 {
-	for (uint32_t i = 0; i < a->n_open; i++)
-		if (a->open[i].packet_id == packet_id) {
-			if (!--a->open[i].owed)
-				a->open[i] = a->open[--a->n_open];
-			return;
+	if (!owed(a, packet_id))
+		return;
+	uint32_t hole = open_slot(a, packet_id), mask = a->cap_open - 1;
+
+	if (--a->open[hole].owed)
+		return;
+	a->n_open--;
+	/* Those behind it that it had kept from their place move up. */
+	for (uint32_t i = (hole + 1) & mask; a->open[i].owed; i = (i + 1) & mask) {
+		uint32_t home = a->open[i].packet_id & mask;
+
+		if (((i - home) & mask) >= ((i - hole) & mask)) {
+			a->open[hole] = a->open[i];
+			a->open[i].owed = 0;
+			hole = i;
 		}
+	}
 }
 
 /* ---- deliveries that 3.1.1 may send again on a live connection ---- */

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "codec/reader.h"
+
 /* Sending: steps become packets. */
 
 /* ---- building ---- */
@@ -172,15 +174,7 @@ static bool needs_id(const struct packet *p)
 
 static enum packet_type sent_type(const struct step *step)
 {
-	switch (step->kind) {
-	case STEP_CONNECTS:     return CONNECT;
-	case STEP_SUBSCRIBES:   return SUBSCRIBE;
-	case STEP_UNSUBSCRIBES: return UNSUBSCRIBE;
-	case STEP_PUBLISHES:    return PUBLISH;
-	case STEP_PINGS:        return PINGREQ;
-	case STEP_DISCONNECTS:  return DISCONNECT;
-	default:                return step->type;
-	}
+	return step_traits[step->kind].sends ? step_traits[step->kind].sends : step->type;
 }
 
 static bool build(struct timeline *t, struct actor_state *a, const struct strand *s, const struct step *step, struct builder *b)
@@ -292,6 +286,43 @@ static bool put(struct timeline *t, struct strand *s, struct actor_state *a, con
 	return !t->over;
 }
 
+/* The id where a broker would look for it, whatever the lengths say. */
+static bool find_id(struct span packet, uint16_t *id)
+{
+	struct reader r = reader_over(packet);
+	uint8_t first = rd_u8(&r);
+	unsigned n = 1;
+
+	while (rd_u8(&r) & 0x80 && n++ < 4)
+		;
+	if (first >> 4 == PUBLISH && first & 6)
+		rd_bytes(&r, rd_u16(&r));
+	else if (first >> 4 < PUBACK || first >> 4 > UNSUBACK)
+		return false;
+	*id = rd_u16(&r);
+	return !r.why;
+}
+
+/* Of several packets written at once the first that cannot be read is the wrong one, or else the last. */
+static struct offence offence_in(const struct actor_state *a, struct span bytes)
+{
+	struct offence o = { 0 };
+	struct frame frame = { 0 };
+	struct finding finding;
+	struct packet packet;
+
+	while (bytes.len) {
+		o = (struct offence){ .type = bytes.at[0] >> 4 };
+		o.has_id = find_id(bytes, &o.packet_id);
+		if (frame_next(bytes.at, bytes.len, &frame, &finding) != FRAME_OK ||
+		    decode(bytes.at, frame.size, a->version, &packet, &finding) != CODEC_OK)
+			break;
+		bytes.at += frame.size;
+		bytes.len -= frame.size;
+	}
+	return o;
+}
+
 static bool ready_to_send(struct timeline *t, struct actor_state *a, const struct step *step)
 {
 	bool opens = sent_type(step) == CONNECT;
@@ -327,7 +358,7 @@ bool send_step(struct timeline *t, struct strand *s, const struct step *step, st
 		return too_large(t, step);
 	s->packet_id = b.packet.packet_id;
 	if (step->illegal)
-		a->offence = (struct offence){ .type = b.packet.type, .packet_id = b.packet.packet_id };
+		a->offence = offence_in(a, wr_span(&w));
 	s->qos = (uint8_t)(b.packet.type == PUBLISH ? publish_qos(&b.packet) : 0);
 	if (together) {
 		wr_bytes(together, wr_span(&w));
@@ -346,7 +377,7 @@ bool send_bytes(struct timeline *t, struct strand *s, const struct step *step)
 	arena_reset(t->stage->scratch);
 	if (!eval(t, s, step->value, &v))
 		return false;
-	a->offence = (struct offence){ .type = v.bytes.len ? v.bytes.at[0] >> 4 : 0 };
+	a->offence = offence_in(a, v.bytes);
 	return put(t, s, a, step, v.bytes);
 }
 
@@ -364,11 +395,13 @@ static bool gather(struct timeline *t, struct strand *s, const struct step *step
 		if (step->kind == STEP_BYTES) {
 			struct value v;
 
+			if (!ready_to_send(t, all->actor, step))
+				return false;
 			arena_reset(t->stage->scratch);
 			if (!eval(t, s, step->value, &v))
 				return false;
 			wr_bytes(&all->w, v.bytes);
-			all->actor->offence = (struct offence){ .type = v.bytes.len ? v.bytes.at[0] >> 4 : 0 };
+			all->actor->offence = offence_in(all->actor, v.bytes);
 		} else if (!send_step(t, s, step, &all->w)) {
 			return false;
 		}

@@ -4,10 +4,16 @@ enum { PROMPT_NS = 100000000 };	/* a target that answers within this is not slow
 
 /* What does not come: `closed`, `nothing`, and arrivals whose time is up. Silence is asked about before it is blamed. */
 
+/* An id that is not known is none of those that wait for an answer anyway. */
+static bool is_offences(const struct actor_state *a, const struct packet *p)
+{
+	return a->offence.has_id ? a->offence.packet_id == p->packet_id : !owed(a, p->packet_id);
+}
+
 static bool accepts(const struct actor_state *a, const struct arrival *in, const struct packet *p)
 {
 	const struct offence *o = &a->offence;
-	bool id = !o->packet_id || o->packet_id == p->packet_id;
+	bool id = is_offences(a, p);
 
 	if (!in->type)
 		return false;
@@ -32,9 +38,7 @@ static bool accepts(const struct actor_state *a, const struct arrival *in, const
 
 static bool nacks(const struct actor_state *a, const struct packet *p)
 {
-	const struct offence *o = &a->offence;
-
-	if (o->packet_id && o->packet_id != p->packet_id)
+	if (!is_offences(a, p))
 		return false;
 	if (p->type == PUBACK || p->type == PUBREC || p->type == PUBCOMP)
 		return p->reason >= 0x80;
@@ -170,20 +174,29 @@ static void passed_in_silence(struct timeline *t, struct strand *s)
 	step_done(t, s);
 }
 
+/* In another arm of the same `either`, however deep. */
+static bool is_beside(const struct strand *s, const struct strand *arm)
+{
+	for (; s; s = s->parent)
+		if (s->is_arm && s->parent == arm->parent)
+			return s != arm;
+	return false;
+}
+
 /* Of `either`: as long as another arm has time, it may still be chosen. `nothing` lets its time pass, and so is chosen by it. */
 static bool await_other_arms(struct timeline *t, struct strand *s)
 {
+	const struct strand *arm = s->probing || s->step->kind == STEP_NOTHING ? NULL : strand_open_arm(t, s);
 	uint64_t last = 0;
 
-	if (!s->is_arm || s->chosen || s->probing || s->step->kind == STEP_NOTHING)
+	if (!arm)
 		return false;
 	for (const struct strand *o = t->strands; o; o = o->next)
-		if (o != s && o->is_arm && o->parent == s->parent && o->state == STRAND_WAITS && o->due_ns > last)
+		if (o->state == STRAND_WAITS && o->due_ns > last && o->due_ns < FOREVER_NS && is_beside(o, arm))
 			last = o->due_ns;
 	if (last <= now(t))
 		return false;
-	s->due_ns = last;
-	timeline_due(t, last);
+	strand_rests(t, s, STRAND_WAITS, last);
 	return true;
 }
 
@@ -221,14 +234,13 @@ void want_expired(struct timeline *t, struct strand *s)
 		return;
 	}
 	if (!start_ping(t, s)) {
-		if (t->probe_state != 1)
-			t->probe_state = 0;	/* an answer from before says nothing about now */
+		if (t->probe_state != PROBE_ASKED)
+			t->probe_state = PROBE_NONE;	/* an answer from before says nothing about now */
 		probe_target(t);
 		s->probing = 2;
 	}
 	s->asked_ns = now(t);
-	s->due_ns = now(t) + stretched(t, t->stage->timeout_ns);
-	timeline_due(t, s->due_ns);
+	strand_rests(t, s, STRAND_WAITS, now(t) + stretched(t, t->stage->timeout_ns));
 	check_probe(t, s);
 }
 
@@ -242,8 +254,7 @@ static bool linger(struct timeline *t, struct strand *s)
 		return false;
 	s->lingers = true;
 	s->probing = 0;
-	s->due_ns = now(t) + s->patience_ns;
-	timeline_due(t, s->due_ns);
+	strand_rests(t, s, STRAND_WAITS, now(t) + s->patience_ns);
 	return true;
 }
 
@@ -280,7 +291,7 @@ void check_probe(struct timeline *t, struct strand *s)
 
 	if (t->over || !s->probing || s->state != STRAND_WAITS)
 		return;
-	if (s->probing == 2 && t->probe_state == 3) {
+	if (s->probing == 2 && t->probe_state == PROBE_FAILED) {
 		if (step->kind == STEP_TARGET_LIVES) {
 			want_expired(t, s);
 			return;
@@ -288,7 +299,7 @@ void check_probe(struct timeline *t, struct strand *s)
 		give_up(t, VERDICT_INCONCLUSIVE, step, "the target does not serve a fresh connection either");
 		return;
 	}
-	if (s->probing == 1 ? a->probes_owed != 0 : t->probe_state != 2)
+	if (s->probing == 1 ? a->probes_owed != 0 : t->probe_state != PROBE_SERVED)
 		return;
 	if (step->kind == STEP_TARGET_LIVES) {
 		if (t->stage->target_lives && !t->stage->target_lives(t->stage->context, &size)) {
@@ -332,9 +343,8 @@ void check_probe(struct timeline *t, struct strand *s)
 		                                      duration_text(t, waited + (s->lingers ? s->patience_ns : 0))));
 		return;
 	}
-	bool judged = step->kind == STEP_EXPECT || step->kind == STEP_RECEIVES;
 	struct mismatch m = {
-		.judged = judged, .received = "nothing, and the target answers a ping",
+		.judged = step_traits[step->kind].judges, .received = "nothing, and the target answers a ping",
 		.because = result_text(t->result, "no %s came in time", what_was_awaited(s)),
 	};
 	judge_failed(t, s, step, &m);

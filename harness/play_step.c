@@ -6,6 +6,27 @@
 
 enum { BACKLOG = 1 << 20 };
 
+const struct step_trait step_traits[] = {
+	[STEP_SEND]         = { .acts = true },
+	[STEP_BYTES]        = { .acts = true },
+	[STEP_TOGETHER]     = { .acts = true },
+	[STEP_EXPECT]       = { .acts = true, .takes = true, .judges = true },
+	[STEP_RECEIVES]     = { .acts = true, .takes = true, .judges = true },
+	[STEP_CLOSED]       = { .acts = true, .judges = true },
+	[STEP_NOTHING]      = { .acts = true, .judges = true },
+	[STEP_CONNECTS]     = { .acts = true, .takes = true, .sends = CONNECT },
+	[STEP_SUBSCRIBES]   = { .acts = true, .takes = true, .sends = SUBSCRIBE },
+	[STEP_UNSUBSCRIBES] = { .acts = true, .takes = true, .sends = UNSUBSCRIBE },
+	[STEP_PUBLISHES]    = { .acts = true, .takes = true, .sends = PUBLISH },
+	[STEP_PINGS]        = { .acts = true, .takes = true, .sends = PINGREQ },
+	[STEP_DISCONNECTS]  = { .acts = true, .takes = true, .sends = DISCONNECT },
+	[STEP_OPENS]        = { .acts = true },
+	[STEP_DROPS]        = { .acts = true },
+	[STEP_CLOSES]       = { .acts = true },
+	[STEP_READS]        = { .acts = true },
+	[STEP_TARGET_LIVES] = { .judges = true },
+};
+
 const char *duration_text(struct timeline *t, uint64_t ns)
 {
 	if (ns % 1000000000 == 0)
@@ -14,6 +35,14 @@ const char *duration_text(struct timeline *t, uint64_t ns)
 }
 
 /* ---- waiting ---- */
+
+void strand_rests(struct timeline *t, struct strand *s, enum strand_state state, uint64_t due_ns)
+{
+	s->state = (uint8_t)state;
+	s->due_ns = due_ns;
+	t->look |= state == STRAND_SENDS || s->probing || !step_traits[s->step->kind].takes;
+	timeline_due(t, due_ns);
+}
 
 static bool base_of(struct timeline *t, struct strand *s, uint64_t *base)
 {
@@ -29,9 +58,10 @@ static bool base_of(struct timeline *t, struct strand *s, uint64_t *base)
 void wait_arrival(struct timeline *t, struct strand *s, uint32_t actors, enum arrival_kind kind, int32_t packet_id)
 {
 	const struct step *step = s->step;
-	uint64_t within, after = 0;
+	uint64_t within, after = 0, due_ns;
 
 	s->want = (struct want){ .actors = actors, .kind = (uint8_t)kind, .has_id = packet_id >= 0, .packet_id = (uint16_t)packet_id };
+	s->connected = t->actors[step->actor].connected;
 	if (!base_of(t, s, &s->base_ns))
 		return;
 	if (step->after && !eval_number(t, s, step->after, &after))
@@ -39,19 +69,17 @@ void wait_arrival(struct timeline *t, struct strand *s, uint32_t actors, enum ar
 	if (step->within && s->phase == 0) {
 		if (!eval_number(t, s, step->within, &within))
 			return;
-		s->due_ns = s->base_ns + slackened(t, within);
+		due_ns = s->base_ns + slackened(t, within);
 		s->patience_ns = stretched(t, within) - slackened(t, within);
 	} else {
 		uint64_t from = s->base_ns + after > now(t) ? s->base_ns + after : now(t), usual = slackened(t, t->stage->timeout_ns);
 
-		s->connected = t->actors[step->actor].connected;
-		s->due_ns = from + (step->kind == STEP_CLOSED ? closing_time(t, s->connected) : usual);
+		due_ns = from + (step->kind == STEP_CLOSED ? closing_time(t, s->connected) : usual);
 		s->patience_ns = stretched(t, t->stage->timeout_ns) - usual;
 	}
-	s->state = STRAND_WAITS;
 	s->probing = 0;
 	s->lingers = false;
-	timeline_due(t, s->due_ns);
+	strand_rests(t, s, STRAND_WAITS, due_ns);
 	timeline_wake(t);
 }
 
@@ -79,10 +107,8 @@ static void until_written(struct timeline *t, struct strand *s)
 	}
 	if (s->step->every && !eval_number(t, s, s->step->every, &every))
 		return;
-	s->state = STRAND_SENDS;
 	s->unsent = c->unsent;
-	s->due_ns = now(t) + every + stretched(t, t->stage->timeout_ns);
-	timeline_due(t, s->due_ns);
+	strand_rests(t, s, STRAND_SENDS, now(t) + every + stretched(t, t->stage->timeout_ns));
 }
 
 void written_expired(struct timeline *t, struct strand *s)
@@ -104,9 +130,8 @@ static void leave(struct timeline *t, struct strand *s, bool reset)
 
 	if (a->ever_opened && !a->conn.end && !conn_idle(&a->conn) && s->phase == 0) {
 		s->phase = 1;
-		s->state = STRAND_SENDS;	/* what was sent before is to arrive; poll_strands() comes back here, or the clock */
-		s->due_ns = now(t) + stretched(t, t->stage->timeout_ns);
-		timeline_due(t, s->due_ns);
+		/* what was sent before is to arrive; poll_strands() comes back here, or the clock */
+		strand_rests(t, s, STRAND_SENDS, now(t) + stretched(t, t->stage->timeout_ns));
 		return;
 	}
 	if (a->ever_opened) {
@@ -162,8 +187,7 @@ static void begin_await(struct timeline *t, struct strand *s)
 		if (step->duration && !eval_number(t, s, step->duration, &ns))
 			return;
 		wait_arrival(t, s, me, CONNECTION, -1);
-		s->due_ns = now(t) + ns;
-		timeline_due(t, s->due_ns);
+		strand_rests(t, s, STRAND_WAITS, now(t) + (ns < FOREVER_NS ? ns : FOREVER_NS));
 	}
 }
 
@@ -199,12 +223,10 @@ static void begin_target_lives(struct timeline *t, struct strand *s)
 	s->want = (struct want){ 0 };
 	if (s->step->within && !eval_number(t, s, s->step->within, &ns))
 		return;
-	t->probe_state = 0;
+	t->probe_state = PROBE_NONE;
 	probe_target(t);
 	s->probing = 2;
-	s->state = STRAND_WAITS;
-	s->due_ns = now(t) + stretched(t, ns);
-	timeline_due(t, s->due_ns);
+	strand_rests(t, s, STRAND_WAITS, now(t) + stretched(t, ns));
 }
 
 static void begin_wait(struct timeline *t, struct strand *s)
@@ -213,9 +235,7 @@ static void begin_wait(struct timeline *t, struct strand *s)
 
 	if (!eval_number(t, s, s->step->duration, &ns))
 		return;
-	s->state = STRAND_SLEEPS;
-	s->due_ns = now(t) + ns;
-	timeline_due(t, s->due_ns);
+	strand_rests(t, s, STRAND_SLEEPS, now(t) + (ns < FOREVER_NS ? ns : FOREVER_NS));
 }
 
 static void say(struct timeline *t, struct strand *s)

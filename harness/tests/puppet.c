@@ -110,7 +110,7 @@ static bool act(struct string *s, unsigned type, const struct packet *p)
 		switch (row->act) {
 		case PUPPET_SAY:   say(s, row->hex); return true;
 		case PUPPET_ALSO:  answer(s, p); say(s, row->hex); return true;
-		case PUPPET_LATER: s->later = row; loop_timer(puppet->loop, &s->timer, puppet->loop->now_ns + row->ms * 1000000u); return true;
+		case PUPPET_LATER: s->later = row; loop_timer(puppet->loop, &s->timer, puppet->loop->now_ns + row->ms * UINT64_C(1000000)); return true;
 		case PUPPET_FLOOD: s->flood = row; loop_timer(puppet->loop, &s->timer, puppet->loop->now_ns); return true;
 		case PUPPET_CLOSE: say(s, row->hex); cut(s, false); return false;
 		case PUPPET_DEAF:  answer(s, p); s->deaf = true; return true;

@@ -19,6 +19,10 @@
 #define M1 "32 06 00 01 74 00 01 6d"
 #define M2 "32 06 00 01 74 00 02 6e"
 
+/* A PUBLISH of 64 bytes. */
+#define EIGHT "78 78 78 78 78 78 78 78"
+#define BIG "30 3e 00 01 74 78 78 78" EIGHT EIGHT EIGHT EIGHT EIGHT EIGHT EIGHT
+
 struct row {
 	const char *name, *scenario;
 	enum verdict verdict;
@@ -182,6 +186,78 @@ static const struct row rows[] = {
 	  HEAD "a connects\na -> PINGREQ\na <- PINGRESP\na -> PUBLISH payload=fill(1000000)\na drops\n", VERDICT_PASS, NULL, 0, NULL,
 	  { { PUPPET_DEAF, PINGREQ, "" } } },
 	{ "unordered over no turns", HEAD5 "a connects\na -> PINGREQ\nunordered { repeat $(a.receive_maximum - 65535) { a <- PUBACK }; a <- PINGRESP }\n", VERDICT_PASS },
+
+	/* one row that passes and one that does not for what the tables above leave out */
+	{ "one of several actors receives", HEAD "a connects\na subscribes (\"t\")\nb connects\na|b receives payload=\"m\"\n", VERDICT_PASS, NULL, 0, NULL,
+	  { { PUPPET_ALSO, SUBSCRIBE, M0 } } },
+	{ "none of several actors receives", HEAD "a connects\na subscribes (\"t\")\nb connects\na|b receives payload=\"m\"\n",
+	  VERDICT_FAIL, "MQTT-3.12.4-1", 7, "no PUBLISH came in time" },
+	{ "closed or nacked: an acknowledgement will not do", HEAD "a connects\na -> PUBLISH !topic=\"a/#\" qos=1 packet_id=3\na <- closed or nacked\n",
+	  VERDICT_FAIL, "MQTT-3.12.4-1", 6, "answers what was wrong" },
+	{ "closed: what was sent right is no offence",
+	  HEAD "a connects\na -> PUBLISH qos=1 packet_id=5\na -> bytes hex\"32 08 00 03 61 2f 23 00 07 78\"\na <- closed\n", VERDICT_PASS, NULL, 0, NULL,
+	  { { PUPPET_ALSO, PUBLISH, "", 0, 1 }, { PUPPET_CLOSE, PUBLISH, "" } } },
+	{ "closed: bytes that are acknowledged by their id are undetected",
+	  HEAD "a connects\na -> bytes hex\"32 08 00 03 61 2f 23 00 07 78\"\na <- closed\n", VERDICT_FAIL, "MQTT-3.12.4-1", 6, "answers what was wrong",
+	  { { PUPPET_SAY, PUBLISH, "40 02 00 07" } } },
+	{ "closed: an offence without an id, and an answer that is owed",
+	  HEAD "a connects\na -> SUBSCRIBE (\"t\") packet_id=4\na -> bytes hex\"82 01 00\"\na <- closed\n", VERDICT_PASS, NULL, 0, NULL,
+	  { { PUPPET_ALSO, SUBSCRIBE, "", 0, 1 }, { PUPPET_CLOSE, SUBSCRIBE, "" } } },
+	{ "closed `within`: the time that was given is named", HEAD "a connects\na -> PUBLISH !topic=\"a/#\"\na <- closed within 2s\n",
+	  VERDICT_FAIL, "MQTT-3.12.4-1", 6, "still open after 2 s" },
+	{ "nothing: what comes in its time fails", HEAD "a connects\na subscribes (\"t\")\na -> PUBLISH\na <- nothing for 2s\n",
+	  VERDICT_FAIL, "MQTT-3.12.4-1", 7, "nothing was to come", { { PUPPET_LATER, PUBLISH, M0, 1500 } } },
+	{ "nothing: what comes later is not looked at", HEAD "a connects\na subscribes (\"t\")\na -> PUBLISH\na <- nothing for 1s\n",
+	  VERDICT_PASS, NULL, 0, NULL, { { PUPPET_LATER, PUBLISH, M0, 1500 } } },
+	{ "subscribes, unsubscribes, publishes, pings and disconnects",
+	  HEAD "a connects\na subscribes (\"t\" qos=2)\na unsubscribes (\"t\")\na publishes qos=0\na publishes qos=1\na publishes qos=2\na pings\n"
+	       "a -> PINGREQ\na <- PINGRESP\na disconnects\n", VERDICT_PASS, NULL, 0, NULL, { { PUPPET_CLOSE, DISCONNECT, "" } } },
+	{ "unsubscribes: a refusal is inconclusive", HEAD5 "a connects\na unsubscribes (\"t\")\na -> PINGREQ\na <- PINGRESP\n",
+	  VERDICT_INCONCLUSIVE, NULL, 5, "refused", { { PUPPET_SAY, UNSUBSCRIBE, "b0 04 00 01 00 87" } } },
+	{ "publishes: a refusal is inconclusive", HEAD5 "a connects\na publishes qos=1\na -> PINGREQ\na <- PINGRESP\n",
+	  VERDICT_INCONCLUSIVE, NULL, 5, "refused", { { PUPPET_SAY, PUBLISH, "40 03 00 01 87" } } },
+	{ "publishes: QoS 2 without PUBCOMP is inconclusive", HEAD "a connects\na publishes qos=2\na -> PINGREQ\na <- PINGRESP\n",
+	  VERDICT_INCONCLUSIVE, NULL, 5, "no PUBCOMP", { { PUPPET_SAY, PUBREL, "" } } },
+	{ "pings: silence is inconclusive", HEAD "a connects\na pings\na -> PINGREQ\na <- PINGRESP\n",
+	  VERDICT_INCONCLUSIVE, NULL, 5, "no PINGRESP", { { PUPPET_SAY, PINGREQ, "" } } },
+	{ "disconnects: a broker that leaves the connection open", HEAD "a connects\na -> PINGREQ\na <- PINGRESP\na disconnects\n", VERDICT_PASS },
+	{ "disconnects: what comes in place of the close is judged", HEAD5 "a connects\na -> PINGREQ\na <- PINGRESP\na disconnects\n",
+	  VERDICT_FAIL, NULL, 0, NULL, { { PUPPET_SAY, DISCONNECT, "20 03 00 00 00" } } },
+	{ "closes: the broker is heard to its end", HEAD "a connects\na -> PINGREQ\na closes\na <- PINGRESP\n", VERDICT_PASS },
+	{ "drops: the next step needs a new connection", HEAD "a connects\na drops\na connects\na -> PINGREQ\na <- PINGRESP\n", VERDICT_PASS },
+	{ "reads nothing: what came is there when it reads again",
+	  HEAD "a connects\na reads nothing\na -> SUBSCRIBE (\"t\") packet_id=1\nwait 1s\na reads freely\na <- SUBACK packet_id=1\na <- PUBLISH within 100ms\n",
+	  VERDICT_PASS, NULL, 0, NULL, { { PUPPET_ALSO, SUBSCRIBE, M0 } } },
+	{ "reads slowly: an answer takes its time", HEAD "a connects\na reads 100/s\na -> SUBSCRIBE (\"t\") packet_id=1\na <- SUBACK packet_id=1\na <- PUBLISH after 300ms within 2s\n",
+	  VERDICT_PASS, NULL, 0, NULL, { { PUPPET_ALSO, SUBSCRIBE, BIG } } },
+	{ "reads slowly: an answer takes no longer", HEAD "a connects\na reads 100/s\na -> SUBSCRIBE (\"t\") packet_id=1\na <- SUBACK packet_id=1\na <- PUBLISH after 2s\n",
+	  VERDICT_FAIL, "MQTT-3.12.4-1", 8, "early", { { PUPPET_ALSO, SUBSCRIBE, BIG } } },
+	{ "either: an arrival that fits no arm fails", HEAD "a connects\na subscribes (\"t\")\neither { a receives payload=\"x\" } or { a receives payload=\"n\" }\n",
+	  VERDICT_FAIL, "MQTT-3.12.4-1", 6, "fits none of them", { { PUPPET_ALSO, SUBSCRIBE, M0 } } },
+	{ "either: a strand inside an arm that waits in vain ends its arm",
+	  HEAD "a connects\na -> PUBLISH qos=1 packet_id=3\neither { unordered { a <- PUBACK packet_id=3; a <- PINGRESP } } or { a <- closed }\n",
+	  VERDICT_PASS, NULL, 0, NULL, { { PUPPET_CLOSE, PUBLISH, "" } } },
+	{ "either: a strand inside an arm whose time is up waits for the other arms",
+	  HEAD "a connects\na subscribes (\"t\")\na -> PUBLISH qos=1 packet_id=3\n"
+	       "either { unordered { a <- PUBACK packet_id=3 within 1s; a <- PINGRESP within 1s } } or { a <- PUBLISH within 3s }\n",
+	  VERDICT_PASS, NULL, 0, NULL, { { PUPPET_LATER, PUBLISH, M0, 2000 } } },
+	{ "either: in vain in the last arm fails",
+	  HEAD "a connects\na -> PUBLISH qos=1 packet_id=3\neither { unordered { a <- PUBACK packet_id=3; a <- PINGRESP } } or { a <- PUBLISH }\n",
+	  VERDICT_FAIL, "MQTT-3.12.4-1", 6, "the connection ended first", { { PUPPET_CLOSE, PUBLISH, "" } } },
+	{ "`within` of a moment that was named", HEAD "a connects\na -> PINGREQ as $t\nwait 1s\na <- PINGRESP within 2s of $t\n", VERDICT_PASS },
+	{ "`after` a moment that was named", HEAD "a connects\na -> PINGREQ as $t\nwait 1s\na <- PINGRESP after 500ms within 2s of $t\n",
+	  VERDICT_FAIL, "MQTT-3.12.4-1", 7, "early" },
+	{ "wait: what comes meanwhile is there", HEAD "a connects\na -> PINGREQ\nwait 9s\na <- PINGRESP after 8s\n", VERDICT_PASS, NULL, 0, NULL,
+	  { { PUPPET_LATER, PINGREQ, "d0 00", 8500 } } },
+	{ "wait: `within` goes on counting, since it is no actor's step", HEAD "a connects\na -> PINGREQ\nwait 2s\na <- PINGRESP within 100ms\n",
+	  VERDICT_FAIL, "MQTT-3.12.4-1", 7, "late", { { PUPPET_LATER, PINGREQ, "d0 00", 1900 } } },
+	{ "target lives fails when a fresh connection is refused", HEAD "a connects\na -> PINGREQ\na <- PINGRESP\ntarget lives\n",
+	  VERDICT_FAIL, "MQTT-3.12.4-1", 7, "does not serve",
+	  { { PUPPET_ALSO, CONNECT, "", 0, 2 }, { PUPPET_SAY, CONNECT, "20 02 00 03", 0, 1 }, { PUPPET_ALSO, CONNECT, "", 0, 1 }, { PUPPET_SAY, CONNECT, "20 02 00 03" } } },
+	{ "a long loop of groups that wait for nothing", HEAD "a connects\nrepeat 100000 { unordered { note \"x\"; note \"y\" } }\na -> PINGREQ\na <- PINGRESP\n",
+	  VERDICT_PASS },
+	{ "unordered over many turns", HEAD "a connects\nrepeat 1..5000 as $i { a -> PUBLISH qos=1 packet_id=$i }\nunordered { repeat 1..5000 as $i { a <- PUBACK packet_id=$i } }\n",
+	  VERDICT_PASS },
 
 	/* targets that mean harm: bounded, and said clearly */
 	{ "a flood behind an answer", HEAD "a connects\na subscribes (\"t\")\na -> PINGREQ\na <- PINGRESP\na <- nothing\n", VERDICT_INCONCLUSIVE, NULL, 0, "floods",
