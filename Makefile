@@ -99,7 +99,7 @@ $B/harness/tests/test_play: $B/harness/tests/puppet.o
 
 build_needs := gcc libc6-dev libssl-dev pkg-config
 check_needs := $(build_needs) clang libcmocka-dev mosquitto mosquitto-clients ejabberd nats-server \
-               libpaho-mqtt-dev python3-paho-mqtt python3-jsonschema libxml2-utils perl
+               libpaho-mqtt-dev python3-paho-mqtt python3-jsonschema libxml2-utils perl tshark
 
 # Brokers are installed to be started by tests: no package may start its service now.
 define install_missing

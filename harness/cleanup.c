@@ -137,6 +137,7 @@ static void go(struct cleaning *k)
 		over(k);
 		return;
 	}
+	conn_tap(&k->conn, k->stage->tap, "clearing up after a test");
 	monitor_misbehaved(&k->conn.monitor);	/* nobody judges what comes here */
 	conn_send(&k->conn, span_of(k->bytes, k->len), 0, 0);
 }

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "harness/capture.h"
 #include "harness/cli.h"
 #include "harness/conduct.h"
 #include "harness/conform.h"
@@ -64,6 +65,7 @@ static void conform_one(const struct suite *suite, struct conduct_options *o, co
 	if (!target->label)
 		abort();
 	memset(counts, 0, sizeof(counts));
+	capture_target(o->label, o->simulated);
 	conduct(suite, o, &target->conducted);
 	console_progress("%s", "");
 	known_apply(&known, &target->conducted, o->label);
@@ -206,8 +208,10 @@ static int run(int n_args, char **args)
 			console_error(suite.n_scenarios ? "no test fits the selection; `mqassay conform --list` lists them all"
 			                                : "--scenarios: there is no *.scn file there");
 			code = EXIT_UNABLE;
-		} else {
-			code = conf->list ? list_tests(&suite) : play(&suite, &o, n_args, args);
+		} else if (conf->list) {
+			code = list_tests(&suite);
+		} else if (!(code = capture_open(&o))) {
+			code = capture_close(play(&suite, &o, n_args, args));
 		}
 	}
 	known_release(&known);

@@ -237,7 +237,7 @@ static void set_stage(struct conductor *c, struct instance *in, const char *user
 		.loop = &c->loop, .address = &in->address, .world = must(monitor_world_new()),
 		.limits = { .max_packet = MAX_PACKET, .split = o->split, .split_seed = o->seed },
 		.timeout_ns = o->timeout_ns, .slack = o->slack, .patience = 1, .scratch = &c->scratch, .packet = c->packet, .packet_size = SCRATCH_SIZE,
-		.keep_transcripts = o->transcripts,
+		.keep_transcripts = o->transcripts, .tap = o->tap,
 	};
 	monitor_world_subscriptions_are_ours(in->stage.world, o->local != NULL);
 	in->stage.user_name = credential(o->user_name ? o->user_name : user_name);

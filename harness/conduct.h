@@ -29,6 +29,7 @@ struct conduct_options {
 	bool simulated;			/* time; only with a local target */
 	bool replay_failures, transcripts;
 	const char *user_name, *password;	/* NULL for none */
+	struct tap *tap;		/* sees every connection; NULL for none */
 	const char *const *without;
 	size_t n_without;
 

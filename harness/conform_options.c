@@ -44,6 +44,7 @@ const struct cli_option conform_option_rows[] = {
 	OPT_LIST(0, "report", conform_options.reports, "F=FILE", "also write the report in that format to a file"),
 	OPT_LIST(0, "known", conform_options.known, "FILE", "accepted deviations: only what is new, and what no longer happens, counts"),
 	OPT_STRING(0, "write-known", conform_options.write_known, "FILE", "write the fails of this run as such a file"),
+	OPT_STRING(0, "pcap", conform_options.pcap, "FILE", "what every connection carried, as TCP on port 1883 (pcapng)"),
 	OPT_FLAG('v', "verbose", conform_options.verbose, "every test and clause, every transcript"),
 	OPT_FLAG('q', "quiet", conform_options.quiet, "totals only"),
 	OPT_END
@@ -106,6 +107,8 @@ int conform_options_apply(struct conduct_options *o, int n_args)
 		return cli_usage(&conform_command, "--%s is about the built-in broker; name no target", conform_options.prove ? "prove" : "break");
 	if (conform_options.prove && (conform_options.known.n || conform_options.write_known || conform_options.reports.n || conform_options.format))
 		return cli_usage(&conform_command, "--prove has a report of its own; give no --format, --report or --known");
+	if (conform_options.pcap && conform_options.prove)
+		return cli_usage(&conform_command, "--pcap is about one run; --prove plays the suite once per fault");
 	if (conform_options.slack < 1)
 		return cli_usage(&conform_command, "--slack: expected a number of at least 1");
 	if (conform_options.password_file && !(o->password = read_password())) {

@@ -10,7 +10,7 @@
  */
 struct conform_options {
 	struct string_list scenarios, select, without, params, broken, known, reports;
-	const char *exec, *user, *password_file, *split, *write_known;
+	const char *exec, *user, *password_file, *split, *write_known, *pcap;
 	uint64_t timeout_ns, start_timeout_ns, jobs, seed, repeat;
 	double slack;
 	int mqtt, format;

@@ -45,6 +45,47 @@ int conn_open(struct conn *c, struct loop *loop, const struct address *address, 
 	return 0;
 }
 
+/* ---- who sees it ---- */
+
+void conn_tap(struct conn *c, struct tap *tap, const char *who)
+{
+	for (; tap; tap = tap->next) {
+		struct tapped *tapped = tap->connecting(tap, c->loop->now_ns, who);
+
+		tapped->next = c->taps;
+		c->taps = tapped;
+	}
+}
+
+static void tap_bytes(const struct conn *c, enum tap_side from, const uint8_t *bytes, size_t len)
+{
+	for (struct tapped *t = c->taps; t; t = t->next)
+		t->ops->bytes(t, c->loop->now_ns, from, span_of(bytes, len));
+}
+
+static enum tap_end tap_end_of(const struct conn *c, bool reset)
+{
+	switch ((enum conn_end)c->end) {
+	case END_FIN:     return TAP_BROKER_CLOSED;
+	case END_RESET:   return c->error == ECONNRESET || c->error == EPIPE ? TAP_BROKER_RESET : TAP_LOST;
+	case END_REFUSED: return c->error == ECONNREFUSED ? TAP_REFUSED : TAP_LOST;
+	default:          return reset ? TAP_DROPPED : TAP_CLOSED;
+	}
+}
+
+static void untap(struct conn *c, bool reset)
+{
+	struct tapped *next, *t = c->taps;
+
+	c->taps = NULL;
+	for (; t; t = next) {
+		next = t->next;
+		t->ops->ended(t, c->loop->now_ns, tap_end_of(c, reset));
+	}
+}
+
+/* ---- ending ---- */
+
 static void drop_output(struct conn *c)
 {
 	while (c->out) {
@@ -64,6 +105,8 @@ static void release(struct conn *c, bool reset)
 		c->transport = NULL;
 		monitor_close(&c->monitor);
 	}
+	if (c->taps)
+		untap(c, reset);
 	loop_timer_stop(c->loop, &c->timer);
 	drop_output(c);
 	free(c->in);
@@ -81,6 +124,23 @@ static void end(struct conn *c, enum conn_end how)
 }
 
 /* ---- writing ---- */
+
+/* As transport_ops.send. */
+static ssize_t put(struct conn *c, const uint8_t *bytes, size_t len)
+{
+	ssize_t n = c->transport->ops->send(c->transport, bytes, len);
+
+	if (n > 0 && c->taps)
+		tap_bytes(c, TAP_CLIENT, bytes, (size_t)n);
+	return n;
+}
+
+static void put_end(struct conn *c)
+{
+	c->transport->ops->finish(c->transport);
+	for (struct tapped *t = c->taps; t; t = t->next)
+		t->ops->finished(t, c->loop->now_ns);
+}
 
 static size_t next_piece(struct conn *c, const struct out *o)
 {
@@ -107,7 +167,7 @@ static void write_out(struct conn *c)
 			return;
 		}
 		size_t want = next_piece(c, o);
-		ssize_t n = c->transport->ops->send(c->transport, o->bytes + o->done, want);
+		ssize_t n = put(c, o->bytes + o->done, want);
 		if (n == -EAGAIN)
 			return;
 		if (n < 0) {
@@ -128,7 +188,7 @@ static void write_out(struct conn *c)
 		}
 	}
 	if (!c->out && c->finished && c->open && c->transport)
-		c->transport->ops->finish(c->transport);
+		put_end(c);
 	if (had && !c->out)
 		c->events->sent(c);
 }
@@ -141,7 +201,7 @@ bool conn_send(struct conn *c, struct span bytes, size_t piece, uint64_t every_n
 		return true;
 	/* The usual case needs no copy: nothing waits, nothing is to be cut, and the transport takes all of it. */
 	if (c->open && !c->out && !piece && !c->limits->split) {
-		ssize_t n = c->transport->ops->send(c->transport, bytes.at, bytes.len);
+		ssize_t n = put(c, bytes.at, bytes.len);
 
 		if (n < 0 && n != -EAGAIN) {
 			c->error = (int)-n;
@@ -274,6 +334,8 @@ static void read_in(struct conn *c)
 		}
 		if (ration != UINT64_MAX)
 			ration -= (uint64_t)n;
+		if (c->taps)
+			tap_bytes(c, TAP_BROKER, room, (size_t)n);
 		take(c, room, (size_t)n);
 	}
 	if (!ration && c->transport && !c->end) {
@@ -314,6 +376,8 @@ static void on_transport(struct transport *t, unsigned events)
 	}
 	if (events & TRANSPORT_OPEN) {
 		c->open = true;
+		for (struct tapped *tapped = c->taps; tapped; tapped = tapped->next)
+			tapped->ops->opened(tapped, c->loop->now_ns);
 		c->events->opened(c);
 	}
 	if (events & (TRANSPORT_OPEN | TRANSPORT_WRITABLE) && !c->end)
@@ -328,7 +392,7 @@ void conn_finish(struct conn *c)
 		return;
 	c->finished = true;
 	if (!c->out && c->open)
-		c->transport->ops->finish(c->transport);
+		put_end(c);
 }
 
 void conn_close(struct conn *c, bool reset)

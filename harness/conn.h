@@ -2,6 +2,7 @@
 #define HARNESS_CONN_H
 
 #include "harness/monitor.h"
+#include "harness/tap.h"
 #include "harness/transport.h"
 
 /*
@@ -52,13 +53,17 @@ struct conn {
 	uint64_t random;
 	uint8_t end;			/* enum conn_end */
 	bool open, finished;
-	size_t unsent;			/* bytes that wait to be written */
 	int error;			/* positive errno with END_RESET and END_REFUSED */
+	size_t unsent;			/* bytes that wait to be written */
+	struct tapped *taps;		/* who sees its bytes; NULL: nobody */
 };
 
 /* 0, or negative errno when not even the attempt can be made. The outcome comes as opened() or ended(). */
 int conn_open(struct conn *c, struct loop *loop, const struct address *address, const struct conn_events *events,
               const struct conn_limits *limits, struct monitor_world *world, struct monitor_log *log);
+
+/* Right after conn_open(): tap, and those chained to it, see the connection. tap may be NULL. */
+void conn_tap(struct conn *c, struct tap *tap, const char *who);
 
 /*
  * Send bytes, copied. Several packets given in one call go out in one write. piece: cut into writes of that

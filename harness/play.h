@@ -167,6 +167,7 @@ struct timeline {
 	struct timer timer;
 	struct task task, reaper;
 	struct monitor_log *log;	/* its own, or the stage's */
+	struct tap *tap;		/* NULL: nobody */
 	struct region region;
 	struct prober *prober;		/* a fresh connection that asks whether the target still serves; NULL until then */
 	uint8_t probe_state;		/* enum probe_state */

@@ -114,6 +114,18 @@ static void on_sent(struct conn *c)
 
 const struct conn_events actor_events = { on_opened, on_packet, on_ended, on_sent };
 
+/* "common/qos/qos2.scn#1, MQTT 5, sub" */
+static void tap(struct timeline *t, struct conn *c, const char *name)
+{
+	static const char *const versions[] = { [MQTT_3_1] = "3.1", [MQTT_3_1_1] = "3.1.1", [MQTT_5] = "5" };
+	char who[500];
+
+	if (!t->tap)
+		return;
+	snprintf(who, sizeof(who), "%.400s, MQTT %s, %.60s", t->script->id, versions[t->script->version], name);
+	conn_tap(c, t->tap, who);
+}
+
 void actor_open(struct timeline *t, struct actor_state *a)
 {
 	if (a->ever_opened)
@@ -127,7 +139,9 @@ void actor_open(struct timeline *t, struct actor_state *a)
 	if (error) {
 		t->result->target_gone = true;
 		give_up(t, VERDICT_INCONCLUSIVE, NULL, "could not connect: %s", transport_strerror(-error));
+		return;
 	}
+	tap(t, &a->conn, t->script->actors[a->number].name);
 }
 
 /* ---- a fresh connection that asks whether the target still serves ---- */
@@ -190,6 +204,7 @@ void probe_target(struct timeline *t)
 		t->probe_state = PROBE_FAILED;
 		return;
 	}
+	tap(t, &t->prober->conn, "is the target still there?");
 	snprintf(id, sizeof(id), "%sZ", t->name);
 	hello(t->script->version, span_text(id), t->stage->user_name, t->stage->password, &packet, &w);
 	monitor_sent(&t->prober->conn.monitor, room, w.len, &packet);

@@ -252,6 +252,7 @@ struct probe *probe_start(const struct stage *stage, unsigned versions, const ch
 			snprintf(offer_of(a)->evidence, sizeof(offer_of(a)->evidence), "could not connect: %s", transport_strerror(-error));
 			answered(a);
 		} else {
+			conn_tap(&a->conn, stage->tap, "probe: what is offered?");
 			ask_connect(a);
 		}
 	}

@@ -41,7 +41,13 @@ struct timeline *timeline_new(const struct stage *stage, const struct script *sc
 	if (!t->log)
 		abort();
 	t->log->violated = judge_violation;
+	t->tap = stage->tap;
 	return t;
+}
+
+void timeline_tap(struct timeline *t, struct tap *tap)
+{
+	t->tap = tap;
 }
 
 void timeline_start(struct timeline *t)

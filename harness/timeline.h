@@ -29,6 +29,7 @@ struct stage {
 	size_t packet_size;
 	struct monitor_log *log;		/* shared by all timelines, to count for all of them; NULL: each has its own */
 	bool keep_transcripts;
+	struct tap *tap;			/* sees every connection; NULL */
 	/* The target's process, where we know it: alive and how large (bytes, 0 unknown). May be NULL. */
 	bool (*target_lives)(void *context, uint64_t *rss);
 	void *context;
@@ -47,6 +48,9 @@ void timeline_abort(struct timeline *t, enum verdict verdict, const char *why);	
 void timeline_free(struct timeline *t);
 
 const char *timeline_name(const struct timeline *t);
+
+/* Before it starts: who sees its connections, in place of the stage's. */
+void timeline_tap(struct timeline *t, struct tap *tap);
 
 /* When it last sent or received something. */
 uint64_t timeline_active_ns(const struct timeline *t);
