@@ -7,6 +7,7 @@
 # A part that ends with another code than 0 and has shown no failed test is a failed test itself; one that shows no test
 # at all is one test.
 # Any other harness/tests/*.sh or */tests/*.sh is a part by itself: run from the top folder, with the program in $MQASSAY.
+# (brokers.sh belongs to the part `suite in real time`.)
 #
 # check.sh [PATTERN...]: only parts whose name contains one of them.
 
@@ -173,25 +174,10 @@ suite_in_process() {
 suite_in_real_time() {
 	run 'in process, in real time' "$MQASSAY" conform --real >"$logs/apart.1" &
 	run 'a process, over loopback' "$MQASSAY" conform --exec "'$MQASSAY' broker --listen tcp://127.0.0.1:{port}" >"$logs/apart.2" &
-	mosquitto_known >"$logs/apart.3" 2>&1 &
+	sh harness/tests/brokers.sh >"$logs/apart.3" 2>&1 &
 	wait
 	cat "$logs"/apart.[123]
 	rm -f "$logs"/apart.[123]
-}
-
-# Debian's Mosquitto: exactly the deviations that scenarios/known lists, each a test
-mosquitto_known() {
-	version=$(mosquitto -h | sed -n '1s/mosquitto version //p')
-	[ "$version" = 2.0.11 ] || { echo "skip Mosquitto: 2.0.11 is listed, this is $version"; return; }
-	"$MQASSAY" conform --exec 'mosquitto -p {port}' --known scenarios/known/mosquitto-2.0.11.tsv --report json="$logs/mosquitto.json" 2>&1
-	code=$?
-	[ $code -eq 0 ] && echo 'ok Mosquitto: exit 0' || echo "not ok Mosquitto: exit $code"
-	/usr/bin/python3 - "$logs/mosquitto.json" <<-'PY'
-		import json, sys
-		for t in json.load(open(sys.argv[1]))["tests"]:
-		    if t["verdict"] not in ("pass", "warn", "skip"):
-		        print("ok" if t["verdict"] == "known" else "not ok", "Mosquitto:", t["rule"], t["version"], t["id"] + ":", t["verdict"])
-	PY
 }
 
 proof() {
@@ -221,7 +207,7 @@ part 'suite in real time'         suite_in_real_time
 part 'proof'                      proof
 for file in */tests/*.sh; do
 	case $file in
-	harness/tests/check.sh | '*/tests/*.sh') ;;
+	harness/tests/check.sh | harness/tests/brokers.sh | '*/tests/*.sh') ;;
 	*) part "$file" shell_test "$file" ;;
 	esac
 done
