@@ -16,27 +16,6 @@ const char *version_text(unsigned version)
 
 /* ---- outcomes ---- */
 
-const char *outcome_rule(const struct outcome *outcome, char *buf, size_t cap)
-{
-	const struct result *r = &outcome->result;
-	unsigned version = r->rule_version ? r->rule_version : outcome->script->version;
-
-	if (!r->rule)
-		return NULL;
-	if (version == MQTT_3_1 && !strncmp(r->rule, "MQTT-", 5))
-		version = MQTT_3_1_1;
-	snprintf(buf, cap, "%s:%s", version_text(version), r->rule);
-	return buf;
-}
-
-const char *outcome_rule_summary(const struct outcome *outcome)
-{
-	const struct result *r = &outcome->result;
-	const struct clause *clause = r->rule ? clause_find(r->rule_version ? r->rule_version : outcome->script->version, span_text(r->rule)) : NULL;
-
-	return clause ? clause->summary : NULL;
-}
-
 bool outcome_counts(const struct conducted *conducted, const struct outcome *outcome)
 {
 	return !conducted->unable[0] || outcome->played || outcome->result.verdict == VERDICT_SKIP;

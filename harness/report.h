@@ -42,7 +42,7 @@ struct report_format {
 	void (*write)(FILE *out, const struct run *run);
 };
 
-#define REPORT_FORMATS(X) X(text) X(json)
+#define REPORT_FORMATS(X) X(text) X(json) X(junit) X(tap)
 #define REPORT_DECLARE(name) void report_##name(FILE *out, const struct run *run);
 REPORT_FORMATS(REPORT_DECLARE)
 
@@ -56,6 +56,21 @@ const char *outcome_rule(const struct outcome *outcome, char *buf, size_t cap);
 
 /* The rule's summary; NULL when it is in no table. */
 const char *outcome_rule_summary(const struct outcome *outcome);
+
+/*
+ * All about an outcome but its id and verdict, as lines of "  label      text": rule, what was expected and received, notes, and
+ * with whole the transcript and how to play it again. Plain text, whatever the stream.
+ */
+void outcome_details(FILE *out, const struct run_target *target, const struct outcome *outcome, bool whole);
+
+/* The command line that plays it again. Given. */
+char *outcome_again(const struct run_target *target, const struct outcome *outcome);
+
+/* A transcript's lines, each with its newline. Given. */
+char *transcript_lines(const struct script *script, const struct result *result);
+
+/* Not what it should be, nor accepted: error, fail, fixed, unstable, inconclusive. */
+bool verdict_is_bad(enum verdict verdict);
 
 /* False: its turn never came, since the run could not go on. It says nothing about the target and stands in no report. */
 bool outcome_counts(const struct conducted *conducted, const struct outcome *outcome);

@@ -3,8 +3,6 @@
 #include <stdlib.h>
 
 #include "harness/escape.h"
-#include "harness/shell.h"
-#include "harness/transcript.h"
 
 /*
  * One document, described by harness/docs/report.schema.json. A member's place in its object and
@@ -102,22 +100,12 @@ static void put_target(FILE *out, const struct run_target *target)
 
 static void put_lines(FILE *out, const struct script *script, const struct result *result)
 {
-	char *text = NULL;
-	size_t len;
-	FILE *lines = open_memstream(&text, &len);
+	char *text = transcript_lines(script, result);
 
-	if (!lines)
-		abort();
-	transcript_print(lines, script, result, "");
-	if (fclose(lines))
-		abort();
 	fputc('[', out);
-	for (char *at = text, *end; *at; at = end + 1) {
-		end = at + strcspn(at, "\n");
+	for (char *at = text, *end; (end = strchr(at, '\n')); at = end + 1) {
 		fputs(at == text ? "" : ", ", out);
 		escape_json_n(out, at, (size_t)(end - at));
-		if (!*end)
-			break;
 	}
 	fputc(']', out);
 	free(text);
@@ -139,16 +127,8 @@ static void put_transcripts(FILE *out, const struct outcome *o)
 
 static void put_again(FILE *out, const struct outcome *o, const struct run_target *target)
 {
-	char *text = NULL;
-	size_t len;
-	FILE *again = open_memstream(&text, &len);
+	char *text = outcome_again(target, o);
 
-	if (!again)
-		abort();
-	fprintf(again, "%s --mqtt %s --select ", target->again, version_text(o->script->version));
-	shell_word(again, o->script->id);
-	if (fclose(again))
-		abort();
 	text_member(out, "again", text);
 	free(text);
 }

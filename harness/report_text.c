@@ -5,8 +5,6 @@
 
 #include "harness/console.h"
 #include "harness/escape.h"
-#include "harness/shell.h"
-#include "harness/transcript.h"
 
 /* Non-passes with what was expected, what came and the transcript; totals by test and clause. */
 
@@ -21,23 +19,9 @@ static enum console_style style_of(enum verdict verdict)
 	}
 }
 
-static bool is_bad(enum verdict verdict)
-{
-	return verdict < VERDICT_KNOWN;
-}
-
 static void styled(FILE *out, enum console_style style, const char *text)
 {
 	fprintf(out, "%s%s%s", console_style(out, style), text, console_style(out, STYLE_PLAIN));
-}
-
-static void line(FILE *out, const char *label, const char *text)
-{
-	if (!text)
-		return;
-	fprintf(out, "  %-10s ", label);
-	escape_text(out, text);
-	fputc('\n', out);
 }
 
 /* file:12:1: FAIL [5:MQTT-3.3.1-2] MQTT 5, case "name" */
@@ -48,7 +32,7 @@ static void print_head(FILE *out, const struct outcome *o)
 	char verdict[16], rule[128];
 
 	snprintf(verdict, sizeof(verdict), "%s", verdict_names[r->verdict]);
-	for (char *at = verdict; is_bad(r->verdict) && *at; at++)
+	for (char *at = verdict; verdict_is_bad(r->verdict) && *at; at++)
 		*at = (char)(*at - 'a' + 'A');
 	escape_text(out, script->scenario->file);
 	fputc(':', out);
@@ -64,59 +48,13 @@ static void print_head(FILE *out, const struct outcome *o)
 		escape_text(out, script->id + strlen(script->scenario->file) + 1);
 		fputc('"', out);
 	}
-	fputs("\n  ", out);
-	escape_text(out, script->scenario->title);
-	fputc('\n', out);
-}
-
-static void print_transcripts(FILE *out, const struct outcome *o)
-{
-	const struct result *r = &o->result;
-
-	if (r->events) {
-		fputs("  transcript\n", out);
-		transcript_print(out, o->script, r, "    ");
-	}
-	if (r->before && r->before->events && r->verdict == VERDICT_UNSTABLE) {
-		fputs("  transcript of the first try, which failed\n", out);
-		transcript_print(out, o->script, r->before, "    ");
-	}
-}
-
-static void print_again(FILE *out, const struct script *script, const char *again)
-{
-	fputs("  again      ", out);
-	escape_text(out, again);
-	fprintf(out, " --mqtt %s --select ", version_text(script->version));
-	shell_word(out, script->id);
 	fputc('\n', out);
 }
 
 static void print_outcome(FILE *out, const struct outcome *o, const struct run *run, const struct run_target *target)
 {
-	const struct result *r = &o->result;
-
 	print_head(out, o);
-	if (r->verdict != VERDICT_PASS)
-		line(out, "rule", outcome_rule_summary(o));
-	line(out, "known", o->known_reason);
-	if (r->received) {
-		line(out, "expected", r->expected);
-		line(out, "received", r->received);
-		line(out, "because", r->because);
-		if (r->reason && r->because && strcmp(r->reason, r->because) && !strstr(r->reason, r->because))
-			line(out, "so", r->reason);
-	} else {
-		line(out, "because", r->reason);
-	}
-	line(out, "connection", r->end_of_connection);
-	for (uint32_t i = 0; i < r->n_notes; i++)
-		line(out, "note", r->notes[i]);
-	if (is_bad(r->verdict) || run->verbose) {
-		print_transcripts(out, o);
-		if (target->again)
-			print_again(out, o->script, target->again);
-	}
+	outcome_details(out, target, o, verdict_is_bad(o->result.verdict) || run->verbose);
 	fputc('\n', out);
 }
 

@@ -143,7 +143,7 @@ bool script_selected(const struct script *script, const char *pattern)
 	const struct scenario *s = script->scenario;
 	const char *base = strrchr(s->file, '/');
 
-	if (!fnmatch(pattern, s->file, 0) || !fnmatch(pattern, script->id, 0) || (base && !fnmatch(pattern, base + 1, 0)))
+	if (!strcmp(pattern, script->id) || !fnmatch(pattern, s->file, 0) || !fnmatch(pattern, script->id, 0) || (base && !fnmatch(pattern, base + 1, 0)))
 		return true;
 	size_t len = strlen(pattern);
 	if (!strncmp(s->file, pattern, len) && (s->file[len] == '/' || (len && pattern[len - 1] == '/')))
