@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { READ_SIZE = 64 * 1024, RATION_NS = 10000000, MAX_ROUNDS = 16 };
+enum { READ_SIZE = 64 * 1024, RATION_NS = 10000000, MAX_ROUNDS = 16, MAX_RATION = 1 << 30 };
 
 struct out {
 	struct out *next;
@@ -14,8 +14,16 @@ struct out {
 	uint8_t bytes[];
 };
 
+struct pace {
+	struct conn *conn;
+	struct timer write, read;	/* the next piece; the next ration */
+	uint64_t rate, left;		/* of reading, bytes per second; of this ration */
+	uint64_t random;		/* the next length, of pieces cut at random */
+};
+
 static void on_transport(struct transport *t, unsigned events);
-static void on_timer(struct timer *timer, struct loop *loop);
+static void write_out(struct conn *c);
+static void read_in(struct conn *c);
 
 static void *must(void *p)
 {
@@ -24,13 +32,47 @@ static void *must(void *p)
 	return p;
 }
 
+static void on_write_timer(struct timer *timer, struct loop *loop)
+{
+	(void)loop;
+	write_out(((struct pace *)((char *)timer - offsetof(struct pace, write)))->conn);
+}
+
+/* Of some RATION_NS; of a rate so low that this is less than a byte, one byte. */
+static uint64_t ration_of(const struct pace *pace)
+{
+	uint64_t bytes = pace->rate / (1000000000u / RATION_NS);
+
+	return bytes ? bytes < MAX_RATION ? bytes : MAX_RATION : 1;
+}
+
+static void on_read_timer(struct timer *timer, struct loop *loop)
+{
+	struct pace *pace = (struct pace *)((char *)timer - offsetof(struct pace, read));
+	struct conn *c = pace->conn;
+
+	(void)loop;
+	pace->left = ration_of(pace);
+	c->transport->ops->pause(c->transport, false);
+	if (c->open)
+		read_in(c);
+}
+
+static struct pace *pace_of(struct conn *c)
+{
+	if (!c->pace) {
+		c->pace = must(malloc(sizeof(*c->pace)));
+		*c->pace = (struct pace){
+			.conn = c, .write.fire = on_write_timer, .read.fire = on_read_timer, .rate = UINT64_MAX, .random = c->limits->split_seed | 1,
+		};
+	}
+	return c->pace;
+}
+
 int conn_open(struct conn *c, struct loop *loop, const struct address *address, const struct conn_events *events,
               const struct conn_limits *limits, struct monitor_world *world, struct monitor_log *log)
 {
-	*c = (struct conn){
-		.loop = loop, .events = events, .limits = limits, .read_rate = UINT64_MAX,
-		.random = limits->split_seed | 1, .timer.fire = on_timer,
-	};
+	*c = (struct conn){ .loop = loop, .events = events, .limits = limits };
 	c->last_out = &c->out;
 	monitor_open(&c->monitor, world, log);
 	c->transport = transport_connect(loop, address, on_transport, c);
@@ -107,7 +149,12 @@ static void release(struct conn *c, bool reset)
 	}
 	if (c->taps)
 		untap(c, reset);
-	loop_timer_stop(c->loop, &c->timer);
+	if (c->pace) {
+		loop_timer_stop(c->loop, &c->pace->write);
+		loop_timer_stop(c->loop, &c->pace->read);
+		free(c->pace);
+		c->pace = NULL;
+	}
 	drop_output(c);
 	free(c->in);
 	c->in = NULL;
@@ -149,8 +196,10 @@ static size_t next_piece(struct conn *c, const struct out *o)
 	if (!piece)
 		piece = c->limits->split;
 	if (piece == SPLIT_RANDOM) {
-		c->random = c->random * 6364136223846793005u + 1442695040888963407u;
-		piece = 1 + (c->random >> 33) % (left < 64 ? left : 64);
+		struct pace *pace = pace_of(c);
+
+		pace->random = pace->random * 6364136223846793005u + 1442695040888963407u;
+		piece = 1 + (pace->random >> 33) % (left < 64 ? left : 64);
 	}
 	return piece && piece < left ? piece : left;
 }
@@ -163,7 +212,7 @@ static void write_out(struct conn *c)
 		struct out *o = c->out;
 
 		if (o->not_before_ns > c->loop->now_ns) {
-			loop_timer(c->loop, &c->timer, o->not_before_ns);
+			loop_timer(c->loop, &pace_of(c)->write, o->not_before_ns);
 			return;
 		}
 		size_t want = next_piece(c, o);
@@ -187,10 +236,11 @@ static void write_out(struct conn *c)
 			free(o);
 		}
 	}
-	if (!c->out && c->finished && c->open && c->transport)
-		put_end(c);
-	if (had && !c->out)
+	if (had && !c->out) {
+		if (c->finished)
+			put_end(c);
 		c->events->sent(c);
+	}
 }
 
 bool conn_send(struct conn *c, struct span bytes, size_t piece, uint64_t every_ns)
@@ -312,18 +362,18 @@ static void take(struct conn *c, const uint8_t *bytes, size_t len)
 static void read_in(struct conn *c)
 {
 	static _Thread_local uint8_t room[READ_SIZE];
-	uint64_t ration = c->read_rate == UINT64_MAX ? UINT64_MAX : c->read_rate / (1000000000u / RATION_NS) + 1;
+	/* A flood must not starve the rest of the loop: what is left makes it READABLE again. */
+	for (int round = 0; c->transport && round < MAX_ROUNDS; round++) {
+		struct pace *pace = c->pace && c->pace->rate != UINT64_MAX ? c->pace : NULL;
+		size_t want = pace && pace->left < sizeof(room) ? (size_t)pace->left : sizeof(room);
 
-	if (!c->read_rate)
-		return;
-	for (int round = 0; c->transport && !c->end && ration; round++) {
-		if (round == MAX_ROUNDS) {	/* a flood must not starve the rest of the loop */
-			loop_timer(c->loop, &c->timer, c->loop->now_ns);
+		if (pace && !pace->left) {
+			c->transport->ops->pause(c->transport, true);
+			if (pace->rate && !pace->read.slot)
+				loop_timer(c->loop, &pace->read, c->loop->now_ns + ration_of(pace) * 1000000000u / pace->rate);
 			return;
 		}
-		size_t want = ration < sizeof(room) ? (size_t)ration : sizeof(room);
 		ssize_t n = c->transport->ops->recv(c->transport, room, want);
-
 		if (n == -EAGAIN)
 			return;
 		if (n <= 0) {
@@ -332,37 +382,30 @@ static void read_in(struct conn *c)
 			end(c, n < 0 ? END_RESET : END_FIN);
 			return;
 		}
-		if (ration != UINT64_MAX)
-			ration -= (uint64_t)n;
+		if (pace)
+			pace->left -= (uint64_t)n;
 		if (c->taps)
 			tap_bytes(c, TAP_BROKER, room, (size_t)n);
 		take(c, room, (size_t)n);
-	}
-	if (!ration && c->transport && !c->end) {
-		c->transport->ops->pause(c->transport, true);
-		loop_timer(c->loop, &c->timer, c->loop->now_ns + RATION_NS);
-	}
-}
-
-static void on_timer(struct timer *timer, struct loop *loop)
-{
-	struct conn *c = (struct conn *)((char *)timer - offsetof(struct conn, timer));
-
-	(void)loop;
-	if (c->out)
-		write_out(c);
-	if (!c->end && c->transport && c->open && c->read_rate) {
-		if (c->read_rate != UINT64_MAX)
-			c->transport->ops->pause(c->transport, false);
-		read_in(c);
 	}
 }
 
 void conn_read_rate(struct conn *c, uint64_t bytes_per_second)
 {
-	c->read_rate = bytes_per_second;
-	if (c->transport && !c->end)
-		c->transport->ops->pause(c->transport, bytes_per_second == 0);
+	if (c->end || !c->transport || (!c->pace && bytes_per_second == UINT64_MAX))
+		return;
+	struct pace *pace = pace_of(c);
+	pace->rate = bytes_per_second;
+	pace->left = 0;
+	loop_timer_stop(c->loop, &pace->read);
+	if (bytes_per_second && bytes_per_second != UINT64_MAX)
+		loop_timer(c->loop, &pace->read, c->loop->now_ns);
+	c->transport->ops->pause(c->transport, bytes_per_second != UINT64_MAX);
+}
+
+bool conn_reads(const struct conn *c)
+{
+	return !c->pace || c->pace->rate;
 }
 
 static void on_transport(struct transport *t, unsigned events)
@@ -380,6 +423,8 @@ static void on_transport(struct transport *t, unsigned events)
 			tapped->ops->opened(tapped, c->loop->now_ns);
 		c->events->opened(c);
 	}
+	if (events & TRANSPORT_OPEN && !c->end && !c->out && c->finished)
+		put_end(c);
 	if (events & (TRANSPORT_OPEN | TRANSPORT_WRITABLE) && !c->end)
 		write_out(c);
 	if (events & TRANSPORT_READABLE && !c->end)

@@ -38,6 +38,7 @@ struct conn_limits {
 };
 
 struct out;				/* a write that waits or is being cut into pieces */
+struct pace;				/* of writes and reads that are not to go as fast as they can; NULL until asked for */
 
 struct conn {
 	struct transport *transport;
@@ -48,9 +49,7 @@ struct conn {
 	uint8_t *in;			/* bytes of an unfinished packet; NULL when there are none */
 	uint32_t in_len, in_cap;
 	struct out *out, **last_out;
-	struct timer timer;		/* of a paced write, or of rationed reading */
-	uint64_t read_rate;		/* bytes per second; UINT64_MAX: freely; 0: not at all */
-	uint64_t random;
+	struct pace *pace;
 	uint8_t end;			/* enum conn_end */
 	bool open, finished;
 	int error;			/* positive errno with END_RESET and END_REFUSED */
@@ -72,7 +71,8 @@ void conn_tap(struct conn *c, struct tap *tap, const char *who);
 bool conn_send(struct conn *c, struct span bytes, size_t piece, uint64_t every_ns);
 bool conn_idle(const struct conn *c);			/* nothing waits to be written; c->unsent says how much does */
 
-void conn_read_rate(struct conn *c, uint64_t bytes_per_second);
+void conn_read_rate(struct conn *c, uint64_t bytes_per_second);	/* UINT64_MAX: freely, as at first; 0: not at all */
+bool conn_reads(const struct conn *c);			/* false: not at all */
 void conn_finish(struct conn *c);			/* orderly end of our side: FIN after what waits is written */
 void conn_close(struct conn *c, bool reset);		/* at once; no more events. Harmless when ended or never opened */
 

@@ -155,7 +155,7 @@ static bool start_ping(struct timeline *t, struct strand *s)
 	static const uint8_t ping[] = { PINGREQ << 4, 0 };
 	struct packet packet = { .version = a->version, .type = PINGREQ };
 
-	if (!a->connected || a->ended || a->conn.end || !a->conn.read_rate)
+	if (!a->connected || a->ended || a->conn.end || !conn_reads(&a->conn))
 		return false;
 	if (s->want.kind == PONG)
 		return false;		/* a ping is what goes unanswered */

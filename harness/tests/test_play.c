@@ -232,6 +232,10 @@ static const struct row rows[] = {
 	  VERDICT_PASS, NULL, 0, NULL, { { PUPPET_ALSO, SUBSCRIBE, BIG } } },
 	{ "reads slowly: an answer takes no longer", HEAD "a connects\na reads 100/s\na -> SUBSCRIBE (\"t\") packet_id=1\na <- SUBACK packet_id=1\na <- PUBLISH after 2s\n",
 	  VERDICT_FAIL, "MQTT-3.12.4-1", 8, "early", { { PUPPET_ALSO, SUBSCRIBE, BIG } } },
+	{ "reads slowly while it writes slowly: neither drives the other",
+	  HEAD "a connects\na reads 100/s\na -> SUBSCRIBE (\"t\") packet_id=1 as $s\na -> PUBLISH payload=fill(300) in pieces of 3 every 5ms\n"
+	       "a <- SUBACK packet_id=1\na <- PUBLISH after 600ms within 1s of $s\n",
+	  VERDICT_PASS, NULL, 0, NULL, { { PUPPET_ALSO, SUBSCRIBE, BIG } } },
 	{ "either: an arrival that fits no arm fails", HEAD "a connects\na subscribes (\"t\")\neither { a receives payload=\"x\" } or { a receives payload=\"n\" }\n",
 	  VERDICT_FAIL, "MQTT-3.12.4-1", 6, "fits none of them", { { PUPPET_ALSO, SUBSCRIBE, M0 } } },
 	{ "either: a strand inside an arm that waits in vain ends its arm",
