@@ -126,9 +126,9 @@ deps-check:
 
 # ---- running ----
 
-conform: deps-build	## build, and play the suite against the built-in reference broker
+conform: deps-build	## build, and play the suite against the built-in reference broker, in each of its configurations
 	@$(MAKE) --no-print-directory -j$$(nproc) all
-	build/mqassay conform
+	build/mqassay conform --broker all
 
 check: deps-check	## build and run all tests
 	@harness/tests/check.sh

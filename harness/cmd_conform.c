@@ -15,7 +15,7 @@
 
 /* mqassay conform: plays scenarios against targets and says what each clause came to. */
 
-static const struct conform_options *const conf = &conform_options;
+static struct conform_options *const conf = &conform_options;
 
 static const struct local_broker *local;
 
@@ -71,6 +71,59 @@ static void conform_one(const struct suite *suite, struct conduct_options *o, co
 	known_apply(&known, &target->conducted, o->label);
 }
 
+/* ---- the built-in broker ---- */
+
+static int list_configurations(void)
+{
+	struct local_configuration c;
+
+	for (size_t i = 0; local->configuration(i, &c); i++)
+		printf("%-12s %s\n", c.name, c.options);
+	return EXIT_PASS;
+}
+
+/* configuration: a name or options; NULL: as the tests need it. */
+static int conform_configured(const struct suite *suite, struct conduct_options *o, const char *configuration)
+{
+	char label[300];
+	int code = local->configure(configuration);
+
+	if (code)
+		return code;
+	if (run_record.n_targets == MAX_TARGETS)
+		return cli_usage(&conform_command, "--broker: more than %d configurations", MAX_TARGETS);
+	snprintf(label, sizeof(label), "the built-in broker%s%s", !configuration ? "" : *configuration == '-' ? " with " : ", ",
+	         configuration ? configuration : "");
+	o->label = label;
+	o->configured = configuration;
+	conf->configuration = configuration;
+	if (conf->prove)
+		return prove(suite, o, NULL, 0, stdout, conf->verbose);
+	conform_one(suite, o, NULL);
+	return 0;
+}
+
+static int conform_all(const struct suite *suite, struct conduct_options *o)
+{
+	struct local_configuration c;
+	int code = conform_configured(suite, o, NULL);
+
+	for (size_t i = 0; !code && local->configuration(i, &c); i++)
+		code = conform_configured(suite, o, c.name);
+	return code;
+}
+
+static int conform_configurations(const struct suite *suite, struct conduct_options *o)
+{
+	int code = 0;
+
+	if (!conf->broker.n)
+		return conform_configured(suite, o, NULL);
+	for (size_t i = 0; !code && i < conf->broker.n; i++)
+		code = strcmp(conf->broker.at[i], "all") ? conform_configured(suite, o, conf->broker.at[i]) : conform_all(suite, o);
+	return code;
+}
+
 static int conform_local(const struct suite *suite, struct conduct_options *o)
 {
 	unsigned faults[512];
@@ -86,7 +139,6 @@ static int conform_local(const struct suite *suite, struct conduct_options *o)
 			                 console_safe(conf->broken.at[i]), console_safe(conf->broken.at[i]));
 		n += (size_t)found;
 	}
-	o->label = "the built-in broker";
 	o->local = local;
 	o->faults = faults;
 	o->n_faults = n;
@@ -94,10 +146,7 @@ static int conform_local(const struct suite *suite, struct conduct_options *o)
 	o->jobs = o->simulated ? 1u << 20 : o->jobs;
 	if (o->jobs > suite->n_tests * o->repeat)
 		o->jobs = (unsigned)(suite->n_tests * o->repeat);
-	if (conf->prove)
-		return prove(suite, o, NULL, 0, stdout, conf->verbose);
-	conform_one(suite, o, NULL);
-	return 0;
+	return conform_configurations(suite, o);
 }
 
 static int conform_targets(const struct suite *suite, struct conduct_options *o, int n_args, char **args)
@@ -196,6 +245,9 @@ static int run(int n_args, char **args)
 
 	if (code || (code = conform_output_check()))
 		return code;
+	for (size_t i = 0; i < conf->broker.n; i++)
+		if (!strcmp(conf->broker.at[i], "list"))
+			return list_configurations();
 	if (!(params = conform_params(&n_params)))
 		return EXIT_USAGE;
 	o.progress = progress;

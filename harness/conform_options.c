@@ -30,6 +30,8 @@ const struct cli_option conform_option_rows[] = {
 	OPT_STRING('u', "user", conform_options.user, "NAME", "user name given in every CONNECT"),
 	OPT_STRING(0, "password-file", conform_options.password_file, "FILE", "file whose first line is the password"),
 	OPT_LIST(0, "without", conform_options.without, "CAPABILITY", "what the target documents as absent, by CONNACK's names"),
+	OPT_LIST(0, "broker", conform_options.broker, "NAME|OPTIONS",
+	         "the built-in broker as one for all tests: list says which names there are, all plays each; or options of `mqassay broker`"),
 	OPT_LIST(0, "break", conform_options.broken, "RULE", "have the built-in broker break a rule (`mqassay broker --break list`)"),
 	OPT_FLAG(0, "real", conform_options.real, "the built-in broker in real time rather than simulated"),
 	OPT_FLAG(0, "prove", conform_options.prove, "play the suite once per fault of the built-in broker: which tests catch it"),
@@ -103,8 +105,9 @@ int conform_options_apply(struct conduct_options *o, int n_args)
 		return cli_usage(&conform_command, "--split %s: expected 1, a number of bytes, or random", console_safe(conform_options.split));
 	if (conform_options.exec && n_args)
 		return cli_usage(&conform_command, "--exec starts the target; name no other");
-	if ((conform_options.prove || conform_options.broken.n) && (conform_options.exec || n_args))
-		return cli_usage(&conform_command, "--%s is about the built-in broker; name no target", conform_options.prove ? "prove" : "break");
+	if ((conform_options.prove || conform_options.broken.n || conform_options.broker.n) && (conform_options.exec || n_args))
+		return cli_usage(&conform_command, "--%s is about the built-in broker; name no target",
+		                 conform_options.prove ? "prove" : conform_options.broken.n ? "break" : "broker");
 	if (conform_options.prove && (conform_options.known.n || conform_options.write_known || conform_options.reports.n || conform_options.format))
 		return cli_usage(&conform_command, "--prove has a report of its own; give no --format, --report or --known");
 	if (conform_options.pcap && conform_options.prove)
@@ -174,6 +177,7 @@ static void put_how(FILE *out)
 	put_list(out, "scenarios", &conform_options.scenarios);
 	put_list(out, "define", &conform_options.params);
 	put_list(out, "without", &conform_options.without);
+	put(out, "broker", conform_options.configuration);
 	put_list(out, "break", &conform_options.broken);
 	if (conform_options.real)
 		fputs(" --real", out);

@@ -15,6 +15,8 @@ struct conform_options {
 	double slack;
 	int mqtt, format;
 	bool list, real, prove, verbose, quiet;
+	struct string_list broker;
+	const char *configuration;	/* of the built-in broker that is being played; NULL: as the tests need it */
 };
 
 extern struct conform_options conform_options;

@@ -276,7 +276,8 @@ const struct command broker_command = {
 	.summary = "the reference broker as a server",
 	.details = "Serves MQTT 3.1, 3.1.1 and 5 until SIGTERM or SIGINT. It keeps every rule of the standards, but those it is\n"
 	           "told to break. Nothing is stored on disk.\n"
-	           "Without --users it lets everybody in, and takes connections of this machine only.",
+	           "Without --users it lets everybody in, and takes connections of this machine only. What CONNACK of 5 announces\n"
+	           "as missing, older clients cannot be told: without retained messages, wildcards or QoS 2 serve --mqtt 5 only.",
 	.example = "mqassay broker --listen tcp://127.0.0.1:0\n"
 	           "mqassay broker --listen tcp://127.0.0.1:1883 --break 5:MQTT-3.3.1-2\n"
 	           "mqassay broker --make-verifier alice >>users; mqassay broker --listen tcp://0.0.0.0:1883 --users users",

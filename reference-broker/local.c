@@ -24,10 +24,10 @@ static const struct configuration {
 	const char *name, *options;
 	bool login;			/* it asks for the built-in users' passwords */
 } configurations[] = {
-	/* before 5 a server cannot say that it lacks retained messages or wildcards, so it may not lack them */
+	/* before 5 a server cannot say what it lacks or how much it takes, so these serve 5 only */
 	{ "limited", "--mqtt 5 --maximum-qos 1 --no-retain --no-wildcard --no-shared --no-subscription-identifiers --no-empty-client-id", false },
 	{ "qos-0", "--mqtt 5 --maximum-qos 0 --topic-alias-maximum 65535 --response-information replies", false },
-	{ "narrow", "--receive-maximum 1 --topic-alias-maximum 0 --maximum-packet-size 2k --server-keep-alive 30s --session-expiry-maximum 30s", false },
+	{ "narrow", "--mqtt 5 --receive-maximum 1 --topic-alias-maximum 0 --maximum-packet-size 2k --server-keep-alive 30s --session-expiry-maximum 30s", false },
 	{ "only-3.1.1", "--mqtt 3.1.1", false },
 	{ "users", "", true },
 };
@@ -243,8 +243,10 @@ static int configure(const char *text)
 	if (!text)
 		return EXIT_PASS;
 	chosen = named_configuration(text);
-	if (!chosen && *text != '-')
-		return cli_usage(&rows_only, "--broker %s: no such configuration; `mqassay conform --broker list` lists them", console_safe(text));
+	if (!chosen && *text != '-') {
+		console_error("--broker %s: no such configuration; `mqassay conform --broker list` lists them", console_safe(text));
+		return EXIT_USAGE;
+	}
 	if (!chosen) {
 		as_options_say = (struct configuration){ "options", text, false };
 		chosen = &as_options_say;

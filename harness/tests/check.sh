@@ -163,10 +163,10 @@ lint_all() {
 
 suite_in_process() {
 	make -j"$jobs" SAN=$san all || return 1
-	run 'in process' "$MQASSAY" conform
+	run 'in process, all configurations' "$MQASSAY" conform --broker all
 	run 'in random pieces' "$MQASSAY" conform --split random
-	run 'with sanitizers' build/san/mqassay conform
-	run 'with sanitizers, in random pieces' build/san/mqassay conform --split random
+	run 'with sanitizers, all configurations' build/san/mqassay conform --broker all
+	run 'with sanitizers, in random pieces' build/san/mqassay conform --broker all --split random
 	run 'cases.tsv on the wire, with sanitizers' env MQASSAY="$PWD/build/san/mqassay" sh harness/tests/cases.sh
 }
 
