@@ -82,6 +82,17 @@ static int list_configurations(void)
 	return EXIT_PASS;
 }
 
+/* What a name stands for; options stand for themselves. */
+static const char *options_of(const char *configuration)
+{
+	struct local_configuration c;
+
+	for (size_t i = 0; configuration && local->configuration(i, &c); i++)
+		if (!strcmp(c.name, configuration))
+			return c.options;
+	return configuration;
+}
+
 /* configuration: a name or options; NULL: as the tests need it. */
 static int conform_configured(const struct suite *suite, struct conduct_options *o, const char *configuration)
 {
@@ -92,14 +103,14 @@ static int conform_configured(const struct suite *suite, struct conduct_options 
 		return code;
 	if (run_record.n_targets == MAX_TARGETS)
 		return cli_usage(&conform_command, "--broker: more than %d configurations", MAX_TARGETS);
-	snprintf(label, sizeof(label), "the built-in broker%s%s", !configuration ? "" : *configuration == '-' ? " with " : ", ",
-	         configuration ? configuration : "");
+	snprintf(label, sizeof(label), "the built-in broker%s%s", configuration ? ", " : "", configuration ? configuration : "");
 	o->label = label;
 	o->configured = configuration;
 	conf->configuration = configuration;
 	if (conf->prove)
 		return prove(suite, o, NULL, 0, stdout, conf->verbose);
 	conform_one(suite, o, NULL);
+	targets[run_record.n_targets - 1].configuration = options_of(configuration);
 	return 0;
 }
 

@@ -14,6 +14,7 @@ struct run_target {
 	const char *label;
 	const char *source;		/* its URL, or the command that starts it; NULL: the built-in broker */
 	bool started;			/* source is a command */
+	const char *configuration;	/* of the built-in broker, as options; NULL: as each test needs it */
 	const char *again;		/* the command line that plays a test on it once more, up to --mqtt and --select */
 	bool simulated;			/* times are */
 	struct conducted conducted;

@@ -247,6 +247,11 @@ static void print_target(FILE *out, const struct run *run, const struct run_targ
 	escape_text(out, target->label);
 	fputs(": ", out);
 	print_counts(out, counts);
+	if (target->configuration) {
+		fputs("      configured by ", out);
+		escape_text(out, target->configuration);
+		fputc('\n', out);
+	}
 	if (target->simulated)
 		fprintf(out, "      %.1f s of simulated time in %.2f s\n", (double)conducted->simulated_ns / 1e9, (double)conducted->wall_ns / 1e9);
 	else

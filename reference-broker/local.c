@@ -207,7 +207,7 @@ static bool configuration(size_t number, struct local_configuration *c)
 		return false;
 	*c = (struct local_configuration){ configurations[number].name, configurations[number].options };
 	if (configurations[number].login)
-		c->options = "--users (two of its own)";
+		c->options = "--users FILE, of two users of its own";
 	return true;
 }
 
