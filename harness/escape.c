@@ -193,3 +193,26 @@ void escape_tap(FILE *out, const char *text)
 {
 	walk(out, text, strlen(text), put_tap);
 }
+
+/* ---- file names ---- */
+
+char *escape_file_name(const char *text, char *out)
+{
+	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-+=,";
+	uint32_t hash = 2166136261u;	/* FNV-1a */
+	size_t n = 0, room = ESCAPE_FILE_NAME - sizeof("-01234567");
+	bool lost = !*text;
+
+	for (; *text; text++) {
+		bool stays = strchr(plain, *text) && (*text != '.' || n);
+
+		hash = (hash ^ (uint8_t)*text) * 16777619u;
+		lost |= !stays || n == room;
+		if (n < room)
+			out[n++] = stays ? *text : '_';
+	}
+	out[n] = 0;
+	if (lost)
+		sprintf(out + n, "-%08x", (unsigned)hash);
+	return out;
+}

@@ -31,4 +31,12 @@ void escape_json_n(FILE *out, const char *text, size_t len);
 void escape_xml(FILE *out, const char *text);		/* character data, and values of attributes in "..." */
 void escape_tap(FILE *out, const char *text);		/* a description or reason: no directive can begin in it */
 
+/*
+ * One component of a path: letters, digits and . _ - + = , stay, everything else becomes _, a dot in front too; long names are
+ * cut. Where something was lost, eight hexadecimal digits of a hash follow, so that different texts have different names and
+ * the same text the same one. Returns out, of at least ESCAPE_FILE_NAME bytes.
+ */
+enum { ESCAPE_FILE_NAME = 128 };
+char *escape_file_name(const char *text, char *out);
+
 #endif

@@ -308,11 +308,37 @@ static void encoders(void **state)
 	}
 }
 
+static void file_names(void **state)
+{
+	static const struct {
+		const char *text, *is;
+	} rows[] = {
+		{ "5_will_delay.scn", "5_will_delay.scn" },
+		{ "5/will", "5_will-426b5de5" },
+		{ "5:will", "5_will-" },
+		{ "..", "_.-" },
+		{ "", "-811c9dc5" },
+		{ "\033[31m\n", "__31m_-" },
+	};
+	char name[ESCAPE_FILE_NAME], longer[400];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		escape_file_name(rows[i].text, name);
+		if (rows[i].is[strlen(rows[i].is) - 1] == '-')
+			name[strlen(name) - 8] = 0;	/* the hash */
+		assert_string_equal(name, rows[i].is);
+	}
+	memset(longer, 'x', sizeof(longer) - 1);
+	longer[sizeof(longer) - 1] = 0;
+	assert_int_equal(strlen(escape_file_name(longer, name)), ESCAPE_FILE_NAME - 1);
+}
+
 #define N(a) (sizeof(a) / sizeof((a)[0]))
 
 int main(void)
 {
-	static struct CMUnitTest list[2 * 8 + N(exits) + 2];
+	static struct CMUnitTest list[2 * 8 + N(exits) + 3];
 	static char names[16][40];
 	size_t n = 0;
 
@@ -329,5 +355,6 @@ int main(void)
 		list[n++] = (struct CMUnitTest){ .name = exits[i].name, .test_func = exit_codes, .initial_state = (void *)&exits[i] };
 	list[n++] = (struct CMUnitTest)cmocka_unit_test(clauses_of_a_run);
 	list[n++] = (struct CMUnitTest)cmocka_unit_test(encoders);
+	list[n++] = (struct CMUnitTest)cmocka_unit_test(file_names);
 	return _cmocka_run_group_tests("report", list, n, make_run, free_run);
 }
