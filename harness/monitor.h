@@ -57,6 +57,9 @@ struct monitor_log {
  */
 int64_t monitor_held(const struct monitor_log *log, enum version version, struct span clause);
 
+/* Whether a violation that is reported by one clause breaks the other too: they are the same, or share an occasion. */
+bool monitor_implies(enum version version, const char *reported, const char *clause);
+
 /* One connection. Small: an idle client costs what stands here; sets come from the world's pools on first use. */
 struct monitor {
 	struct monitor_world *world;

@@ -223,6 +223,21 @@ static bool is_rule(enum rule rule, bool five, struct span clause)
 	return ids[rule][five] && span_is(clause, ids[rule][five]);
 }
 
+bool monitor_implies(enum version version, const char *reported, const char *clause)
+{
+	bool five = version == MQTT_5;
+
+	if (!strcmp(reported, clause))
+		return true;
+	for (size_t i = 0; i < sizeof(kin) / sizeof(*kin); i++) {
+		const char *id = five ? rows[kin[i].row].id_5 : rows[kin[i].row].id_311;
+
+		if (kin[i].versions & (five ? ON_5 : ON_311) && !strcmp(kin[i].clause, clause) && id && !strcmp(id, reported))
+			return true;
+	}
+	return false;
+}
+
 int64_t monitor_held(const struct monitor_log *log, enum version version, struct span clause)
 {
 	static const struct monitor_log nothing;

@@ -203,7 +203,7 @@ static void clause_verdicts(struct timeline *t)
 	}
 	for (uint32_t i = 0; i < script->n_watches; i++) {
 		int64_t held = monitor_held(t->log, script->version, span_text(script->watches[i]));
-		bool broken = t->breach && !strcmp(t->breach->clause, script->watches[i]);
+		bool broken = t->breach && monitor_implies(script->version, t->breach->clause, script->watches[i]);
 		enum verdict v = broken ? VERDICT_FAIL : held > 0 ? VERDICT_PASS : VERDICT_SKIP;
 
 		r->clauses[r->n_clauses++] = (struct clause_verdict){ script->watches[i], v };

@@ -1,5 +1,6 @@
 #include "reference-broker/broken.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -60,6 +61,7 @@ static const struct {
 	{ FOREIGN_IDENTIFIER_TAKEN, RULE_CLIENT_SUBSCRIPTION_ID },
 	{ TAKE_AUTH_DATA, RULE_DATA_WITHOUT_METHOD },
 	{ SERVE_ANY_NAME, RULE_PROTOCOL_NAME }, { SERVE_ANY_LEVEL, RULE_PROTOCOL_VERSION },
+	{ ANY_LEVEL_3_1, RULE_PROTOCOL_NAME_3_1 },
 };
 
 /* Whether a fault asked for lets a packet pass that breaks this rule. */
@@ -92,6 +94,36 @@ static void resend_all(struct link *link)
 	deliver_pump(link);
 }
 
+static void drop_started(struct link *link)
+{
+	struct session *s = link->session;
+
+	deliveries_release(s);
+	s->unsent = NULL;
+	link->n_unacked = 0;
+}
+
+/* All of it, though its connection is open. */
+static void forget_session(struct link *link)
+{
+	struct session *s = link->session;
+
+	drop_started(link);
+	while (s->subscriptions)
+		subscription_end(link->broker, s->subscriptions);
+	while (s->incoming.n)
+		id_set_remove(link->broker, &s->incoming, (int)s->incoming.n - 1);
+}
+
+static bool passed_over_by_form(const struct link *link, const struct packet *p)
+{
+	bool ack = p->type == PUBACK || p->type == PUBREC || p->type == PUBREL || p->type == PUBCOMP;
+
+	if (ack && !(p->written & WRITTEN_REASON) && broken(link, SHORT_ACKS_IGNORED))
+		return true;
+	return link->version == MQTT_3_1 && p->flags & PUBLISH_DUP && p->type != PUBLISH && broken(link, DUP_PASSED_OVER_3_1);
+}
+
 static enum received_as well_formed(struct link *link, const struct packet *p)
 {
 	struct packet welcome = { .type = CONNACK };
@@ -104,6 +136,10 @@ static enum received_as well_formed(struct link *link, const struct packet *p)
 	}
 	if (p->type == PINGREQ && broken(link, RESENT_WHILE_CONNECTED))
 		resend_all(link);
+	if (broken(link, SESSION_FORGOTTEN_OPEN) && link->broker->now_ns - link->heard_ns > SECOND_NS)
+		forget_session(link);
+	if (passed_over_by_form(link, p))
+		return PASSED_OVER;
 	if (broken(link, WINDOW_STOPS_ALL) && link->n_unacked >= link->receive_maximum &&
 	    p->type != PUBACK && p->type != PUBREC && p->type != PUBCOMP && p->type != DISCONNECT)
 		return PASSED_OVER;
@@ -142,6 +178,7 @@ bool unconnected_by_fault(struct link *link, struct span bytes)
 	if (!effect_any(link->broker, ANSWER_UNCONNECTED))
 		return false;
 	link->version = MQTT_3_1_1;
+	deadline_stop(&link->broker->deadlines, &link->deadline);
 	if (bytes.at[0] >> 4 == PINGREQ)
 		link_send(link, &answer);
 	return true;
@@ -153,6 +190,8 @@ unsigned version_by_fault(const struct broker *b, struct span name, unsigned lev
 
 	if (any_name && effect_set(b, level, SERVE_ANY_NAME))
 		return level;
+	if (span_is(name, "MQIsdp") && effect_set(b, MQTT_3_1, ANY_LEVEL_3_1))
+		return MQTT_3_1;
 	if (!span_is(name, "MQTT"))
 		return 0;
 	if (effect_set(b, MQTT_3_1_1, SERVE_ANY_LEVEL))
@@ -193,13 +232,24 @@ bool unreadable_by_fault(struct link *link, enum effect lax)
 	return true;
 }
 
+/* Beyond what every server takes: 23 letters and digits. */
+static bool odd(struct span id)
+{
+	bool odd = id.len > 23;
+
+	for (size_t i = 0; i < id.len; i++)
+		odd = odd || !isalnum(id.at[i]);
+	return odd;
+}
+
 bool not_welcome_by_fault(const struct link *link, const struct packet *p)
 {
 	return (p->client_id.len == 23 && broken(link, REFUSE_LONG_ID)) ||
 	       (p->client_id.len == 1 && broken(link, REFUSE_SHORT_ID)) ||
 	       ((!p->keep_alive || p->keep_alive == 65535) && broken(link, REFUSE_KEEP_ALIVE)) ||
 	       (p->connect_flags & CONNECT_WILL && broken(link, REFUSE_WILL)) ||
-	       (!(p->connect_flags & CONNECT_CLEAN_START) && broken(link, REFUSE_KEPT_SESSION));
+	       (!(p->connect_flags & CONNECT_CLEAN_START) && broken(link, REFUSE_KEPT_SESSION)) ||
+	       (odd(p->client_id) && broken(link, REFUSE_ODD_ID_OPEN));
 }
 
 bool refused_by_fault(struct link *link)
@@ -208,7 +258,7 @@ bool refused_by_fault(struct link *link)
 	char name[24];
 	struct span id;
 
-	if (broken(link, REFUSAL_KEEPS_OPEN)) {
+	if (broken(link, REFUSAL_KEEPS_OPEN) || broken(link, REFUSE_ODD_ID_OPEN)) {
 		link_end(link, false);
 		link->mute = true;
 		return true;
@@ -266,6 +316,8 @@ bool acknowledged_by_fault(struct link *link, const struct packet *ack, const st
 {
 	if (ack->type == PUBREC && d && broken(link, NO_PUBREL))
 		return true;
+	if (ack->reason >= 0x80 && d && d->message && broken(link, SHARED_REFUSED_PASSED_ON))
+		delivery_pass_on(link->session, d);
 	return ack->reason >= 0x80 && broken(link, REFUSED_RESENT);
 }
 
@@ -292,6 +344,12 @@ static void aliases_taken_up(struct link *link)
 	s->n_carried = 0;
 }
 
+/* The same id but for the last letter: in the same test. */
+static bool alike(const struct session *a, const struct session *b)
+{
+	return a->id_len == b->id_len && a->id_len && !memcmp(a->id, b->id, a->id_len - 1u);
+}
+
 void failed_by_fault(struct link *link)
 {
 	struct packet more = { .type = PINGRESP };
@@ -302,6 +360,10 @@ void failed_by_fault(struct link *link)
 		link_send(link, &more);
 	if (broken(link, DISCONNECT_KEEPS_OPEN))
 		link->mute = true;
+	if (broken(link, ERROR_ENDS_OTHERS))
+		for (struct link *other = link->broker->links; other; other = other->next)
+			if (other != link && other->state == CONNECTED && alike(other->session, link->session))
+				link_end(other, true);
 }
 
 /* ---- stored ---- */
@@ -349,6 +411,8 @@ struct message *will_by_fault(struct link *link, struct session *s, struct messa
 		will->retain = true;
 	if (broken(link, WILL_NOT_RETAINED))
 		will->retain = false;
+	if (broken(link, WILL_EXPIRY_DROPPED))
+		will->has_expiry = false;
 	if (broken(link, WILL_USER_PROPERTIES_REVERSED))
 		reverse_user_properties(b, (uint8_t *)message_properties(will).at, will->properties_len);
 	return will;
@@ -420,15 +484,6 @@ static struct span filter_of(struct broker *b, const struct node *node)
 	return span_of(room->at, len - 1);
 }
 
-static void drop_started(struct link *link)
-{
-	struct session *s = link->session;
-
-	deliveries_release(s);
-	s->unsent = NULL;
-	link->n_unacked = 0;
-}
-
 bool unsubscribed_by_fault(struct link *link, struct span filter, size_t nth)
 {
 	struct broker *b = link->broker;
@@ -498,6 +553,8 @@ void resumed_by_fault(struct link *link, bool present)
 		deliveries_rename(s);
 	if (broken(link, RELEASED_PUBLISHED_AGAIN))
 		publish_released(link);
+	for (struct delivery *d = s->open.first; d && d->packet_id && broken(link, QUOTA_CARRIED_OVER); d = d->next)
+		link->n_unacked++;
 	if (broken(link, QOS2_FORGOTTEN_ON_DROP)) {
 		while (s->incoming.n)
 			id_set_remove(link->broker, &s->incoming, (int)s->incoming.n - 1);
@@ -518,6 +575,10 @@ void disconnected_by_fault(struct session *s)
 		s->expiry_interval = FOREVER;
 	if (effect_set(b, s->version, WILL_DELAY_IGNORED))
 		s->will_delay = 0;
+	if (effect_set(b, s->version, WILL_LATE) && s->will) {
+		s->will_delay += 10;
+		s->expiry_interval = FOREVER;
+	}
 	if (effect_set(b, s->version, WILL_WAITS_FOR_DELAY_ONLY) && s->will && s->expiry_interval < s->will_delay)
 		s->expiry_interval = s->will_delay + 1;
 }
@@ -533,7 +594,7 @@ void queued_by_fault(struct session *s, struct delivery *d)
 {
 	struct delivery *before = s->unsent;
 
-	if (s->link || !effect_set(s->broker, s->version, ORDER_SWAPPED) || before == d)
+	if (!effect_set(s->broker, s->version, s->link ? LIVE_ORDER_SWAPPED : ORDER_SWAPPED) || before == d)
 		return;
 	d->prev->next = NULL;
 	s->open.last = d->prev;
@@ -545,4 +606,10 @@ void queued_by_fault(struct session *s, struct delivery *d)
 		s->open.first = d;
 	before->prev = d;
 	s->unsent = d;
+}
+
+/* The first that comes is held until there is another to go before it. */
+bool held_by_fault(const struct session *s, const struct delivery *d)
+{
+	return d->prev == NULL && d->next == NULL && effect_set(s->broker, s->version, LIVE_ORDER_SWAPPED);
 }

@@ -65,6 +65,7 @@ void resumed_by_fault(struct link *link, bool present);
 void disconnected_by_fault(struct session *s);
 void times_by_fault(struct session *s);
 void queued_by_fault(struct session *s, struct delivery *d);
+bool held_by_fault(const struct session *s, const struct delivery *d);	/* true: not sent yet */
 
 /* ---- matched ---- */
 
@@ -79,6 +80,9 @@ bool matched_by_fault(struct broker *b, const struct node *node, struct span top
 struct node *match_nodes(struct broker *b, const struct message *m);
 void routed_by_fault(struct session *to, const struct message *m, struct route *route);
 unsigned shared_qos_by_fault(const struct group *g, const struct subscription *s);
+bool passed_on(const struct session *s, bool may_be);
+bool shared_by_fault(const struct group *g, struct message *m);		/* true: sent to its members */
+uint32_t identifier_by_fault(const struct group *g, const struct subscription *s);
 bool kept_back_by_fault(const struct broker *b, const struct message *m);
 
 /* ---- sent ---- */

@@ -64,6 +64,9 @@ bool matched_by_fault(struct broker *b, const struct node *node, struct span top
 		return false;
 	if (effect_set(b, version, PARENT_NOT_MATCHED) && node->parent && node->parent->rest == node && depth > n_levels(topic))
 		return false;
+	for (const struct node *n = node; n->parent && effect_set(b, version, WILDCARDS_IN_VAIN); n = n->parent)
+		if (n->parent->plus == n || n->parent->rest == n)
+			return false;
 	for (const struct node *n = node; n->parent && effect_set(b, version, EMPTY_LEVEL_NOT_MATCHED); n = n->parent) {
 		level--;
 		if (n->parent->plus == n && level_empty(topic, level))
@@ -119,21 +122,53 @@ void routed_by_fault(struct session *to, const struct message *m, struct route *
 		route->n_ids = 0;
 	if (effect_set(b, v, OVERLAP_FIRST_IDENTIFIER) && route->n_ids > 1)
 		route->n_ids = 1;
+	if (effect_set(b, v, COPIES_SHARE_IDENTIFIER) && route->n_ids > 1) {
+		route->copies = (unsigned)route->n_ids;
+		route->n_ids = 1;
+	}
+	if (effect_set(b, v, VERSIONS_APART) && m->version != to->version)
+		route->copies = 0;
 	if (effect_set(b, v, SUBSCRIPTION_ADDED) && doubled(to))
 		route->copies = 2;
 	if (effect_set(b, v, OFFLINE_LOST) && !to->link)
 		route->copies = 0;
 }
 
-unsigned shared_qos_by_fault(const struct group *g, const struct subscription *s)
+static const struct subscription *first_of(const struct group *g)
 {
 	const struct subscription *first = g->members;
 
-	if (!effect_set(s->session->broker, s->session->version, SHARED_QOS_OF_FIRST))
-		return s->options;
 	while (first->next_of_node)		/* members are added in front */
 		first = first->next_of_node;
-	return first->options;
+	return first;
+}
+
+unsigned shared_qos_by_fault(const struct group *g, const struct subscription *s)
+{
+	return effect_set(s->session->broker, s->session->version, SHARED_QOS_OF_FIRST) ? first_of(g)->options : s->options;
+}
+
+uint32_t identifier_by_fault(const struct group *g, const struct subscription *s)
+{
+	return effect_set(s->session->broker, s->session->version, SHARED_IDENTIFIER_OF_FIRST) ? first_of(g)->identifier : s->identifier;
+}
+
+bool shared_by_fault(const struct group *g, struct message *m)
+{
+	const struct subscription *s = g->members;
+
+	if (!s || !effect_set(s->session->broker, MQTT_5, SHARED_TO_ALL))
+		return false;
+	for (; s; s = s->next_of_node)
+		deliver(s->session, m, m->qos < (s->options & SUBSCRIBE_QOS) ? m->qos : s->options & SUBSCRIBE_QOS, false,
+		        &s->identifier, s->identifier != 0, g);
+	return true;
+}
+
+/* Whether a delivery of a shared subscription goes to another member when this session ends. */
+bool passed_on(const struct session *s, bool may_be)
+{
+	return (may_be || effect_set(s->broker, s->version, SHARED_BEGUN_PASSED_ON)) && !effect_set(s->broker, s->version, SHARED_NOT_PASSED_ON);
 }
 
 bool kept_back_by_fault(const struct broker *b, const struct message *m)

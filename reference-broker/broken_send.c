@@ -162,6 +162,8 @@ static bool send_connack(struct link *link, struct packet *p)
 		p->ack_flags &= (uint8_t)~1;
 	if (broken(link, link->clean_start ? PRESENT_WHEN_CLEAN : PRESENT_WHEN_NEW))
 		p->ack_flags |= 1;
+	if (broken(link, REFERENCE_UNASKED))
+		add_property(link, p, PROP_server_reference, 0, "elsewhere");
 	if (broken(link, METHOD_UNASKED))
 		add_property(link, p, PROP_authentication_method, 0, "PLAIN");
 	if (broken(link, RESPONSE_INFO_UNASKED))
@@ -228,7 +230,7 @@ static void send_without_properties(struct link *link, const struct packet *p)
 
 static bool send_suback(struct link *link, struct packet *p)
 {
-	static const uint8_t two = 2, unlisted = 0x42;
+	static const uint8_t two = 2, unlisted = 0x42, failure = 0x80;
 
 	if (broken(link, NO_SUBACK))
 		return false;
@@ -242,6 +244,8 @@ static bool send_suback(struct link *link, struct packet *p)
 		p->list = patched(link, span_of(&two, 1), span_of(p->list.at + 1, p->list.len - 1));
 	if (broken(link, SUBACK_CODE_UNLISTED) && p->list.len)
 		p->list = patched(link, span_of(&unlisted, 1), span_of(p->list.at + 1, p->list.len - 1));
+	if (link->version == MQTT_3_1 && broken(link, FAILURE_CODE_IN_3_1) && p->list.len)
+		p->list = patched(link, span_of(&failure, 1), span_of(p->list.at + 1, p->list.len - 1));
 	if (broken(link, PROPERTIES_LEFT_OUT)) {
 		send_without_properties(link, p);
 		return false;
@@ -294,8 +298,46 @@ static bool send_pingresp(struct link *link, struct packet *p, struct lies *lies
 	return true;
 }
 
+/* ---- beyond the client's Maximum Packet Size, for the sake of an explanation ---- */
+
+static bool explained_beyond_size(struct link *link, const struct packet *packet)
+{
+	bool reason = broken(link, (enum effect)(EXCESS_REASON + packet->type)), pair = broken(link, (enum effect)(EXCESS_PAIR + packet->type));
+	struct packet longer = *packet;
+	struct buffer *room = &link->broker->altered;
+	uint8_t text[200];
+	struct writer w;
+
+	if (!(reason || pair) || link->maximum_packet_size > sizeof(text))
+		return false;
+	memset(text, 'x', sizeof(text));
+	room->len = room->start = 0;
+	if (!buffer_reserve(room, packet->properties.len + 2 * sizeof(text)))
+		return false;
+	w = writer_to(room->at, room->cap);
+	if (packet->type != DISCONNECT)		/* has a Reason String, perhaps */
+		wr_bytes(&w, packet->properties);
+	wr_u8(&w, reason ? PROP_reason_string : PROP_user_property);
+	if (pair)
+		wr_u16(&w, 0);
+	wr_u16(&w, sizeof(text));
+	wr_bytes(&w, span_of(text, sizeof(text)));
+	longer.properties = wr_span(&w);
+	longer.written = WRITTEN_REASON | WRITTEN_PROPERTIES;
+	if (!link_reserve(link, &link->out, 1024))
+		return false;
+	w = writer_to(link->out.at + link->out.start + link->out.len, link->out.cap - link->out.start - link->out.len);
+	if (encode(&longer, NULL, &w) != CODEC_OK || !wr_fits(&w))
+		return false;
+	link->out.len += w.len;
+	link_ready(link);
+	return true;
+}
+
 bool sent_by_fault(struct link *link, struct packet *packet, struct lies *lies)
 {
+	if (link->version == MQTT_5 && explained_beyond_size(link, packet))
+		return false;
 	switch (packet->type) {
 	case CONNACK: return send_connack(link, packet);
 	case PUBLISH: return send_publish(link, packet);

@@ -177,7 +177,7 @@ struct link *broker_accept(struct broker *broker, void *owner, uint64_t now_ns)
 		link->next->prev = link;
 	broker->links = link;
 	broker->stats.links++;
-	if (broker->config.connect_timeout_ns)
+	if (broker->config.connect_timeout_ns && !effect_any(broker, CONNECT_AWAITED))
 		deadline_set(&broker->deadlines, &link->deadline, now_ns + broker->config.connect_timeout_ns);
 	return link;
 }

@@ -100,7 +100,7 @@ static bool id_refused(const struct link *link, const struct packet *p)
 	if (link->version == MQTT_3_1) {	/* 1 to 23 characters */
 		for (size_t i = 0; i < p->client_id.len; i++)
 			characters += (p->client_id.at[i] & 0xc0) != 0x80;
-		return characters < 1 || characters > 23;
+		return (characters < 1 || characters > 23) && !broken(link, ANY_ID_3_1);
 	}
 	if (p->client_id.len || broken(link, TAKE_EMPTY_ID))
 		return false;
@@ -175,7 +175,8 @@ static bool admissible(struct link *link, const struct packet *p, const struct f
 		refuse_connect(link, link->version, 0x9b, "the will's QoS is above the maximum");	/* [5 MQTT-3.2.2-12] */
 		return false;
 	}
-	if (link->version == MQTT_5 && p->connect_flags & CONNECT_WILL_RETAIN && !config->retain_available) {
+	if (link->version == MQTT_5 && p->connect_flags & CONNECT_WILL_RETAIN && !config->retain_available &&
+	    !broken(link, WILL_RETAIN_TAKEN)) {
 		refuse_connect(link, link->version, 0x9a, "nothing is retained here");		/* [5 MQTT-3.2.2-13] */
 		return false;
 	}
@@ -342,7 +343,7 @@ static void welcome(struct link *link, const struct packet *p, struct span assig
 
 	if (link->version == MQTT_5)
 		write_terms(&w, link, p, assigned);
-	if (link->version == MQTT_3_1)
+	if (link->version == MQTT_3_1 && !broken(link, PRESENT_IN_3_1))
 		answer.ack_flags = 0;		/* it came with 3.1.1 */
 	terms = wr_span(&w);
 	/* [5 MQTT-3.1.2-28] only for who asks */

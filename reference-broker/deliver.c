@@ -124,20 +124,25 @@ void deliveries_release(struct session *s)
 		discard(s, s->released.first);
 }
 
+void delivery_pass_on(struct session *s, const struct delivery *d)
+{
+	struct subscription *sub = d->group ? s->subscriptions : NULL;
+
+	while (sub && sub->group != d->group)	/* still a member, so the group is still there */
+		sub = sub->next_of_session;
+	if (sub && !message_expired(d->message, s->broker->now_ns))
+		route_again(s, sub->group, d->message);
+}
+
 /*
  * Before a session ends: what was meant for anybody of a shared subscription goes to another member, but
  * for QoS 2 whose delivery has begun. [5 MQTT-4.8.2-5]
  */
 void deliveries_pass_on(struct session *s)
 {
-	for (struct delivery *d = s->open.first; d; d = d->next) {
-		struct subscription *sub = d->group && (d->qos == 1 || d->state == QUEUED) ? s->subscriptions : NULL;
-
-		while (sub && sub->group != d->group)	/* still a member, so the group is still there */
-			sub = sub->next_of_session;
-		if (sub && !message_expired(d->message, s->broker->now_ns))
-			route_again(s, sub->group, d->message);
-	}
+	for (struct delivery *d = s->open.first; d; d = d->next)
+		if (passed_on(s, d->qos == 1 || d->state == QUEUED))
+			delivery_pass_on(s, d);
 }
 
 void deliveries_rename(struct session *s)
@@ -296,7 +301,7 @@ void deliver_pump(struct link *link)
 		bool first = d->state == QUEUED;
 
 		/* [5 MQTT-3.3.4-9] [5 MQTT-4.9.0-2] */
-		if (link->n_unacked >= link->receive_maximum && !broken(link, WINDOW_IGNORED))
+		if (link->n_unacked + broken(link, WINDOW_ONE_LESS) >= link->receive_maximum && !broken(link, WINDOW_IGNORED))
 			return;
 		/* [5 MQTT-3.3.2-5] and [5 MQTT-4.3.3-7]: what has begun does not expire */
 		if ((first || broken(link, STARTED_EXPIRES)) && message_expired(d->message, b->now_ns) &&
@@ -388,7 +393,7 @@ void deliver(struct session *s, struct message *m, unsigned qos, bool retain, co
 		s->unsent = d;
 	if (b->broken)
 		queued_by_fault(s, d);
-	if (link)
+	if (link && !held_by_fault(s, d))
 		deliver_pump(link);
 }
 

@@ -357,6 +357,7 @@ void deliver_resume(struct link *link);		/* after CONNACK: what was open comes a
 void deliver_acknowledged(struct link *link, const struct packet *ack);
 void deliveries_release(struct session *session);
 void deliveries_pass_on(struct session *session);
+void delivery_pass_on(struct session *session, const struct delivery *delivery);	/* to another member of its group */
 void deliveries_rename(struct session *session);	/* by a fault: new packet ids for what is open */
 
 /* session.c */

@@ -378,7 +378,8 @@ static size_t handle_whole(struct link *link, struct span bytes, uint64_t work)
 			bool first = link->state == AWAITING_CONNECT;
 			uint64_t before = link->broker->work += 1 + frame.size / 64;
 
-			handle(link, span_of(bytes.at + taken, frame.size), frame.overlong);
+			if (taken || !link->in.len || first || !broken(link, PIECES_LOST))
+				handle(link, span_of(bytes.at + taken, frame.size), frame.overlong);
 			link->heavy = link->broker->work - before > config->work_at_once;
 			taken = first && broken(link, FORGET_PIPELINED) ? bytes.len : taken + frame.size;
 		} else {

@@ -111,9 +111,12 @@ static unsigned route_shared(const struct node *nodes, struct message *m)
 		for (struct group *g = node->groups; g; g = g->next, n++) {
 			struct subscription *s = next_member(g);
 			unsigned granted = (shared_qos_by_fault(g, s) & SUBSCRIBE_QOS);
+			uint32_t id = identifier_by_fault(g, s);
 
+			if (shared_by_fault(g, m))
+				continue;
 			deliver(s->session, m, m->qos < granted ? m->qos : granted,
-			        m->retain && s->options & SUBSCRIBE_RETAIN_AS_PUBLISHED, &s->identifier, s->identifier != 0, g);
+			        m->retain && s->options & SUBSCRIBE_RETAIN_AS_PUBLISHED, &id, id != 0, g);
 		}
 	}
 	return n;
@@ -272,6 +275,10 @@ static unsigned accept_message(struct link *link, const struct packet *p, struct
 	}
 	if (!b->config.retain_available)
 		m->retain = false;
+	if (!m->has_expiry && broken(link, EXPIRY_INVENTED)) {
+		m->has_expiry = true;
+		m->expiry_interval = 3600;
+	}
 	reached = publish_message(b, m, true);
 	message_unref(b, m);
 	if (reached < 0)	/* a success would make it ours to deliver [MQTT-4.3.2-2] [MQTT-4.3.3-2] */
@@ -321,7 +328,7 @@ static void receive_qos2(struct link *link, const struct packet *p, struct span 
 		/* the id first: without room for it a repetition would be routed a second time */
 		reason = id_set_add(link->broker, incoming, p->packet_id, true) ? accept_message(link, p, topic) : 0x97;
 		place = id_set_find(incoming, p->packet_id);
-		if (reason >= 0x80 && place >= 0)
+		if (reason >= 0x80 && place >= 0 && !broken(link, REFUSED_ID_KEPT))
 			id_set_remove(link->broker, incoming, place);
 		if (reason >= 0x80 && link->version != MQTT_5) {
 			link_fail(link, reason, NULL);
@@ -343,11 +350,12 @@ void handle_publish(struct link *link, const struct packet *p)
 	if (link->state != CONNECTED)
 		return;
 	link->broker->stats.received++;
-	if (qos > config->maximum_qos) {
+	if ((qos > config->maximum_qos && !broken(link, QOS_EXCESS_TAKEN)) || (qos == 2 && broken(link, QOS_2_REFUSED))) {
 		link_fail(link, 0x9b, "the QoS is above the Maximum QoS");		/* [5 MQTT-3.2.2-11] */
 		return;
 	}
-	if (p->flags & PUBLISH_RETAIN && !config->retain_available && link->version == MQTT_5) {
+	if (p->flags & PUBLISH_RETAIN && !config->retain_available && link->version == MQTT_5 &&
+	    !broken(link, RETAIN_EXCESS_TAKEN)) {
 		link_fail(link, 0x9a, "nothing is retained here");			/* [5 MQTT-3.2.2-14] */
 		return;
 	}

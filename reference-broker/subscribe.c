@@ -220,7 +220,7 @@ static unsigned not_offered(struct link *link, const struct packet *p)
 	struct span filter;
 	uint8_t options;
 
-	if (link->version != MQTT_5)
+	if (link->version != MQTT_5 || broken(link, FEATURES_TAKEN))
 		return 0;
 	if (!c->subscription_identifiers_available && property_find(p->properties, PROP_subscription_identifier, &identifier))
 		return 0xa1;
@@ -245,7 +245,9 @@ static unsigned subscribe(struct link *link, const struct wish *w, uint32_t iden
 	bool made;
 
 	*retained = false;
-	if (has_wildcard(w->filter) && !b->config.wildcard_available)
+	if (has_wildcard(w->filter) && !b->config.wildcard_available && !broken(link, FEATURES_TAKEN))
+		return 0x80;
+	if (qos > b->config.maximum_qos && broken(link, SUBSCRIBE_QOS_REFUSED))
 		return 0x80;
 	sub = subscription_open(b, link->session, w, &made);
 	if (!sub)
