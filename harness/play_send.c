@@ -90,13 +90,6 @@ static bool apply(struct timeline *t, const struct strand *s, const struct step 
 	}
 }
 
-static bool set_named(struct builder *b, const char *name, const struct value *v)
-{
-	const struct field *field = field_find(b->packet.type, span_text(name));
-
-	return field && builder_set(b, field, v) == CODEC_OK;
-}
-
 static bool names(const struct step *step, const char *field)
 {
 	for (uint32_t i = 0; i < step->n_assigns; i++)
@@ -105,44 +98,40 @@ static bool names(const struct step *step, const char *field)
 	return false;
 }
 
-static void defaults(struct timeline *t, struct actor_state *a, const struct step *step, struct builder *b)
+/* What a step need not say; what it says overrides it. */
+static bool defaults(struct timeline *t, struct actor_state *a, const struct step *step, struct packet *p)
 {
-	struct value one = { .kind = VALUE_NUMBER, .number = 1 };
-	struct value text = { .kind = VALUE_BYTES };
+	char *id;
 
-	switch (b->packet.type) {
-	case CONNECT: {
-		char *id = arena_take(t->stage->scratch, 32);
-
+	switch (p->type) {
+	case CONNECT:
+		id = arena_take(t->stage->scratch, 32);
 		if (!id)
-			break;
+			return too_large(t, step);
 		snprintf(id, 32, "%s%c", t->name, a->number < 26 ? 'a' + a->number : 'A' + a->number - 26);
-		set_named(b, "clean_start", &one);
-		set_named(b, "keep_alive", &(struct value){ .kind = VALUE_NUMBER, .number = 60 });
-		text.bytes = span_text(id);
-		set_named(b, "client_id", &text);
+		p->client_id = span_text(id);
+		p->keep_alive = 60;
+		p->connect_flags = CONNECT_CLEAN_START;
 		if (t->stage->user_name.at && !names(step, "user_name")) {
-			text.bytes = t->stage->user_name;
-			set_named(b, "user_name", &text);
+			p->connect_flags |= CONNECT_USER_NAME;
+			p->user_name = t->stage->user_name;
 		}
 		if (t->stage->password.at && !names(step, "password")) {
-			text.bytes = t->stage->password;
-			set_named(b, "password", &text);
+			p->connect_flags |= CONNECT_PASSWORD;
+			p->password = t->stage->password;
 		}
-		break;
-	}
+		return true;
 	case PUBLISH:
-		text.bytes = span_text(t->name);
-		set_named(b, "topic", &text);
-		break;
+		p->topic = span_text(t->name);
+		return true;
 	default:
-		break;
+		return true;
 	}
 }
 
 static bool add_filters(struct timeline *t, const struct strand *s, const struct step *step, struct builder *b)
 {
-	const struct field *list = field_find(b->packet.type, span_text("filters"));
+	const struct field *list = step->n_filters ? field_find(b->packet.type, span_text("filters")) : NULL;
 
 	for (uint32_t i = 0; i < step->n_filters; i++) {
 		const struct filter_expr *f = &step->filters[i];
@@ -182,7 +171,8 @@ static bool build(struct timeline *t, struct actor_state *a, const struct strand
 	enum packet_type type = sent_type(step);
 
 	builder_start(b, type, a->version, t->stage->scratch);
-	defaults(t, a, step, b);
+	if (!defaults(t, a, step, &b->packet))
+		return false;
 	if (type == CONNECT || type == AUTH) {
 		const struct actor *actor = &t->script->actors[a->number];
 

@@ -55,6 +55,17 @@ static bool base_of(struct timeline *t, struct strand *s, uint64_t *base)
 	return eval_number(t, s, &moment, base);
 }
 
+/* Else the arrival itself will wake the timeline. */
+static bool may_have_come(const struct timeline *t, const struct strand *s)
+{
+	if (!step_traits[s->step->kind].takes)
+		return true;
+	for (uint32_t i = 0; i < t->script->n_actors; i++)
+		if (s->want.actors & 1u << i && (t->actors[i].n_in || t->actors[i].ended))
+			return true;
+	return false;
+}
+
 void wait_arrival(struct timeline *t, struct strand *s, uint32_t actors, enum arrival_kind kind, int32_t packet_id)
 {
 	const struct step *step = s->step;
@@ -80,7 +91,8 @@ void wait_arrival(struct timeline *t, struct strand *s, uint32_t actors, enum ar
 	s->probing = 0;
 	s->lingers = false;
 	strand_rests(t, s, STRAND_WAITS, due_ns);
-	timeline_wake(t);
+	if (may_have_come(t, s))
+		timeline_wake(t);
 }
 
 /* The id that an awaited answer must have, where the step names one that is known by now. */
