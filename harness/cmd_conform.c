@@ -10,6 +10,7 @@
 #include "harness/conform_options.h"
 #include "harness/conform_output.h"
 #include "harness/console.h"
+#include "harness/coverage.h"
 #include "harness/prove.h"
 #include "harness/target.h"
 
@@ -44,6 +45,21 @@ static int list_tests(const struct suite *suite)
 {
 	for (size_t i = 0; i < suite->n_tests; i++)
 		printf("%-6s %-60s %s\n", version_text(suite->tests[i]->version), suite->tests[i]->id, suite->tests[i]->scenario->title);
+	return EXIT_PASS;
+}
+
+static int print_coverage(const struct suite *suite, unsigned versions)
+{
+	struct coverage coverage;
+
+	coverage_make(&coverage, suite, local);
+	coverage.versions = versions;
+	coverage.whole = !conf->select.n && !conf->scenarios.n;
+	if (strcmp(report_format_names[conf->format], "json"))
+		coverage_text(stdout, &coverage, conf->verbose, conf->quiet);
+	else
+		coverage_json(stdout, &coverage);
+	coverage_release(&coverage);
 	return EXIT_PASS;
 }
 
@@ -273,6 +289,8 @@ static int run(int n_args, char **args)
 			code = EXIT_UNABLE;
 		} else if (conf->list) {
 			code = list_tests(&suite);
+		} else if (conf->coverage) {
+			code = print_coverage(&suite, o.versions);
 		} else if (!(code = capture_open(&o))) {
 			code = capture_close(play(&suite, &o, n_args, args));
 		}

@@ -6,38 +6,47 @@
 
 #include "harness/cli.h"
 #include "harness/console.h"
-#include "harness/embedded.h"
-#include "harness/script.h"
+#include "harness/coverage.h"
+#include "harness/verdict.h"
 
 /* mqassay explain: what a rule asks for and which tests judge it. */
 
 extern const struct command explain_command;
 
-bool (*explain_fault_at)(size_t i, struct known_fault *fault);
+static const struct local_broker *local;
+
+void explain_use(const struct local_broker *broker)
+{
+	local = broker;
+}
+
+static struct {
+	bool list, verbose;
+} conf;
+
+static const struct cli_option options[] = {
+	OPT_FLAG(0, "list", conf.list, "list every rule, with its summary"),
+	OPT_FLAG('v', "verbose", conf.verbose, "every file that judges the rule"),
+	OPT_END
+};
 
 static const struct {
 	const char *prefix;
 	uint8_t version;
 } versions[] = { { "3.1.1:", MQTT_3_1_1 }, { "3.1:", MQTT_3_1 }, { "5:", MQTT_5 } };
 
-static const char *version_prefix(uint8_t version)
-{
-	for (size_t i = 0; i < sizeof versions / sizeof *versions; i++)
-		if (versions[i].version == version)
-			return versions[i].prefix;
-	return "";
-}
-
-/* "5:ID" in version and id; version 0 when none is named. */
+/* "5:ID" in version and id; version 0 when none is named. Of a fault, "5:ID/NAME", the rule that it breaks. */
 static struct span split_rule(const char *rule, uint8_t *version)
 {
+	size_t len = strcspn(rule, "/");
+
 	*version = 0;
 	for (size_t i = 0; i < sizeof versions / sizeof *versions; i++)
 		if (!strncmp(rule, versions[i].prefix, strlen(versions[i].prefix))) {
 			*version = versions[i].version;
-			return span_text(rule + strlen(versions[i].prefix));
+			return span_of(rule + strlen(versions[i].prefix), len - strlen(versions[i].prefix));
 		}
-	return span_text(rule);
+	return span_of(rule, len);
 }
 
 static int unknown(const char *rule, struct span id, uint8_t version)
@@ -64,128 +73,133 @@ static int unknown(const char *rule, struct span id, uint8_t version)
 	return cli_usage(&explain_command, "unknown rule %s%s", console_safe(rule), hint);
 }
 
-static int ambiguous(const char *rule)
+/* ---- one rule ---- */
+
+static const char *undetected_text(const struct clause *clause)
 {
-	return cli_usage(&explain_command, "%s is a rule of several versions; write 3.1.1:%s or 5:%s", console_safe(rule),
-	                 console_safe(rule), console_safe(rule));
+	if (!strcmp(clause->observable, "no"))
+		return NULL;
+	return clause->undetected_fails ? "fail: a broker that does not notice an offence of the client breaks the rule"
+	                                : "warn: a broker that does not notice an offence of the client may still conform";
 }
 
-/* The one clause that is meant, NULL after saying why there is none. */
-static const struct clause *find_rule(const char *rule)
+static const char *observable_text(const struct clause *clause)
 {
-	const struct clause *clause, *found = NULL;
-	uint8_t version;
-	struct span id = split_rule(rule, &version);
+	return !strcmp(clause->observable, "yes") ? "a client sees whether a broker keeps it"
+	     : !strcmp(clause->observable, "partial") ? "a client sees some ways to break it, not all"
+	     : "no client can see whether a broker keeps it";
+}
 
-	if (version) {
-		found = clause_find((enum version)version, id);
-		if (!found)
-			unknown(rule, id, version);
-		return found;
-	}
+/* "3.3.1": where a numbered rule stands in its standard. */
+static void print_section(const struct clause *clause)
+{
+	const char *version = clause->version == MQTT_5 ? "5.0" : clause->version == MQTT_3_1_1 ? "3.1.1" : "3.1";
+	const char *number = clause->id + strlen("MQTT-");
+
+	if (strncmp(clause->id, "MQTT-", strlen("MQTT-")))
+		console_print(stdout, "stands in   MQTT %s; the standard gives it no number\n", version);
+	else
+		console_print(stdout, "stands in   MQTT %s, section %.*s, as [%s]\n", version, (int)strcspn(number, "-"), number, clause->id);
+}
+
+static void print_rule(const struct coverage *coverage, const struct clause *clause)
+{
+	const struct coverage_row *row = coverage_of(coverage, clause);
+	const char *undetected = undetected_text(clause);
+	enum { SHOWN = 12 };
+	char rule[160];
+
+	clause_rule(clause, rule, sizeof rule);
+	console_print(stdout, "%s%s%s\n%s.\n", console_style(stdout, STYLE_BOLD), rule, console_style(stdout, STYLE_PLAIN), clause->summary);
+	print_section(clause);
+	console_print(stdout, "applies to  %s\n", !strcmp(clause->applies, "both") ? "client and server" : clause->applies);
+	console_print(stdout, "observable  %s: %s\n", clause->observable, observable_text(clause));
+	if (undetected)
+		console_print(stdout, "undetected  %s\n", undetected);
+	coverage_files(stdout, "", "judged by", &row->cited, conf.verbose ? 0 : SHOWN);
+	coverage_files(stdout, "", "watched by", &row->watched, conf.verbose ? 0 : SHOWN);
+	if (!row->cited.n && !row->watched.n)
+		console_print(stdout, "judged by   no built-in test%s%s\n", clause->untested ? ": " : "", clause->untested ? clause->untested : "");
+	for (size_t i = 0; i < row->n_faults; i++)
+		console_print(stdout, "broken by   --break %s%s%s: %s\n", rule, *row->faults[i].name ? "/" : "", row->faults[i].name, row->faults[i].breaks);
+	if (row->cited.n || row->watched.n)
+		console_print(stdout, "try         mqassay conform --select %s%s%s%s\n", rule, row->n_faults ? " --break " : "",
+		              row->n_faults ? rule : "", row->n_faults ? "        # without --break: against a TARGET" : "");
+}
+
+/* ---- the command ---- */
+
+static int list_rules(void)
+{
+	const struct clause *clause;
+	char rule[160];
+
 	for (size_t i = 0; (clause = clause_at(i)); i++)
-		if (span_is(id, clause->id)) {
-			if (found) {
-				ambiguous(rule);
-				return NULL;
-			}
-			found = clause;
-		}
-	if (!found)
-		unknown(rule, id, 0);
-	return found;
+		console_print(stdout, "%-28s %s\n", clause_rule(clause, rule, sizeof rule), clause->summary);
+	return EXIT_PASS;
 }
 
-static bool lists(const struct script *script, const char *const *ids, uint32_t n, const struct clause *clause)
+static bool is_verdict(const char *word)
 {
-	if (script->version != clause->version && !(script->version == MQTT_3_1 && clause->version == MQTT_3_1_1))
-		return false;
-	for (uint32_t i = 0; i < n; i++)
-		if (!strcmp(ids[i], clause->id))
+	for (unsigned v = 0; v < N_VERDICTS; v++)
+		if (!strcmp(word, verdict_names[v])) {
+			console_print(stdout, "%s: %s.\n", verdict_names[v], verdict_meanings[v]);
 			return true;
+		}
 	return false;
 }
 
-/* How many of a file's tests judge it and how many watch it. */
-static void count_tests(const struct scenario *scenario, const struct clause *clause, uint32_t *judge, uint32_t *watch)
+/* Where no version is named, in all that have it. 0: there is none. */
+static size_t print_rules(const char *rule)
 {
-	for (uint32_t i = 0; i < scenario->n_scripts; i++) {
-		const struct script *script = &scenario->scripts[i];
+	const struct clause *clause;
+	struct suite suite = { 0 };
+	struct coverage coverage;
+	uint8_t version;
+	struct span id = split_rule(rule, &version);
+	const struct clause *only = version ? clause_find((enum version)version, id) : NULL;
+	size_t n = 0;
 
-		*judge += lists(script, script->cites, script->n_cites, clause);
-		*watch += lists(script, script->watches, script->n_watches, clause);
-	}
-}
-
-static void print_tests(const char *verb, const char *file, const char *title, uint32_t n)
-{
-	if (n)
-		console_print(stdout, "%s  %s (%u test%s): %s\n", verb, file, n, n == 1 ? "" : "s", console_safe(title));
-}
-
-static uint32_t print_built_in(const struct clause *clause)
-{
-	static const char folder[] = "scenarios/";
-	static struct diagnostics ignored;
-	uint32_t n = 0;
-
-	for (const struct embedded *e = embedded; e->name; e++) {
-		size_t len = strlen(e->name);
-		struct scenario *scenario;
-		uint32_t judge = 0, watch = 0;
-
-		if (len < 4 || strcmp(e->name + len - 4, ".scn") || strncmp(e->name, folder, strlen(folder)))
+	if (suite_load(&suite, NULL, 0, NULL, 0))
+		abort();		/* what was compiled in */
+	suite_choose(&suite, 1u << MQTT_3_1 | 1u << MQTT_3_1_1 | 1u << MQTT_5, NULL, 0);
+	coverage_make(&coverage, &suite, local);
+	for (size_t i = 0; (clause = clause_at(i)); i++) {
+		if (version ? clause != only : !span_is(id, clause->id))
 			continue;
-		scenario = scenario_parse(e->name + strlen(folder), span_of(e->start, (size_t)(e->end - e->start)), NULL, 0, &ignored);
-		if (!scenario)
-			continue;
-		count_tests(scenario, clause, &judge, &watch);
-		print_tests("judged by ", scenario->file, scenario->title, judge);
-		print_tests("watched by", scenario->file, scenario->title, watch);
-		n += judge + watch;
-		scenario_free(scenario);
+		if (n++)
+			console_print(stdout, "\n");
+		print_rule(&coverage, clause);
 	}
+	if (!n)
+		unknown(rule, id, version);
+	coverage_release(&coverage);
+	suite_release(&suite);
 	return n;
-}
-
-static void print_faults(const struct clause *clause)
-{
-	struct known_fault fault;
-	char rule[96];
-
-	snprintf(rule, sizeof rule, "%s%s", version_prefix(clause->version), clause->id);
-	for (size_t i = 0; explain_fault_at && explain_fault_at(i, &fault); i++)
-		if (!strcmp(fault.rule, rule))
-			console_print(stdout, "broken by   --break %s%s%s: %s\n", rule, *fault.name ? "/" : "", fault.name, fault.breaks);
 }
 
 static int explain(int n_args, char **args)
 {
-	const struct clause *clause = find_rule(args[0]);
-
-	(void)n_args;
-	if (!clause)
-		return EXIT_USAGE;
-	console_print(stdout, "%s%s%s%s\n", console_style(stdout, STYLE_BOLD), version_prefix(clause->version), clause->id,
-	              console_style(stdout, STYLE_PLAIN));
-	console_print(stdout, "%s.\n", clause->summary);
-	console_print(stdout, "applies to  %s\n", !strcmp(clause->applies, "both") ? "client and server" : clause->applies);
-	console_print(stdout, "observable  %s\n", clause->observable);
-	console_print(stdout, "undetected  %s\n", clause->undetected_fails ? "fail" : "warn");
-	if (!print_built_in(clause))
-		console_print(stdout, "judged by   no built-in test%s%s\n", clause->untested ? ": " : "", clause->untested ? clause->untested : "");
-	print_faults(clause);
-	return EXIT_PASS;
+	if (conf.list && n_args)
+		return cli_usage(&explain_command, "--list lists every rule; name none");
+	if (conf.list)
+		return list_rules();
+	if (!n_args)
+		return cli_usage(&explain_command, "expected a RULE; --list lists them all");
+	if (is_verdict(args[0]) || print_rules(args[0]))
+		return EXIT_PASS;
+	return EXIT_USAGE;
 }
 
 const struct command explain_command = {
 	.name = "explain",
 	.arguments = "RULE",
 	.summary = "what a rule asks for and which tests judge it",
-	.details = "RULE is a clause of a version, 5:MQTT-3.3.1-2, or an unnumbered rule, 5:property-repeated. The version may be\n"
-	           "left out where one only has it. `undetected` is the verdict when a broker does not notice that a client broke it.",
-	.example = "mqassay explain 5:MQTT-3.3.1-2",
-	.min_args = 1,
+	.details = "RULE is a clause of a version, 5:MQTT-3.3.1-2, an unnumbered rule, 5:property-repeated, or a fault, 5:MQTT-3.3.1-2/late.\n"
+	           "Without a version it is explained in each that has it: many numbers mean different things in 3.1.1 and 5.\n"
+	           "The name of a verdict is explained as well.",
+	.example = "mqassay explain 5:MQTT-3.3.1-2\nmqassay explain --list\nmqassay explain inconclusive",
+	.options = options,
 	.max_args = 1,
 	.run = explain,
 };

@@ -23,6 +23,7 @@ const struct cli_option conform_option_rows[] = {
 	OPT_ENUM(0, "mqtt", conform_options.mqtt, mqtt_choices, "versions to test"),
 	OPT_LIST('D', "define", conform_options.params, "NAME=VALUE", "value of a scenario's `param`"),
 	OPT_FLAG(0, "list", conform_options.list, "list the chosen tests and play none"),
+	OPT_FLAG(0, "coverage", conform_options.coverage, "list every clause with the tests that judge it, or why it has none, and play none"),
 	OPT_COUNT(0, "repeat", conform_options.repeat, 1, 100000, "N", "play each test N times and name those whose verdict changes"),
 	OPT_HEADING("The target"),
 	OPT_STRING(0, "exec", conform_options.exec, "CMD", "start the target: {port} {tls_port} {ws_port} {dir} are filled in"),
@@ -110,6 +111,10 @@ int conform_options_apply(struct conduct_options *o, int n_args)
 		                 conform_options.prove ? "prove" : conform_options.broken.n ? "break" : "broker");
 	if (conform_options.prove && (conform_options.known.n || conform_options.write_known || conform_options.reports.n || conform_options.format))
 		return cli_usage(&conform_command, "--prove has a report of its own; give no --format, --report or --known");
+	if (conform_options.coverage && (conform_options.exec || n_args || conform_options.prove))
+		return cli_usage(&conform_command, "--coverage plays nothing; name no target");
+	if (conform_options.coverage && (conform_options.reports.n || (conform_options.format && strcmp(report_format_names[conform_options.format], "json"))))
+		return cli_usage(&conform_command, "--coverage writes to stdout, as text or, with --format json, as JSON");
 	if (conform_options.pcap && conform_options.prove)
 		return cli_usage(&conform_command, "--pcap is about one run; --prove plays the suite once per fault");
 	if (conform_options.slack < 1)

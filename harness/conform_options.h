@@ -14,7 +14,7 @@ struct conform_options {
 	uint64_t timeout_ns, start_timeout_ns, jobs, seed, repeat;
 	double slack;
 	int mqtt, format;
-	bool list, real, prove, verbose, quiet;
+	bool list, coverage, real, prove, verbose, quiet;
 	struct string_list broker;
 	const char *configuration;	/* of the built-in broker that is being played; NULL: as the tests need it */
 };

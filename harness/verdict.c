@@ -11,6 +11,18 @@ const char *const verdict_names[N_VERDICTS] = {
 	[VERDICT_KNOWN] = "known", [VERDICT_FIXED] = "fixed", [VERDICT_PASS] = "pass", [VERDICT_SKIP] = "skip",
 };
 
+const char *const verdict_meanings[N_VERDICTS] = {
+	[VERDICT_ERROR] = "ours: the scenario or the tool could not go on",
+	[VERDICT_FAIL] = "a MUST was broken; the clause is named, and it failed twice: each failure is played once more, alone and with more patience",
+	[VERDICT_FIXED] = "--known lists the test as failing, and it no longer does: delete the line",
+	[VERDICT_UNSTABLE] = "failed once, and not again; both transcripts are shown",
+	[VERDICT_INCONCLUSIVE] = "could not be judged: set-up refused, target stalled, killed from outside",
+	[VERDICT_KNOWN] = "a fail that --known lists as accepted",
+	[VERDICT_WARN] = "a SHOULD, or an offence that went undetected where the standard does not force the check; still conformant",
+	[VERDICT_PASS] = "the feature was seen, and it was right",
+	[VERDICT_SKIP] = "the target says that it does not offer what the test needs; the evidence is given",
+};
+
 void result_init(struct result *result, uint64_t now_ns)
 {
 	*result = (struct result){ .verdict = VERDICT_INCONCLUSIVE, .started_ns = now_ns };

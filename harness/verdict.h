@@ -18,6 +18,7 @@ enum verdict {
 };
 
 extern const char *const verdict_names[N_VERDICTS];	/* "error", "fail", ... */
+extern const char *const verdict_meanings[N_VERDICTS];	/* one line each, for who reads a report */
 
 static inline enum verdict verdict_worse(enum verdict a, enum verdict b)
 {
