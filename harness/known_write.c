@@ -25,11 +25,31 @@ static int by_rule(const void *a, const void *b)
 	return order ? order : (int)x->outcome->script->version - (int)y->outcome->script->version;
 }
 
-/* What a row cannot hold becomes a wildcard. */
+/* The bytes of the character that text begins with. */
+static size_t character(const char *text)
+{
+	size_t n = 1;
+
+	while (n < 4 && ((unsigned char)text[n] & 0xc0) == 0x80)
+		n++;
+	return n;
+}
+
+/* What a row cannot hold, or a terminal show, becomes a wildcard for each byte; then nothing else may be one. */
 static void put_test(FILE *out, const char *id)
 {
-	for (; *id; id++)
-		fputc((unsigned char)*id < 0x20 || *id == 0x7f ? '?' : *id, out);
+	bool is_glob = !escape_needless(id);
+
+	for (size_t n; *id; id += n) {
+		char one[5] = "";
+
+		n = character(id);
+		memcpy(one, id, n);
+		if (is_glob && (!escape_needless(one) || strchr("*[\\", *one)))
+			fprintf(out, "%.*s", (int)n, "????");
+		else
+			fputs(one, out);
+	}
 }
 
 static void put_new(FILE *out, const struct new_row *row)

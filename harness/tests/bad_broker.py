@@ -16,6 +16,10 @@
     dies          by SIGSEGV
     stalls        when a packet contains TEXT: nobody is answered any more, and 1.35 s later it dies by SIGSEGV
     escapes       serves, but all text that it chooses is hostile to a terminal
+    forges        the same to every format of a report; payloads are replaced; a packet that contains TEXT ends it with last words
+                  of that kind
+    forges-bytes  the same, with NUL and what is not UTF-8 in strings
+    refuses       every CONNECT, with such a reason string
 
 Behind MODE, `@SUBSCRIBE`: all is well until a client subscribes (`silent@SUBSCRIBE`).
 """
@@ -33,6 +37,12 @@ MODE, _, BEGINS = MODE.partition("@")
 BEGINS = {"": 1, "CONNECT": 1, "SUBSCRIBE": 8}[BEGINS]
 STARTED, STALLED = time.monotonic(), threading.Event()
 HOSTILE = "\x1b[31mred\x1b]0;title\x07 \u202egnp.exe\u2066 \u200b \x9b2J \x7f".encode()
+FORGED = ("\x1b[31m\u202e\u2066]]><script>alert(1)</script>&\"'`$(id)\\ # SKIP # TODO \u2028\u061c\n"
+          "ok 1 - forged\nnot ok 2 - forged # TODO\n  ---\n  ...\nBail out!\r</failure>{\"verdict\": \"pass\"}\x7f\u009b2J").encode()
+FORGES = MODE.startswith("forges") or MODE == "refuses"
+if FORGES:
+    HOSTILE = FORGED + (b"\0\xff\xed\xa0\x80\xc0\xaf" if MODE == "forges-bytes" else b"")
+CHOOSES = FORGES or MODE == "escapes"
 clients, lock = [], threading.RLock()
 
 
@@ -56,6 +66,12 @@ def packet(first, body):
 
 def text(b):
     return struct.pack(">H", len(b)) + b
+
+
+def at_client_id(body, n):
+    """In a CONNECT whose protocol name has n bytes."""
+    at = 2 + n + 1 + 1 + 2
+    return at if body[2 + n] < 5 else at + 1 + body[at]
 
 
 def matches(filters, topic):
@@ -110,6 +126,8 @@ class Client(threading.Thread):
                 return at + n
 
     def deliver(self, topic, payload, qos):
+        if FORGES:
+            payload = HOSTILE + payload
         with lock:
             for c in clients:
                 granted = matches(c.filters, topic)
@@ -119,7 +137,7 @@ class Client(threading.Thread):
                 if q:
                     body += struct.pack(">H", c.next_id)
                     c.next_id = c.next_id % 65535 + 1
-                props = b"\x26" + text(HOSTILE) + text(HOSTILE) if MODE == "escapes" else b""
+                props = b"\x26" + text(HOSTILE) + text(HOSTILE) if CHOOSES else b""
                 body += (varint(len(props)) + props if c.version == 5 else b"") + payload
                 try:
                     c.send(packet(0x30 | q << 1, body))
@@ -135,7 +153,12 @@ class Client(threading.Thread):
                 if time.monotonic() > STARTED + 0.5:
                     self.send(packet(0x20, b"\0\x88\0" if self.version == 5 else b"\0\x03"))
                 return False
-            props = b"\x1f" + text(HOSTILE) if MODE == "escapes" else b""
+            props = b"\x1f" + text(HOSTILE) + b"\x26" + text(HOSTILE) + text(HOSTILE) if CHOOSES else b""
+            if CHOOSES and not body[at_client_id(body, n):at_client_id(body, n) + 2].strip(b"\0"):
+                props += b"\x12" + text(HOSTILE)        # an assigned client id
+            if MODE == "refuses":
+                self.send(packet(0x20, b"\0\x87" + varint(len(props)) + props if self.version == 5 else b"\0\5"))
+                return False
             self.send(packet(0x20, b"\0\0" + (varint(len(props)) + props if self.version == 5 else b"")))
         elif kind == 3:
             n = struct.unpack_from(">H", body)[0]
@@ -169,7 +192,7 @@ class Client(threading.Thread):
                     self.filters.pop(f, None)
                     codes += b"\0" if self.version == 5 else b""
             self.send(packet(0x90 if kind == 8 else 0xb0, body[:2] + ack + codes))
-            if kind == 8 and MODE == "escapes":
+            if kind == 8 and CHOOSES:
                 self.send(packet(0x30, text(b"x/" + HOSTILE) + ack + HOSTILE))
         elif kind == 12:
             self.send(b"\xd0\0")
@@ -212,6 +235,9 @@ class Client(threading.Thread):
                         STALLED.set()
                         time.sleep(1.35)
                         die(signal.SIGSEGV)
+                    elif FORGES:
+                        os.write(2, HOSTILE)
+                        os._exit(7)
                     elif MODE == "exits-on":
                         os.write(2, b"assertion failed: \x1b[31m" + TEXT + b"\n")
                         os._exit(7)

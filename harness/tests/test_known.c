@@ -218,6 +218,33 @@ static void written_anew(void **state)
 	free(text);
 }
 
+/* A name that no row can hold is written as a glob that fits it. */
+static void written_glob(void **state)
+{
+	static const struct scenario file = { .file = "a\033[31m*\t\342\200\256\303\244\377\\.scn", .title = "T" };
+	static const struct script script = { .scenario = &file, .id = "a\033[31m*\t\342\200\256\303\244\377\\.scn", .version = MQTT_5 };
+	struct outcome outcome = { 0 };
+	struct run_target target = { .label = "evil\n", .conducted = { .outcomes = &outcome, .n = 1 } };
+	struct run run = { .targets = &target, .n_targets = 1 };
+	struct known known = { 0 };
+	struct fault fault;
+	char *text = NULL;
+	size_t len;
+	FILE *out = open_memstream(&text, &len);
+
+	(void)state;
+	come_to(&outcome, &script, "fail MQTT-3.3.1-2");
+	known_write(out, &known, &run);
+	fclose(out);
+	assert_string_equal(text, HEAD "5:MQTT-3.3.1-2\t5\ta??31m?????\303\244??.scn\t*\tfailed\n");
+	assert_true(known_parse(&known, "k.tsv", span_of(text, len), &fault));
+	known_apply(&known, &target.conducted, target.label);
+	assert_int_equal(outcome.result.verdict, VERDICT_KNOWN);
+	result_release(&outcome.result);
+	known_release(&known);
+	free(text);
+}
+
 static void strays(void **state)
 {
 	struct script scripts[3] = { tests[0], tests[1], tests[2] };
@@ -245,7 +272,7 @@ static void strays(void **state)
 
 int main(void)
 {
-	static struct CMUnitTest list[N(bad) + N(applies) + 4];
+	static struct CMUnitTest list[N(bad) + N(applies) + 5];
 	size_t n = 0;
 
 	for (size_t i = 0; i < N(bad); i++)
@@ -255,6 +282,7 @@ int main(void)
 	list[n++] = (struct CMUnitTest)cmocka_unit_test(limits);
 	list[n++] = (struct CMUnitTest)cmocka_unit_test(read_whole);
 	list[n++] = (struct CMUnitTest)cmocka_unit_test(written_anew);
+	list[n++] = (struct CMUnitTest)cmocka_unit_test(written_glob);
 	list[n++] = (struct CMUnitTest)cmocka_unit_test(strays);
 	return _cmocka_run_group_tests("known", list, n, NULL, NULL);
 }
