@@ -110,10 +110,15 @@ static int make_verifier(void)
 	char line[USERS_LINE_MAX];
 	struct fault fault;
 
+	if (!users_name_fits(span_text(conf.make_verifier)))
+		return cli_usage(&broker_command, "--make-verifier: a user name has 1 to %d bytes without `:` and control characters, and no # in front",
+		                 USERS_NAME_MAX);
 	if (!read_password(password, sizeof(password)))
 		return EXIT_UNABLE;
-	if (!users_line(span_text(conf.make_verifier), span_text(password), line, &fault))
-		return cli_usage(&broker_command, "--make-verifier: %s", fault.text);
+	if (!users_line(span_text(conf.make_verifier), span_text(password), line, &fault)) {
+		fprintf(stderr, "mqassay broker: --make-verifier: %s\n", fault.text);
+		return EXIT_UNABLE;
+	}
 	fputs(line, stdout);
 	return fflush(stdout) == 0 ? EXIT_PASS : EXIT_UNABLE;
 }

@@ -437,16 +437,21 @@ static const char *base64(const uint8_t *bytes, size_t len, char out[2 * USERS_S
 	return out;
 }
 
+bool users_name_fits(struct span name)
+{
+	for (size_t i = 0; i < name.len; i++)
+		if (!fits_in_a_name(name.at[i]))
+			return false;
+	return name.len && name.len <= USERS_NAME_MAX && name.at[0] != '#';
+}
+
 bool users_line(struct span name, struct span password, char line[USERS_LINE_MAX], struct fault *fault)
 {
 	struct user u = { .iterations = USERS_ITERATIONS_MIN, .salt_len = 16 };
 	char salt[2 * USERS_SALT_MAX], stored[2 * USERS_SALT_MAX], server[2 * USERS_SALT_MAX];
 	uint8_t salted[KEY];
-	bool fits = name.len && name.len <= USERS_NAME_MAX && name.at[0] != '#';
 
-	for (size_t i = 0; fits && i < name.len; i++)
-		fits = fits_in_a_name(name.at[i]);
-	if (!fits)
+	if (!users_name_fits(name))
 		return unreadable(fault, "a user name has 1 to 255 bytes without `:` and control characters, and does not begin with #"), false;
 	if (RAND_bytes(u.salt, (int)u.salt_len) != 1)
 		return unreadable(fault, "no randomness for a salt"), false;

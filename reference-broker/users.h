@@ -45,7 +45,10 @@ void users_free(struct users *users);	/* NULL is harmless */
  */
 bool users_allow(struct users *users, struct span name, struct span password);
 
-/* Writes the line, with a new salt and an end of line. False: the name cannot stand in a file, or no randomness; *fault says so. */
+/* Whether a line can begin with it: 1 to USERS_NAME_MAX bytes, no `:`, no control characters, no # in front. */
+bool users_name_fits(struct span name);
+
+/* Writes the line, with a new salt and an end of line. False: the name does not fit, or no randomness; *fault says so. */
 bool users_line(struct span name, struct span password, char line[USERS_LINE_MAX], struct fault *fault);
 
 #endif

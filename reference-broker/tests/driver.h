@@ -189,6 +189,8 @@ struct terms {
 	bool will_retain;
 	uint32_t will_delay;
 	unsigned char quiet;		/* Request Problem Information 0 */
+	bool asks;			/* Request Response Information 1 */
+	const char *user, *password;	/* NULL: none */
 };
 
 static inline void send_connect(struct client *c, struct terms t)
@@ -218,6 +220,16 @@ static inline void send_connect(struct client *c, struct terms t)
 		property_write_number(&w, PROP_topic_alias_maximum, t.alias_maximum);
 	if (t.quiet)
 		property_write_number(&w, PROP_request_problem_information, 0);
+	if (t.asks)
+		property_write_number(&w, PROP_request_response_information, 1);
+	if (t.user) {
+		p.connect_flags |= CONNECT_USER_NAME;
+		p.user_name = span_text(t.user);
+	}
+	if (t.password) {
+		p.connect_flags |= CONNECT_PASSWORD;
+		p.password = span_text(t.password);
+	}
 	p.properties = wr_span(&w);
 	p.will_properties = wr_span(&ww);
 	send_packet(c, &p);
