@@ -10,9 +10,6 @@
 
 #include "harness/transport.h"
 
-/* Failed look-ups are numbered above every errno. */
-#define LOOKUP 0x10000
-
 struct known {
 	struct known *next;
 	char *host;
@@ -23,19 +20,6 @@ struct known {
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct known *all_known;
-
-const char *transport_strerror(int error)
-{
-	switch (error >= LOOKUP ? LOOKUP - error : 0) {
-	case 0:
-		return strerror(error);
-	case EAI_NONAME:
-	case EAI_NODATA:
-		return "no such host";
-	default:
-		return gai_strerror(LOOKUP - error);
-	}
-}
 
 static const struct known *find(const char *host, unsigned port, bool to_listen)
 {
@@ -87,7 +71,7 @@ static int look_up(const char *host, unsigned port, bool to_listen, const struct
 	if (rc == EAI_MEMORY)
 		return ENOMEM;
 	if (rc)
-		return LOOKUP - rc;
+		return transport_error("%s", rc == EAI_NONAME || rc == EAI_NODATA ? "no such host" : gai_strerror(rc));
 	*known = remember(host, port, to_listen, list);
 	freeaddrinfo(list);
 	return *known ? 0 : ENOMEM;

@@ -223,6 +223,8 @@ is 'conformant: exit 0' 0 $code
 suite "there=127.0.0.1:$port"
 shows 'a label names the target' '7 tests on there: 7 pass' "$tmp/out"
 end_target
+( timeout 30 "$MQASSAY" conform --scenarios "$tmp/s" --exec "$bad {port} ok $tmp" <&- >&- 2>&- )
+is 'without standard streams: exit 0' 0 $?
 for split in 1 7 random; do
 	conform --scenarios "$tmp/s" --split $split
 	is "--split $split: exit 0" 0 $code

@@ -659,6 +659,26 @@ static void unknown_host_is_said(void **state)
 	assert_non_null(transport_strerror(f->client.t->error));
 	assert_null(strstr(transport_strerror(f->client.t->error), "Success"));
 	assert_null(strstr(transport_strerror(f->client.t->error), "Unknown error"));
+	assert_int_equal(f->client.t->error, transport_error("%s", transport_strerror(f->client.t->error)));
+}
+
+static void errors_have_words(void **state)
+{
+	char longest[400];
+	int first = transport_error("handshake: %s", "certificate has expired"), error = 0;
+
+	(void)state;
+	assert_string_equal(transport_strerror(ECONNREFUSED), "Connection refused");
+	assert_string_equal(transport_strerror(first), "handshake: certificate has expired");
+	assert_int_equal(transport_error("handshake: certificate has expired"), first);
+	assert_string_equal(transport_strerror(transport_error("a\x1b[31mb")), "a\\x1b[31mb");
+	memset(longest, '\x1b', sizeof(longest) - 1);
+	longest[sizeof(longest) - 1] = '\0';
+	assert_true(strlen(transport_strerror(transport_error("%s", longest))) < 160);
+	for (int i = 0; i < 1000; i++)
+		error = transport_error("number %d", i);
+	assert_string_equal(transport_strerror(error), "one of too many kinds of failure");
+	assert_string_equal(transport_strerror(first), "handshake: certificate has expired");
 }
 
 /* localhost is ::1 and 127.0.0.1 on most machines; only the second listens here. */
@@ -767,6 +787,7 @@ static const struct row {
 	{ "delay takes simulated time", delay_takes_simulated_time, 1u << MEM_SIMULATED },
 	{ "splits repeat by seed", splits_repeat_by_seed, 1u << MEM_SIMULATED },
 	{ "unknown host is said", unknown_host_is_said, 1u << TCP },
+	{ "errors have words", errors_have_words, 1u << MEM_SIMULATED },
 	{ "next address of a name is tried", next_address_of_a_name_is_tried, 1u << TCP },
 	{ "port in use is said", port_in_use_is_said, 1u << TCP },
 	{ "left-behind unix socket is replaced", left_behind_unix_socket_is_replaced, 1u << UNIX_SOCKET },
