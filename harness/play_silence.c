@@ -302,13 +302,15 @@ void check_probe(struct timeline *t, struct strand *s)
 	if (s->probing == 1 ? a->probes_owed != 0 : t->probe_state != PROBE_SERVED)
 		return;
 	if (step->kind == STEP_TARGET_LIVES) {
-		if (t->stage->target_lives && !t->stage->target_lives(t->stage->context, &size)) {
+		if (t->stage->target_lives && !t->stage->target_lives(t->stage->context, step->grows ? &size : NULL)) {
 			struct mismatch m = { .received = "the process has ended", .because = "the target died", .judged = true };
 
 			judge_failed(t, s, step, &m);
 			return;
 		}
-		if (step->grows && size > t->grown_from && size - t->grown_from >= step->grows) {
+		if (step->grows && (!size || !t->grown_from))
+			result_note(t->result, "how large the target is cannot be seen: whether it grew is not judged");
+		else if (step->grows && size > t->grown_from && size - t->grown_from >= step->grows) {
 			struct mismatch m = { .received = result_text(t->result, "it grew by %llu bytes", (unsigned long long)(size - t->grown_from)),
 			                      .because = "the target grew too much", .judged = true };
 

@@ -28,7 +28,7 @@ struct process *process_new(struct loop *loop, const char *command, uint64_t sta
                             void (*event)(void *context, enum process_event event, const char *how), void *context);
 void process_start(struct process *process);
 void process_restart(struct process *process);		/* after it has ended; PROCESS_READY follows */
-bool process_lives(void *process, uint64_t *rss);	/* rss: bytes resident of the whole group's main process, 0 unknown */
+bool process_lives(void *process, uint64_t *rss);	/* rss: bytes resident in the whole group, 0 unknown; NULL: not asked, it takes ms */
 bool process_listens(const struct process *process);	/* false: its port refuses connections; opens one to see */
 void process_free(struct process *process);		/* ends the whole group; harmless with NULL */
 

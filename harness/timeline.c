@@ -50,12 +50,20 @@ void timeline_tap(struct timeline *t, struct tap *tap)
 	t->tap = tap;
 }
 
+static bool asks_size(const struct step *step)
+{
+	for (; step; step = step->next)
+		if (step->grows || asks_size(step->children))
+			return true;
+	return false;
+}
+
 void timeline_start(struct timeline *t)
 {
 	for (uint32_t i = 0; i < t->script->n_actors; i++)
 		t->actors[i].last_step_ns = t->stage->loop->now_ns;
 	t->result->started_ns = t->active_ns = t->stage->loop->now_ns;
-	if (t->stage->target_lives)
+	if (t->stage->target_lives && asks_size(t->script->steps))
 		t->stage->target_lives(t->stage->context, &t->grown_from);
 	timeline_wake(t);
 }

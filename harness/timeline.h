@@ -30,7 +30,7 @@ struct stage {
 	struct monitor_log *log;		/* shared by all timelines, to count for all of them; NULL: each has its own */
 	bool keep_transcripts;
 	struct tap *tap;			/* sees every connection; NULL */
-	/* The target's process, where we know it: alive and how large (bytes, 0 unknown). May be NULL. */
+	/* The target's process, where we know it: alive and, where rss is not NULL, how large (bytes, 0 unknown). May be NULL. */
 	bool (*target_lives)(void *context, uint64_t *rss);
 	void *context;
 };

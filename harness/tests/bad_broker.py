@@ -13,6 +13,7 @@
     huge          announces 268,435,455 bytes and sends what it can
     slow-start    listens only after a second
     opens-late    takes connections and closes them for half a second, then says for as long that it is unavailable
+    grows         by 64 MB when a packet contains TEXT
     dies          by SIGSEGV
     stalls        when a packet contains TEXT: nobody is answered any more, and 1.35 s later it dies by SIGSEGV
     escapes       serves, but all text that it chooses is hostile to a terminal
@@ -35,7 +36,7 @@ PORT, MODE = int(sys.argv[1]), sys.argv[2]
 TEXT = sys.argv[3].encode() if len(sys.argv) > 3 else None
 MODE, _, BEGINS = MODE.partition("@")
 BEGINS = {"": 1, "CONNECT": 1, "SUBSCRIBE": 8}[BEGINS]
-STARTED, STALLED = time.monotonic(), threading.Event()
+STARTED, STALLED, GROWN = time.monotonic(), threading.Event(), []
 HOSTILE = "\x1b[31mred\x1b]0;title\x07 \u202egnp.exe\u2066 \u200b \x9b2J \x7f".encode()
 FORGED = ("\x1b[31m\u202e\u2066]]><script>alert(1)</script>&\"'`$(id)\\ # SKIP # TODO \u2028\u061c\n"
           "ok 1 - forged\nnot ok 2 - forged # TODO\n  ---\n  ...\nBail out!\r</failure>{\"verdict\": \"pass\"}\x7f\u009b2J").encode()
@@ -231,6 +232,8 @@ class Client(threading.Thread):
                         die(signal.SIGSEGV)
                     elif MODE == "kills-itself":
                         die(signal.SIGKILL)
+                    elif MODE == "grows":
+                        GROWN.append(bytearray(b"x" * (64 << 20)))
                     elif MODE == "stalls" and not STALLED.is_set():
                         STALLED.set()
                         time.sleep(1.35)

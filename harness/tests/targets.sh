@@ -102,6 +102,27 @@ shows 'stalls, then dies: the test fails, by survives' 'killer\.scn.*FAIL \[5:su
 shows 'stalls, then dies: the others have their own verdicts' '7 tests .* 6 pass, 1 fail$' "$tmp/out"
 nothing_left 'stalls, then dies'
 
+# ---- a target that grows ----
+
+mkdir "$tmp/grows"
+cat >"$tmp/grows/any.scn" <<'SCN'
+scenario "What is published is not kept for ever"
+mqtt     5
+cites    5 MQTT-3.3.2-1
+
+a connects
+a publishes topic=$topic qos=1 payload="poison"
+target lives grows<16M
+SCN
+for mode in grows ok; do
+	conform --scenarios "$tmp/grows" --exec "true; $bad {port} $mode poison $tmp"	# behind a shell
+	case $mode in
+	grows) is 'grows: exit 1' 1 $code; shows 'grows: says so' 'it grew by [0-9]{8} bytes' "$tmp/out" ;;
+	ok) is 'grows not: exit 0' 0 $code ;;
+	esac
+done
+nothing_left 'grows'
+
 # ---- a target that never serves ----
 
 one_line() { is "$1: exit 3" 3 $code; is "$1: one line" 1 "$(wc -l <"$tmp/err")"; is "$1: no report" 0 "$(wc -l <"$tmp/out")"; nothing_left "$1"; }
