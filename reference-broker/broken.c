@@ -448,6 +448,7 @@ void ended_by_fault(struct session *s)
 		next = node->next_match;
 		if (!span_equal(message_publisher(node->retained), session_id(s)))
 			continue;
+		b->n_expiring -= node->retained->has_expiry;
 		message_unref(b, node->retained);
 		node->retained = NULL;
 		b->stats.retained--;

@@ -14,7 +14,7 @@ void broker_defaults(struct broker_config *config)
 		.session_expiry_maximum = FOREVER,
 		.connect_timeout_ns = 10 * SECOND_NS,
 		.max_sessions = 1000000, .max_subscriptions_per_session = 100000, .max_queued_per_session = 100000,
-		.max_retained = 1000000, .max_connections = 1000000, .work_at_once = 2000,
+		.max_retained = 1000000, .max_connections = 1000000, .work_at_once = 4000,
 		.max_output = 1 << 20, .max_memory = (size_t)1 << 30,
 	};
 }
@@ -29,9 +29,11 @@ static uint64_t mix(uint64_t *state)
 	return z ^ z >> 31;
 }
 
+/* Keyed: client ids that are assigned tell nothing of the keys that hash names. */
 uint64_t broker_random(struct broker *broker)
 {
-	return mix(&broker->random[0]);
+	broker->n_random++;
+	return hash_bytes(broker->random_key, &broker->n_random, sizeof(broker->n_random));
 }
 
 static bool take_below(struct broker *broker, size_t n, size_t bound)
@@ -75,17 +77,20 @@ void memory_give(struct broker *broker, size_t n)
 struct broker *broker_new(const struct broker_config *config, uint64_t now_ns)
 {
 	struct broker *b = calloc(1, sizeof(*b));
+	uint64_t seed = config->seed;
 
 	if (!b)
 		return NULL;
 	b->config = *config;
 	b->now_ns = now_ns;
-	b->random[0] = config->seed;
-	b->hash_key[0] = broker_random(b);
-	b->hash_key[1] = broker_random(b);
+	for (unsigned i = 0; i < 2; i++) {
+		b->hash_key[i] = mix(&seed);
+		b->random_key[i] = mix(&seed);
+	}
 	tree_init(&b->subscriptions, b->hash_key);
 	tree_init(&b->retained, b->hash_key);
 	b->subscriptions.work = b->retained.work = &b->work;
+	b->sweep.of = OF_RETAINED;
 	effects_init(b);
 	if (!deadlines_reserve(&b->deadlines, 1)) {
 		free(b);
@@ -281,6 +286,9 @@ void broker_tick(struct broker *broker, uint64_t now_ns)
 			break;
 		case OF_LINK_WORK:
 			link_work((struct link *)((char *)due - offsetof(struct link, work)));
+			break;
+		case OF_RETAINED:
+			retained_due(broker);
 			break;
 		case OF_SESSION:
 			session_due((struct session *)((char *)due - offsetof(struct session, deadline)));

@@ -134,15 +134,48 @@ void delivery_pass_on(struct session *s, const struct delivery *d)
 		route_again(s, sub->group, d->message);
 }
 
+static int by_group(const void *a, const void *b)
+{
+	uintptr_t x = (uintptr_t)(*(struct subscription *const *)a)->group, y = (uintptr_t)(*(struct subscription *const *)b)->group;
+
+	return (x > y) - (x < y);
+}
+
+static int group_of(const void *group, const void *member)
+{
+	uintptr_t x = (uintptr_t)group, y = (uintptr_t)(*(struct subscription *const *)member)->group;
+
+	return (x > y) - (x < y);
+}
+
 /*
  * Before a session ends: what was meant for anybody of a shared subscription goes to another member, but
- * for QoS 2 whose delivery has begun. [5 MQTT-4.8.2-5]
+ * for QoS 2 whose delivery has begun. [5 MQTT-4.8.2-5] A delivery's group may be gone by now: only the groups that
+ * the session still belongs to are known to be there.
  */
 void deliveries_pass_on(struct session *s)
 {
-	for (struct delivery *d = s->open.first; d; d = d->next)
-		if (passed_on(s, d->qos == 1 || d->state == QUEUED))
-			delivery_pass_on(s, d);
+	struct subscription **members, **found;
+	size_t n = 0;
+
+	for (struct subscription *sub = s->subscriptions; sub; sub = sub->next_of_session)
+		n += sub->group != NULL;
+	members = n ? malloc(n * sizeof(*members)) : NULL;
+	if (!members)
+		return;
+	n = 0;
+	for (struct subscription *sub = s->subscriptions; sub; sub = sub->next_of_session)
+		if (sub->group)
+			members[n++] = sub;
+	qsort(members, n, sizeof(*members), by_group);
+	for (struct delivery *d = s->open.first; d; d = d->next) {
+		if (!d->group || !passed_on(s, d->qos == 1 || d->state == QUEUED) || message_expired(d->message, s->broker->now_ns))
+			continue;
+		found = bsearch(d->group, members, n, sizeof(*members), group_of);
+		if (found)
+			route_again(s, (*found)->group, d->message);
+	}
+	free(members);
 }
 
 void deliveries_rename(struct session *s)
@@ -169,7 +202,7 @@ static struct span properties_for(struct link *link, const struct message *m, co
 		return (struct span){ 0 };
 	scratch->len = 0;
 	if (!buffer_reserve(scratch, stored.len + 5 + n_ids * 5 + 3))
-		return stored;
+		return stored;		/* nearly all of them, where the system has no memory left */
 	w = writer_to(scratch->at, scratch->cap);
 	if (m->has_expiry)
 		property_write_number(&w, PROP_message_expiry_interval,
@@ -257,19 +290,22 @@ static bool send_publish(struct link *link, const struct message *m, const struc
 		.flags = (uint8_t)(d->qos << PUBLISH_QOS_SHIFT | (d->retain ? PUBLISH_RETAIN : 0) | (dup ? PUBLISH_DUP : 0)),
 		.topic = message_topic(m), .payload = message_payload(m),
 	};
+	bool sent;
 
 	link->broker->sending = m;
-	link->broker->work += 2 + (m->payload_len + m->properties_len) / 256 + n_ids / 8;
+	link->broker->work += 1 + (m->payload_len + m->properties_len) / 256 + n_ids / 8;
 	link->broker->stats.sent++;
 	if (send_by_alias(link, &p, m, ids, n_ids))
 		return true;
 	p.properties = properties_for(link, m, ids, n_ids, 0);
-	if (!link_send(link, &p)) {
+	sent = link_send(link, &p);
+	if (!sent) {
 		link->broker->stats.sent--;
 		link->broker->stats.dropped++;
-		return false;
 	}
-	return true;
+	if (link->broker->scratch.cap > SPARE_SIZE_MAX)		/* it is not counted, so it does not last */
+		buffer_release(&link->broker->scratch);
+	return sent;
 }
 
 static void send_pubrel(struct link *link, uint16_t packet_id, unsigned reason)
@@ -286,7 +322,7 @@ static bool room_for(struct link *link, const struct delivery *d)
 {
 	const struct message *m = d->message;
 
-	return link_has_room(link, 128 + m->topic_len + m->properties_len + m->payload_len + d->n_ids * 5u);
+	return link_has_room(link, 80 + m->topic_len + m->properties_len + m->payload_len + d->n_ids * 5u);
 }
 
 void deliver_pump(struct link *link)
@@ -360,7 +396,7 @@ void deliver(struct session *s, struct message *m, unsigned qos, bool retain, co
 	form.n_ids = (uint16_t)n_ids;
 	size = delivery_size(n_ids);
 	form.message = m;
-	b->work += 4 + n_ids / 16;
+	b->work += 1 + n_ids / 16;
 	if (!qos) {
 		if (link && link->out.len < b->config.max_output && room_for(link, &form))
 			send_publish(link, m, &form, false, ids, n_ids);
@@ -372,6 +408,11 @@ void deliver(struct session *s, struct message *m, unsigned qos, bool retain, co
 	 * What does not fit into a session that has much already is dropped, and no publisher hears of it: else one
 	 * subscriber who never comes back would stop everybody who writes to him. [MQTT-4.5.0-1] leaves such limits to us.
 	 */
+	while (s->n_kept >= b->config.max_queued_per_session && s->open.first && s->open.first->state == QUEUED &&
+	       message_expired(s->open.first->message, b->now_ns) && !b->broken) {
+		b->stats.dropped++;
+		discard(s, s->open.first);
+	}
 	passing = link && s->n_kept < PASSING_KEPT;
 	if (s->n_kept >= b->config.max_queued_per_session || !(passing ? memory_take_passing : memory_take)(b, size)) {
 		b->stats.dropped++;

@@ -37,7 +37,7 @@
  */
 #define WORK_A_TURN(b) (UINT64_C(5) * (b)->config.work_at_once)
 #define WORK_A_TICK(b) (UINT64_C(15) * (b)->config.work_at_once)
-#define LARGE_PACKET(b) (2 * (b)->config.work_at_once)
+#define LARGE_PACKET(b) (b)->config.work_at_once
 #define INPUT_PAUSED_AT (256 * 1024)	/* unsent bytes past which a client is not read from */
 #define RETAINED_AHEAD 65536		/* unsent bytes past which retained messages wait */
 #define RETAINED_OPEN 1000		/* unacknowledged messages, likewise */
@@ -50,7 +50,7 @@
 struct deadline {
 	uint64_t due_ns;
 	uint32_t slot;			/* in the heap; 0: not set */
-	enum { OF_LINK, OF_LINK_WORK, OF_SESSION } of;
+	enum { OF_LINK, OF_LINK_WORK, OF_SESSION, OF_RETAINED } of;
 };
 
 struct deadlines {
@@ -211,9 +211,12 @@ struct broker {
 	struct broker_config config;
 	uint64_t now_ns;
 	uint64_t hash_key[2];
-	uint64_t random[2];
+	uint64_t random_key[2], n_random;
 	uint64_t work;					/* done so far, in steps */
 	uint32_t n_stored;				/* retained messages that ever were */
+	uint32_t n_expiring;				/* retained messages that expire */
+	struct deadline sweep;				/* to look for those that have, from bucket swept on */
+	size_t swept;
 	uint64_t effects[2][(N_EFFECTS + 63) / 64];	/* faults asked for: below 5, and 5 */
 	bool broken;					/* any at all */
 	struct deadlines deadlines;
@@ -344,6 +347,7 @@ static inline size_t wanted_size(const struct wanted *w)
 void retained_want(struct session *session, struct wanted *w);	/* taken */
 void retained_send(struct link *link);		/* a turn of it, if there is room to send */
 void retained_unwant(struct session *session);	/* the session ends */
+void retained_due(struct broker *broker);	/* some of what has expired goes */
 void retained_release(struct broker *broker);
 
 /* deliver.c */

@@ -20,9 +20,13 @@ size_t link_buffer_cost(const struct buffer *b)
 
 bool link_reserve(struct link *link, struct buffer *b, size_t more)
 {
-	struct buffer grown = { .cap = buffer_cap_for(b, more) };
-	size_t cost = link_buffer_cost(&grown) - link_buffer_cost(b);
+	struct buffer grown;
+	size_t cost;
 
+	if (b->at && b->cap - b->start - b->len >= more)
+		return true;
+	grown.cap = buffer_cap_for(b, more);
+	cost = link_buffer_cost(&grown) - link_buffer_cost(b);
 	if (grown.cap == SIZE_MAX || !memory_take(link->broker, cost))
 		return false;
 	if (buffer_reserve(b, more))

@@ -3,11 +3,20 @@
 
 #include <stdlib.h>
 
-static void forget(struct broker *b, struct node *node)
+#define SWEEP_NS (10 * SECOND_NS)	/* between two looks for what has expired */
+#define SWEEP_BUCKETS 1000		/* looked into at a time */
+
+static void drop(struct broker *b, struct node *node)
 {
+	b->n_expiring -= node->retained->has_expiry;
+	b->stats.retained--;
 	message_unref(b, node->retained);
 	node->retained = NULL;
-	b->stats.retained--;
+}
+
+static void forget(struct broker *b, struct node *node)
+{
+	drop(b, node);
 	memory_give(b, tree_prune(&b->retained, node));
 }
 
@@ -28,14 +37,45 @@ static bool store(struct broker *b, struct message *m)
 		memory_give(b, tree_prune(&b->retained, node));
 		return false;
 	}
-	if (node->retained) {
-		message_unref(b, node->retained);	/* [MQTT-3.3.1-5] the last one counts */
-		b->stats.retained--;
-	}
+	if (node->retained)
+		drop(b, node);		/* [MQTT-3.3.1-5] the last one counts */
 	node->retained = message_ref(m);
 	m->stored = ++b->n_stored;
 	b->stats.retained++;
+	b->n_expiring += m->has_expiry;
+	if (b->n_expiring && !b->sweep.slot && !b->broken)
+		deadline_set(&b->deadlines, &b->sweep, b->now_ns + SWEEP_NS);
 	return true;
+}
+
+static bool expire_one(struct broker *b, size_t bucket)
+{
+	for (struct entry *e = b->retained.nodes.buckets[bucket]; e; e = e->next) {
+		struct node *node = (struct node *)e;
+
+		if (node->retained && message_expired(node->retained, b->now_ns)) {
+			forget(b, node);
+			return true;
+		}
+	}
+	return false;
+}
+
+void retained_due(struct broker *b)
+{
+	struct table *t = &b->retained.nodes;
+
+	for (unsigned i = 0; i < SWEEP_BUCKETS && b->swept < t->cap; i++)	/* cap shrinks as nodes go */
+		if (!expire_one(b, b->swept))
+			b->swept++;
+	b->work += SWEEP_BUCKETS;
+	if (b->swept < t->cap) {
+		deadline_set(&b->deadlines, &b->sweep, b->now_ns + 1);
+		return;
+	}
+	b->swept = 0;
+	if (b->n_expiring)
+		deadline_set(&b->deadlines, &b->sweep, b->now_ns + SWEEP_NS);
 }
 
 bool retain_message(struct broker *b, struct message *m)

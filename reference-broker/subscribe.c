@@ -353,6 +353,10 @@ void handle_subscribe(struct link *link, const struct packet *p)
 		link_fail(link, missing, "not offered: see CONNACK");
 		return;
 	}
+	if (n > link->broker->config.max_subscriptions_per_session) {	/* all at once: such work is not cut into turns */
+		link_fail(link, 0x97, "more filters than a session may have");
+		return;
+	}
 	room->len = 0;
 	if (!buffer_reserve(room, n * 2 + 1)) {
 		link_fail(link, 0x97, "out of memory");
@@ -400,6 +404,10 @@ void handle_unsubscribe(struct link *link, const struct packet *p)
 	struct span filter;
 	uint8_t options;
 
+	if (n > b->config.max_subscriptions_per_session) {
+		link_fail(link, 0x97, "more filters than a session may have");
+		return;
+	}
 	room->len = 0;
 	if (!buffer_reserve(room, n + 1)) {
 		link_fail(link, 0x97, "out of memory");

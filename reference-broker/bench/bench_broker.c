@@ -58,7 +58,7 @@ static void read_packets(struct client *c, const uint8_t *at, size_t len)
 	}
 }
 
-static void settle(void)
+static void move_output(void)
 {
 	struct link *link;
 
@@ -75,6 +75,16 @@ static void settle(void)
 			c->len = 0;
 			broker_receive(broker, link, c->answers, len, now_ns);
 		}
+	}
+}
+
+/* Until nothing is left to be done, turn by turn. */
+static void settle(void)
+{
+	move_output();
+	while (broker_deadline(broker) <= now_ns + 1) {
+		broker_tick(broker, ++now_ns);
+		move_output();
 	}
 }
 

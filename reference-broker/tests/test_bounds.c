@@ -9,7 +9,7 @@ static int open_world(void **state)
 {
 	(void)state;
 	world_open(&w);
-	w.config.work_at_once = 20;
+	w.config.work_at_once = 30;
 	world_start(&w);
 	return 0;
 }
@@ -104,8 +104,8 @@ static void retained_messages_come_in_turns(void **state)
 	send_subscribe(&b, "r/#", 1, 1);
 	expect(&b, SUBACK);
 	n = take_retained(&b, seen);
-	assert_in_range(n, 1, 50);
-	assert_true(turns() > 10);
+	assert_in_range(n, 1, N_RETAINED / 3);
+	assert_true(turns() > 3);
 	assert_int_equal(n + take_retained(&b, seen), N_RETAINED);
 }
 
@@ -261,6 +261,42 @@ static void who_asks_for_much_waits_for_the_others(void **state)
 	expect(&b, PUBACK);
 }
 
+/* Also where nobody asks for it. */
+static void expired_retained_messages_go(void **state)
+{
+	struct broker_stats stats;
+	char topic[16];
+
+	(void)state;
+	connects(&w, &a, MQTT_5, (struct terms){ .id = "a" });
+	for (unsigned i = 0; i < N_RETAINED; i++) {
+		snprintf(topic, sizeof(topic), "e/%u", i % 1000u);
+		publish_as(&a, (struct post){ .topic = topic, .payload = "m", .retain = true,
+		                              .properties = i % 3 ? span_of("\2\0\0\0\5", 5) : (struct span){ 0 } });
+	}
+	turns();
+	pass(&w, 4 * S);
+	broker_stats(w.broker, &stats);
+	assert_int_equal(stats.retained, N_RETAINED);
+	pass(&w, 20 * S);
+	broker_stats(w.broker, &stats);
+	assert_int_equal(stats.retained, N_RETAINED / 3);
+	assert_int_equal(stats.memory, broker_count_memory(w.broker));
+	assert_true(broker_deadline(w.broker) > w.now_ns + 1000 * S);	/* nothing more to look for */
+}
+
+static void more_filters_than_a_session_may_have(void **state)
+{
+	struct packet p = { .type = SUBSCRIBE, .packet_id = 1, .list = span_of("\0\1a\0\0\1b\0\0\1c\0", 12) };
+
+	(void)state;
+	w.config.max_subscriptions_per_session = 2;
+	restart();
+	connects(&w, &a, MQTT_5, (struct terms){ .id = "a" });
+	send_packet(&a, &p);
+	assert_int_equal(expect(&a, DISCONNECT).reason, 0x97);
+}
+
 static void connections_are_bounded(void **state)
 {
 	(void)state;
@@ -285,7 +321,7 @@ static void unsent_output_is_counted(void **state)
 	(void)state;
 	memset(payload, 'x', sizeof(payload) - 1);
 	w.config.max_memory = 100000;
-	w.config.work_at_once = 2000;
+	w.config.work_at_once = 4000;
 	restart();
 	connects(&w, &a, MQTT_3_1_1, (struct terms){ .id = "a" });
 	subscribes(&a, "t", 0);
@@ -323,7 +359,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(retained_messages_come_in_turns), TEST(the_tree_may_change_meanwhile), TEST(retained_messages_wait_for_their_reader),
 		TEST(a_resumed_session_gets_the_rest), TEST(a_cancelled_subscription_gets_no_more), TEST(packets_wait_their_turn),
-		TEST(who_asks_for_much_waits_for_the_others), TEST(connections_are_bounded), TEST(unsent_output_is_counted),
+		TEST(who_asks_for_much_waits_for_the_others), TEST(expired_retained_messages_go), TEST(more_filters_than_a_session_may_have), TEST(connections_are_bounded), TEST(unsent_output_is_counted),
 	};
 
 	return cmocka_run_group_tests_name("reference-broker bounds", tests, NULL, NULL);
