@@ -188,6 +188,18 @@ bool for_each_case(struct parser *p, void (*each)(struct parser *p));
 const struct column *find_column(const struct parser *p, struct span name);
 bool primary_end(struct parser *p, uint32_t *at);	/* moves *at, an index in p->tokens, behind one value */
 
+/* ---- parse_expr.c ---- */
+
+struct expr *expr_new(struct parser *p, enum expr_kind kind, struct place at);
+struct expr *number_new(struct parser *p, struct place at, uint64_t number);
+/* NULL: said what is wrong. */
+const struct expr *parse_name(struct parser *p, struct place at, struct span name);	/* bound, a column's, $topic, $a.FIELD */
+const struct expr *parse_parenthesis(struct parser *p);					/* arithmetic, behind "$(" */
+const struct expr *parse_template(struct parser *p, const struct token *token);		/* a string */
+const struct expr *parse_hex(struct parser *p, const struct token *token);
+bool expr_constant(const struct expr *expr);	/* EXPR_NUMBER or EXPR_BYTES */
+bool parse_string(struct parser *p, const char *what, const char **text);	/* a string without $( ) */
+
 /* ---- parse_value.c ---- */
 
 /* What a value must be to stand in a field; type is only for reason names. */
@@ -202,9 +214,6 @@ struct target {
 const struct expr *parse_value(struct parser *p, const struct target *target);
 const struct expr *parse_count(struct parser *p, const char *what);	/* a number, a name, $( ) */
 const struct expr *parse_duration(struct parser *p);
-bool parse_string(struct parser *p, const char *what, const char **text);	/* a string without $( ) */
-struct expr *expr_new(struct parser *p, enum expr_kind kind, struct place at);
-bool expr_constant(const struct expr *expr);	/* EXPR_NUMBER or EXPR_BYTES */
 
 /* ---- parse_names.c ---- */
 
