@@ -39,7 +39,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size && size % 64 == 0) {		/* now and then */
 		const uint8_t *end = memchr(data, ':', size);
 
-		assert(!users_allow(users, span_of(data, end ? (size_t)(end - data) : 0), span_text("\x01 no password of a corpus")));
+		assert(users_login(users, span_of(data, end ? (size_t)(end - data) : 0), span_text("\x01 no password of a corpus"), 0) == LOGIN_WRONG);
 	}
 	users_free(users);
 	return 0;

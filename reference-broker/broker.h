@@ -16,6 +16,8 @@
 struct broker;
 struct link;			/* one connection of a client, seen from the broker */
 
+enum login { LOGIN_WRONG, LOGIN_RIGHT, LOGIN_BUSY };	/* busy: not now, for too many are being checked */
+
 /* What a broker offers and how much of it. broker_defaults() fills in a broker without limits worth noticing. */
 struct broker_config {
 	uint64_t seed;				/* of its random choices: assigned client ids, hash keys */
@@ -37,7 +39,7 @@ struct broker_config {
 	 * Whether this user has that password: asked once for each well-formed CONNECT that names a user, before anything is
 	 * done for it; who names none is refused then. NULL: everybody is let in, and whoever says so is that user.
 	 */
-	bool (*allow)(void *users, struct span user_name, struct span password);
+	enum login (*login)(void *users, struct span user_name, struct span password, uint64_t now_ns);
 	void *users;
 
 	/* Bounds on what clients can make it keep. 0 is not "no bound": it forbids. */

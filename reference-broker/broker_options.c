@@ -77,9 +77,9 @@ static int apply_texts(const struct command *command, struct broker_config *c)
 	return EXIT_PASS;
 }
 
-static bool allow(void *users, struct span user_name, struct span password)
+static enum login check_login(void *users, struct span user_name, struct span password, uint64_t now_ns)
 {
-	return users_allow(users, user_name, password);
+	return users_login(users, user_name, password, now_ns);
 }
 
 static int apply_users(const struct command *command, struct broker_config *c, struct users **users)
@@ -100,7 +100,7 @@ static int apply_users(const struct command *command, struct broker_config *c, s
 		return EXIT_USAGE;
 	}
 	c->users = *users;
-	c->allow = allow;
+	c->login = check_login;
 	return EXIT_PASS;
 }
 

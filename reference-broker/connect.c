@@ -11,7 +11,7 @@ static unsigned return_code(unsigned reason)
 	switch (reason) {
 	case 0x84: return 1;
 	case 0x85: return 2;
-	case 0x88: case 0x97: case 0x9c: case 0x9d: return 3;
+	case 0x88: case 0x89: case 0x97: case 0x9c: case 0x9d: return 3;
 	case 0x86: return 4;
 	case 0x87: return 5;
 	default: return 0;
@@ -120,18 +120,22 @@ static bool logged_in(struct link *link, const struct packet *p)
 {
 	const struct broker_config *config = &link->broker->config;
 	struct span user = user_of(p);
+	enum login verdict = LOGIN_RIGHT;
 
-	if (!config->allow)
+	if (!config->login)
 		return true;
 	if (!user.at) {
 		refuse_connect(link, link->version, 0x87, "a user name and its password are asked for");
 		return false;
 	}
-	if (!broken(link, ANY_LOGIN) && !config->allow(config->users, user, p->connect_flags & CONNECT_PASSWORD ? p->password : (struct span){ 0 })) {
+	if (!broken(link, ANY_LOGIN))
+		verdict = config->login(config->users, user, p->connect_flags & CONNECT_PASSWORD ? p->password : (struct span){ 0 },
+		                        link->broker->now_ns);
+	if (verdict == LOGIN_WRONG)
 		refuse_connect(link, link->version, 0x86, "no user has this name and password");
-		return false;
-	}
-	return true;
+	else if (verdict == LOGIN_BUSY)
+		refuse_connect(link, link->version, 0x89, "too many logins are being checked; try again later");
+	return verdict == LOGIN_RIGHT;
 }
 
 /* True: it was sent elsewhere. 3.1 and 3.1.1 can only be told that nobody serves here. */

@@ -110,9 +110,9 @@ static bool meet_needs(struct broker_config *c, bool *login, const struct need *
 	return true;
 }
 
-static bool allow(void *users, struct span name, struct span given)
+static enum login check_login(void *users, struct span name, struct span given, uint64_t now_ns)
 {
-	return users_allow(users, name, given);
+	return users_login(users, name, given, now_ns);
 }
 
 /* False: *why says what cannot be had. */
@@ -135,7 +135,7 @@ static bool configure_instance(struct instance *in, struct broker_config *c, con
 	if (!shared)
 		abort();
 	c->users = shared;
-	c->allow = allow;
+	c->login = check_login;
 	return true;
 }
 
@@ -161,7 +161,7 @@ static void *start(struct loop *loop, const struct need *needs, size_t n_needs, 
 	if (!in->server)
 		abort();
 	service->service = server_service(in->server);
-	if (config.allow && !broker_options.users) {
+	if (config.login && !broker_options.users) {
 		service->user_name = user_name;
 		service->password = password;
 	}

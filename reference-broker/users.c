@@ -37,6 +37,7 @@ struct users {
 	uint8_t process_key[KEY];
 	uint8_t wrong[N_WRONG][KEY];	/* digests */
 	unsigned n_wrong;		/* ever; the place of the next one, modulo N_WRONG */
+	uint64_t spent_ns;		/* the budget is whole again from here on: each iteration moves it on */
 };
 
 /* ---- SCRAM's keys, RFC 5802 section 3 ---- */
@@ -140,21 +141,36 @@ static bool wrong_before(const struct users *users, const uint8_t seen[KEY])
 	return found;
 }
 
-bool users_allow(struct users *users, struct span name, struct span password)
+/* Whether that many iterations may be done now; they are counted then. */
+static bool spend(struct users *users, uint32_t iterations, uint64_t now_ns)
+{
+	const uint64_t second_ns = 1000000000, cost_ns = iterations * second_ns / USERS_ITERATIONS_A_SECOND;
+
+	if (users->spent_ns < now_ns || users->spent_ns > now_ns + second_ns)	/* or it is another clock's */
+		users->spent_ns = now_ns;
+	if (users->spent_ns + cost_ns > now_ns + second_ns)
+		return false;
+	users->spent_ns += cost_ns;
+	return true;
+}
+
+enum login users_login(struct users *users, struct span name, struct span password, uint64_t now_ns)
 {
 	uint8_t seen[KEY], salted[KEY], key[KEY];
 	struct user *u = find(users, name), *other = users->n ? stand_in(users, name) : NULL;
 	bool known = u, right;
 
 	if (!users->n || password.len > INT32_MAX)
-		return false;
+		return LOGIN_WRONG;
 	if (!known)
 		u = other;
 	digest(users, name, password, seen);
 	if (known && u->remembers && !CRYPTO_memcmp(seen, u->remembered, KEY))
-		return true;
+		return LOGIN_RIGHT;
 	if (wrong_before(users, seen))
-		return false;
+		return LOGIN_WRONG;
+	if (!spend(users, u->iterations, now_ns))
+		return LOGIN_BUSY;
 	salted_password(password, u, salted);
 	stored_key(salted, key);
 	right = !CRYPTO_memcmp(key, u->stored_key, KEY) && known;
@@ -165,7 +181,7 @@ bool users_allow(struct users *users, struct span name, struct span password)
 	} else {
 		memcpy(users->wrong[users->n_wrong++ % N_WRONG], seen, KEY);
 	}
-	return right;
+	return right ? LOGIN_RIGHT : LOGIN_WRONG;
 }
 
 /* ---- reading ---- */

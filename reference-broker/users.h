@@ -5,6 +5,7 @@
 
 #include "codec/fault.h"
 #include "codec/span.h"
+#include "reference-broker/broker.h"
 
 /*
  * Who may use the broker: names and verifiers, from which nobody can tell the passwords. A line of the file is
@@ -17,7 +18,9 @@
  * Deriving a key is slow on purpose, so whoever may send a CONNECT can make us work for ITERATIONS of SHA-256. What
  * bounds it: a file may ask for USERS_ITERATIONS_MAX at most, and what was right once for a user, and the last few
  * logins that were wrong, are remembered as digests under a key of this process: a client that comes back, rightly or
- * not, costs a few HMACs. What is left is whoever guesses: each new guess costs the iterations (4096: about 1 ms).
+ * not, costs a few HMACs. Who guesses shares USERS_ITERATIONS_A_SECOND with all others that were not here lately: a
+ * tenth of a processor, and some hundred guesses a second at 4096 iterations. Whoever comes beyond that is to try later;
+ * those that are connected, and those that come back, notice nothing.
  */
 enum {
 	USERS_MAX = 10000,
@@ -27,6 +30,7 @@ enum {
 	USERS_SALT_MAX = 64,
 	USERS_ITERATIONS_MIN = 4096,	/* RFC 7677, section 4 */
 	USERS_ITERATIONS_MAX = 100000,
+	USERS_ITERATIONS_A_SECOND = 500000,
 };
 
 struct users;
@@ -41,9 +45,9 @@ void users_free(struct users *users);	/* NULL is harmless */
 
 /*
  * Whether this user has that password. Takes as long for a name that nobody has as for a wrong password, and compares
- * in constant time.
+ * in constant time. now_ns is any clock's.
  */
-bool users_allow(struct users *users, struct span name, struct span password);
+enum login users_login(struct users *users, struct span name, struct span password, uint64_t now_ns);
 
 /* Whether a line can begin with it: 1 to USERS_NAME_MAX bytes, no `:`, no control characters, no # in front. */
 bool users_name_fits(struct span name);

@@ -231,6 +231,22 @@ static void walk_visits_all_in_order(void **state)
 	assert_string_equal(seen, "play: quiet verbose format select timeout room jobs slack mqtt seed color help lint: color help ");
 }
 
+/* Options that stand in another option are set as those on the command line are. */
+static void options_in_an_option(void **state)
+{
+	char *words[] = { "--jobs=7", "-q", "--select", "a", NULL }, *wrong[] = { "--jobs", "0", NULL }, *argument[] = { "-q", "x", NULL };
+
+	(void)state;
+	assert_int_equal(cli_set(&play_command, words), 0);
+	assert_int_equal(conf.jobs, 7);
+	assert_true(conf.quiet);
+	assert_int_equal(conf.select.n, 1);
+	assert_string_equal(conf.select.at[0], "a");
+	assert_int_equal(cli_set(&play_command, wrong), EXIT_USAGE);
+	assert_int_equal(cli_set(&play_command, argument), EXIT_USAGE);
+	assert_int_equal(conf.jobs, 7);
+}
+
 static void foreign_bytes_are_escaped(void **state)
 {
 	static const struct {
@@ -261,11 +277,12 @@ static void foreign_bytes_are_escaped(void **state)
 
 int main(void)
 {
-	static struct CMUnitTest tests[N_ROWS + 2];
+	static struct CMUnitTest tests[N_ROWS + 3];
 
 	for (size_t i = 0; i < N_ROWS; i++)
 		tests[i] = (struct CMUnitTest){ .name = rows[i].line, .test_func = answers_as_written, .initial_state = (void *)&rows[i] };
 	tests[N_ROWS] = (struct CMUnitTest)cmocka_unit_test(walk_visits_all_in_order);
 	tests[N_ROWS + 1] = (struct CMUnitTest)cmocka_unit_test(foreign_bytes_are_escaped);
-	return _cmocka_run_group_tests("cli", tests, N_ROWS + 2, NULL, NULL);
+	tests[N_ROWS + 2] = (struct CMUnitTest)cmocka_unit_test(options_in_an_option);
+	return _cmocka_run_group_tests("cli", tests, N_ROWS + 3, NULL, NULL);
 }

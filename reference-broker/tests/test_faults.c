@@ -602,10 +602,10 @@ static void altered(void)
 }
 
 /* Every user's password is his name. */
-static bool allow(void *context, struct span user_name, struct span password)
+static enum login check_login(void *context, struct span user_name, struct span password, uint64_t now_ns)
 {
-	(void)context;
-	return span_equal(user_name, password);
+	(void)context, (void)now_ns;
+	return span_equal(user_name, password) ? LOGIN_RIGHT : LOGIN_WRONG;
 }
 
 static struct packet login(const char *id, const char *user, const char *password)
@@ -765,7 +765,7 @@ static uint64_t battery(const char *fault, uint8_t of, bool alone)
 			w.config.retain_available = w.config.wildcard_available = w.config.shared_available = false;
 			w.config.subscription_identifiers_available = false;
 		}
-		w.config.allow = conversations[i] == logins ? allow : NULL;
+		w.config.login = conversations[i] == logins ? check_login : NULL;
 		if (fault)
 			world_break(&w, fault);
 		world_start(&w);

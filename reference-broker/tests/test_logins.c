@@ -6,13 +6,16 @@ static struct world w;
 static struct client a, b, c;
 static unsigned n_asked;
 
-/* Every user's password is his name. */
-static bool allow(void *users, struct span user_name, struct span password)
+/* Every user's password is his name; with `busy` comes none of them. */
+static enum login check_login(void *users, struct span user_name, struct span password, uint64_t now_ns)
 {
 	assert_ptr_equal(users, &n_asked);
 	assert_non_null(user_name.at);
+	assert_int_equal(now_ns, w.now_ns);
 	n_asked++;
-	return span_equal(user_name, password);
+	if (span_is(password, "busy"))
+		return LOGIN_BUSY;
+	return span_equal(user_name, password) ? LOGIN_RIGHT : LOGIN_WRONG;
 }
 
 static int open_world(void **state)
@@ -35,7 +38,7 @@ static int close_world(void **state)
 
 static void start(bool asks_for_logins)
 {
-	w.config.allow = asks_for_logins ? allow : NULL;
+	w.config.login = asks_for_logins ? check_login : NULL;
 	w.config.users = &n_asked;
 	world_start(&w);
 }
@@ -69,7 +72,8 @@ static void logins(void **state)
 		assert_int_equal(n_asked, 4);
 		connects(&w, &b, v, (struct terms){ .id = "b", .user = "", .password = "" });
 		refused(&b, v, (struct terms){ .id = "b" }, 0x87, 5);
-		assert_int_equal(n_asked, 5);
+		refused(&b, v, (struct terms){ .id = "b", .user = "alice", .password = "busy" }, 0x89, 3);
+		assert_int_equal(n_asked, 6);
 		client_drop(&a);
 		client_drop(&b);
 	}

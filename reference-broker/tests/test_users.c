@@ -23,9 +23,18 @@ static struct users *parse(const char *text)
 	return users;
 }
 
+/* Each some time after the one before. */
+static bool allow_span(struct users *users, const char *name, struct span password)
+{
+	static uint64_t now_ns;
+
+	now_ns += 1000000000;
+	return users_login(users, span_text(name), password, now_ns) == LOGIN_RIGHT;
+}
+
 static bool allow(struct users *users, const char *name, const char *password)
 {
-	return users_allow(users, span_text(name), span_text(password));
+	return allow_span(users, name, span_text(password));
 }
 
 static void lets_in_who_has_the_password(void **state)
@@ -39,8 +48,8 @@ static void lets_in_who_has_the_password(void **state)
 	for (int turn = 0; turn < 3; turn++) {		/* derived, then remembered */
 		assert_true(allow(users, "user", "pencil"));
 		assert_true(allow(users, "empty", ""));
-		assert_true(users_allow(users, span_text("empty"), (struct span){ 0 }));
-		assert_true(users_allow(users, span_text("long"), span_of(bytes, sizeof(bytes))));
+		assert_true(allow_span(users, "empty", (struct span){ 0 }));
+		assert_true(allow_span(users, "long", span_of(bytes, sizeof(bytes))));
 		assert_false(allow(users, "user", "pencils"));
 		assert_false(allow(users, "user", ""));
 		assert_false(allow(users, "user", "penci"));
@@ -48,8 +57,8 @@ static void lets_in_who_has_the_password(void **state)
 		assert_false(allow(users, "use", "pencil"));
 		assert_false(allow(users, "User", "pencil"));
 		assert_false(allow(users, "", "pencil"));
-		assert_false(users_allow(users, (struct span){ 0 }, (struct span){ 0 }));
-		assert_false(users_allow(users, span_text("long"), span_of(bytes, sizeof(bytes) - 1)));
+		assert_false(users_login(users, (struct span){ 0 }, (struct span){ 0 }, UINT64_MAX / 2) == LOGIN_RIGHT);
+		assert_false(allow_span(users, "long", span_of(bytes, sizeof(bytes) - 1)));
 	}
 	users_free(users);
 }
@@ -72,6 +81,31 @@ static void remembers_name_and_password_apart(void **state)
 	assert_false(allow(users, "a", "bc"));
 	assert_false(allow(users, "ab", "x"));
 	assert_false(allow(users, "a", "c"));
+	users_free(users);
+}
+
+/* Who guesses has a share of the time; who was here before is let in all the same. */
+static void guesses_are_bounded(void **state)
+{
+	struct users *users = parse(USER EMPTY);
+	uint64_t now_ns = 5000000000;
+	unsigned n = 0;
+	char guess[16];
+
+	(void)state;
+	assert_int_equal(users_login(users, span_text("user"), span_text("pencil"), now_ns), LOGIN_RIGHT);
+	for (; n < 1000; n++) {
+		snprintf(guess, sizeof(guess), "%u", n);
+		if (users_login(users, span_text(n & 1 ? "user" : "nobody"), span_text(guess), now_ns) == LOGIN_BUSY)
+			break;
+	}
+	assert_int_equal(n, USERS_ITERATIONS_A_SECOND / USERS_ITERATIONS_MIN - 1);
+	assert_int_equal(users_login(users, span_text("user"), span_text("pencil"), now_ns), LOGIN_RIGHT);
+	assert_int_equal(users_login(users, span_text("nobody"), span_text("0"), now_ns), LOGIN_BUSY);		/* long forgotten */
+	snprintf(guess, sizeof(guess), "%u", n - 1);
+	assert_int_equal(users_login(users, span_text(n & 1 ? "nobody" : "user"), span_text(guess), now_ns), LOGIN_WRONG);
+	assert_int_equal(users_login(users, span_text("empty"), span_text(""), now_ns), LOGIN_BUSY);
+	assert_int_equal(users_login(users, span_text("empty"), span_text(""), now_ns + 10000000), LOGIN_RIGHT);
 	users_free(users);
 }
 
@@ -181,12 +215,12 @@ static void is_bounded(void **state)
 
 int main(void)
 {
-	struct CMUnitTest tests[5 + N_ROWS] = {
+	struct CMUnitTest tests[6 + N_ROWS] = {
 		cmocka_unit_test(lets_in_who_has_the_password), cmocka_unit_test(remembers_name_and_password_apart),
-		cmocka_unit_test(lets_nobody_in_without_users), cmocka_unit_test(writes_what_it_reads), cmocka_unit_test(is_bounded),
+		cmocka_unit_test(lets_nobody_in_without_users), cmocka_unit_test(guesses_are_bounded), cmocka_unit_test(writes_what_it_reads), cmocka_unit_test(is_bounded),
 	};
 
 	for (size_t i = 0; i < N_ROWS; i++)
-		tests[5 + i] = (struct CMUnitTest){ .name = rows[i].name, .test_func = refuses, .initial_state = (void *)&rows[i] };
+		tests[6 + i] = (struct CMUnitTest){ .name = rows[i].name, .test_func = refuses, .initial_state = (void *)&rows[i] };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
