@@ -1,6 +1,7 @@
 # mqassay. `make help` lists what can be made.
 #
 # CC, CFLAGS, CPPFLAGS, LDFLAGS, PREFIX and DESTDIR belong to whoever builds; ours are lower case.
+# One short line a file; V=1 shows the commands.
 # Variants live side by side: make SAN=address,undefined   make CC=clang FUZZ=1   make COV=1   make WERROR=1
 
 version := 0.1.0
@@ -9,6 +10,9 @@ MAKEFLAGS += --no-builtin-rules
 ifeq ($(origin CC),default)
 CC := gcc
 endif
+
+Q        := $(if $(filter-out 0,$(V)),,@)
+say       = $(if $(Q),$(if $(findstring s,$(firstword -$(MAKEFLAGS))),,@printf '  %-4s %s\n' $(1) $(2)))
 
 variant := $(subst $() ,-,$(strip $(if $(SAN),san) $(COV:%=cov) $(FUZZ:%=fuzz) $(filter-out gcc cc,$(notdir $(CC))) $(WERROR:%=werror)))
 B       := build/$(or $(variant),plain)
@@ -58,7 +62,8 @@ $B/.flags: FORCE
 
 $B/%.o: %.c $B/.flags
 	@mkdir -p $(@D)
-	$(CC) $(cflags) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+	$(call say,CC,$<)
+	$(Q)$(CC) $(cflags) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
 # Scenarios and clause tables, compiled in: one symbol pair a file, a table of them all.
 $B/embedded.c: $(data) $B/.data
@@ -73,17 +78,21 @@ $B/.data: FORCE
 	@mkdir -p $(@D)
 	@echo '$(data)' | cmp -s - $@ || echo '$(data)' > $@
 $B/embedded.o: $B/embedded.c $B/.flags
-	$(CC) $(cflags) -Wno-overlength-strings $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+	$(call say,CC,$<)
+	$(Q)$(CC) $(cflags) -Wno-overlength-strings $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 
 $B/libmqassay.a: $(lib) $B/embedded.o
 	@rm -f $@
-	ar rcs $@ $^
+	$(call say,AR,$@)
+	$(Q)ar rcs $@ $^
 
 $B/mqassay: $B/harness/main.o $B/libmqassay.a
-	$(CC) $(ldflags) $(LDFLAGS) -o $@ $^ $(libs) $(LDLIBS)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(ldflags) $(LDFLAGS) -o $@ $^ $(libs) $(LDLIBS)
 
 $B/%: $B/%.o $B/libmqassay.a
-	$(CC) $(ldflags) $(LDFLAGS) -o $@ $^ $(if $(findstring /tests/,$@),-lcmocka) $(libs) $(LDLIBS)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(ldflags) $(LDFLAGS) -o $@ $^ $(if $(findstring /tests/,$@),-lcmocka) $(libs) $(LDLIBS)
 
 test_programs  := $(patsubst %.c,$B/%,$(tests))
 bench_programs := $(patsubst %.c,$B/%,$(benches))
@@ -149,7 +158,8 @@ fuzz:	## build the libFuzzer targets (clang) into build/fuzz/
 fuzz-targets: $(patsubst fuzz/%.c,build/fuzz/%,$(targets))
 build/fuzz/%: $B/fuzz/%.o $B/libmqassay.a
 	@mkdir -p $(@D)
-	$(CC) -fsanitize=fuzzer,$(SAN) $(ldflags) $(LDFLAGS) -o $@ $^ $(libs) $(LDLIBS)
+	$(call say,LINK,$@)
+	$(Q)$(CC) -fsanitize=fuzzer,$(SAN) $(ldflags) $(LDFLAGS) -o $@ $^ $(libs) $(LDLIBS)
 
 list-fuzz:
 	@echo $(patsubst fuzz/fuzz_%.c,%,$(targets))
@@ -157,7 +167,8 @@ fuzz-replays: $(replays)
 fuzz-check: fuzz-replays	## replay every corpus, without a fuzzer
 	@for t in $(patsubst fuzz/fuzz_%.c,%,$(targets)); do $B/fuzz/replay_$$t fuzz/corpus/$$t || exit 1; done
 $B/fuzz/replay_%: $B/fuzz/fuzz_%.o $B/fuzz/replay.o $B/libmqassay.a
-	$(CC) $(ldflags) $(LDFLAGS) -o $@ $^ $(libs) $(LDLIBS)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(ldflags) $(LDFLAGS) -o $@ $^ $(libs) $(LDLIBS)
 
 # ---- installing ----
 
