@@ -5,6 +5,7 @@
 # Variants live side by side: make SAN=address,undefined   make CC=clang FUZZ=1   make COV=1   make WERROR=1
 
 version := 0.1.0
+dated   := November 21, 2026
 PREFIX  ?= /usr/local
 MAKEFLAGS += --no-builtin-rules
 ifeq ($(origin CC),default)
@@ -18,7 +19,7 @@ variant := $(subst $() ,-,$(strip $(if $(SAN),san) $(COV:%=cov) $(FUZZ:%=fuzz) $
 B       := build/$(or $(variant),plain)
 comma   := ,
 
-cflags  := -std=c11 -D_GNU_SOURCE -iquote . -g -O2 -fno-strict-aliasing -pthread -DMQASSAY_VERSION='"$(version)"' \
+cflags  := -std=c11 -D_GNU_SOURCE -iquote . -g -O2 -fno-strict-aliasing -pthread -DMQASSAY_VERSION='"$(version)"' -DMQASSAY_DATE='"$(dated)"' \
            -Wall -Wextra -Wno-missing-field-initializers -Wshadow -Wvla -Wmissing-prototypes -Wpointer-arith -Wstrict-prototypes \
            $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer) \
            $(if $(COV),--coverage) $(if $(FUZZ),-fsanitize=fuzzer-no-link) $(if $(WERROR),-Werror)
@@ -41,7 +42,10 @@ objs    := $(lib) $(call obj,harness/main.c $(tests) $(benches) $(targets) $(wil
         fuzz fuzz-targets fuzz-replays fuzz-check list-fuzz install uninstall clean FORCE
 .DELETE_ON_ERROR:
 
-all: build/mqassay $(if $(variant),$B/mqassay)	## build the program (build/mqassay)
+share   := build/share/man/man1/mqassay.1 build/share/bash-completion/completions/mqassay \
+           build/share/zsh/site-functions/_mqassay build/share/fish/vendor_completions.d/mqassay.fish
+
+all: build/mqassay $(if $(variant),$B/mqassay,$(share))	## build the program (build/mqassay)
 
 help:	## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,6 +59,16 @@ else
 build/mqassay: FORCE
 	@$(MAKE) --no-print-directory SAN= COV= FUZZ= WERROR= CC=gcc $@
 endif
+
+# The manual page and the completion scripts are what the program says of itself.
+build/share/man/%: pages := --man
+build/share/bash-completion/%: pages := --completion=bash
+build/share/zsh/%: pages := --completion=zsh
+build/share/fish/%: pages := --completion=fish
+$(share): build/mqassay
+	@mkdir -p $(@D)
+	$(call say,GEN,$@)
+	$(Q)build/mqassay $(pages) > $@
 
 $B/.flags: FORCE
 	@mkdir -p $(@D)
@@ -108,7 +122,7 @@ $B/harness/tests/test_play: $B/harness/tests/puppet.o
 
 build_needs := gcc libc6-dev libssl-dev pkg-config
 check_needs := $(build_needs) clang libcmocka-dev mosquitto mosquitto-clients ejabberd nats-server \
-               libpaho-mqtt-dev python3-paho-mqtt python3-jsonschema libxml2-utils perl tshark
+               libpaho-mqtt-dev python3-paho-mqtt python3-jsonschema libxml2-utils mandoc perl tshark
 
 # Brokers are installed to be started by tests: no package may start its service now.
 define install_missing
@@ -175,8 +189,9 @@ $B/fuzz/replay_%: $B/fuzz/fuzz_%.o $B/fuzz/replay.o $B/libmqassay.a
 install: all	## into $(DESTDIR)$(PREFIX)
 	install -d $(DESTDIR)$(PREFIX)/bin
 	install -m 755 build/plain/mqassay $(DESTDIR)$(PREFIX)/bin/mqassay
+	for f in $(share:build/share/%=%); do install -D -m 644 build/share/$$f $(DESTDIR)$(PREFIX)/share/$$f || exit 1; done
 uninstall:	## take it away again
-	rm -f $(DESTDIR)$(PREFIX)/bin/mqassay
+	rm -f $(DESTDIR)$(PREFIX)/bin/mqassay $(share:build/share/%=$(DESTDIR)$(PREFIX)/share/%)
 clean:	## remove build/
 	rm -rf build
 

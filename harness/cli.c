@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "harness/cli_pages.h"
 #include "harness/console.h"
 #include "harness/units.h"
 
@@ -17,6 +18,15 @@ static const struct cli_option common_options[] = {	/* of every command */
 	OPT_ENUM(0, "color", color_mode, color_modes, "colour in what is printed"),
 	OPT_FLAG('h', "help", help_wanted, "show this and end"),
 	OPT_END
+};
+
+const struct exit_code cli_exit_codes[] = {
+	{ EXIT_PASS, "passed", "Every test that was run came to pass, warn, skip or known, and at least one passed; or what was asked for is done" },
+	{ EXIT_FOUND, "something was found", "A fail, a fixed, a finding, a missed threshold" },
+	{ EXIT_USAGE, "wrong usage or scenario", "A mistake on the command line, in a scenario or in another file of the user's" },
+	{ EXIT_UNABLE, "could not run", "The target is unreachable or refuses the credentials, nothing was selected, a file is missing; "
+	  "or a test came to error, unstable or inconclusive, and none to fail" },
+	{ 0 }
 };
 
 /* ---- walking the tables ---- */
@@ -68,6 +78,11 @@ void cli_walk(const struct command *const *commands,
 		visit(context, *commands, NULL);
 		each_option(*commands, walk_row, &w);
 	}
+}
+
+bool cli_is_common(const struct cli_option *option)
+{
+	return option >= common_options && option < common_options + sizeof(common_options) / sizeof(*common_options);
 }
 
 /* ---- the nearest name ---- */
@@ -299,9 +314,11 @@ struct words {
 	char **at;			/* what is left, ends with NULL */
 };
 
-static const char *argument_name(const struct cli_option *row)
+const char *cli_argument(const struct cli_option *row)
 {
-	return row->argument ? row->argument : "VALUE";
+	if (row->kind == OPTION_FLAG)
+		return NULL;
+	return row->argument ? row->argument : row->kind == OPTION_CHOICE ? "WHICH" : "VALUE";
 }
 
 static bool has_name(const struct cli_option *row, void *context)
@@ -327,7 +344,7 @@ static const char *next_word(struct words *w, const struct cli_option *row)
 			print_choices(row->choices, expected, sizeof(expected));
 			mistake(w->command, "--%s needs a value: %s", row->name, expected);
 		} else {
-			mistake(w->command, "--%s needs a value: --%s=%s", row->name, row->name, argument_name(row));
+			mistake(w->command, "--%s needs a value: --%s=%s", row->name, row->name, cli_argument(row));
 		}
 		return NULL;
 	}
@@ -409,24 +426,31 @@ static int parse(struct words *w, char **args, int *n_args)
 
 #define HELP_COLUMN 28
 
-static void print_default(const struct cli_option *row)
+const char *cli_option_notes(const struct cli_option *row, char *buf, size_t cap)
 {
 	char text[40];
+	size_t n = 0;
 
-	if (row->kind == OPTION_STRING && *row->to.string)
-		printf(" (default %s)", *row->to.string);
-	else if (row->kind == OPTION_DURATION && *row->to.number)
-		printf(" (default %s)", units_print_duration(*row->to.number, text, sizeof(text)));
-	else if (row->kind == OPTION_SIZE && *row->to.number)
-		printf(" (default %s)", units_print_size(*row->to.number, text, sizeof(text)));
-	else if (row->kind == OPTION_COUNT && *row->to.number)
-		printf(" (default %s)", units_print_count(*row->to.number, text, sizeof(text)));
-	else if (row->kind == OPTION_REAL)
-		printf(" (default %g)", *row->to.real);
-	else if (row->kind == OPTION_CHOICE)
-		printf(" (default %s)", row->choices[*row->to.choice]);
-	else if (row->kind == OPTION_LIST)
-		printf("; repeatable");
+	*buf = '\0';
+	if (row->kind == OPTION_CHOICE) {
+		n = (size_t)snprintf(buf, cap, ": ");
+		print_choices(row->choices, buf + n, cap - n);
+		n = strlen(buf);
+		snprintf(buf + n, cap - n, " (default %s)", row->choices[*row->to.choice]);
+	} else if (row->kind == OPTION_STRING && *row->to.string) {
+		snprintf(buf, cap, " (default %s)", *row->to.string);
+	} else if (row->kind == OPTION_DURATION && *row->to.number) {
+		snprintf(buf, cap, " (default %s)", units_print_duration(*row->to.number, text, sizeof(text)));
+	} else if (row->kind == OPTION_SIZE && *row->to.number) {
+		snprintf(buf, cap, " (default %s)", units_print_size(*row->to.number, text, sizeof(text)));
+	} else if (row->kind == OPTION_COUNT && *row->to.number) {
+		snprintf(buf, cap, " (default %s)", units_print_count(*row->to.number, text, sizeof(text)));
+	} else if (row->kind == OPTION_REAL) {
+		snprintf(buf, cap, " (default %g)", *row->to.real);
+	} else if (row->kind == OPTION_LIST) {
+		snprintf(buf, cap, "; repeatable");
+	}
+	return buf;
 }
 
 /* Help text, broken between words at 100 columns, later lines under the first. */
@@ -437,20 +461,16 @@ static void print_wrapped(const char *text, int column)
 	while (*text) {
 		int len = (int)strcspn(text, " ");
 
-		if (at > column && at + len > 100)
-			at = printf("\n%*s", column, "") - 1;
+		if (at > column)
+			at += at + 1 + len > 100 ? printf("\n%*s", column, "") - at - 1 : printf(" ");
 		at += printf("%.*s", len, text);
-		text += len;
-		if (*text) {
-			at += printf(" ");
-			text++;
-		}
+		text += len + (text[len] == ' ');
 	}
 }
 
 static bool print_row(const struct cli_option *row, void *context)
 {
-	char left[120], choices[400];
+	char left[120], notes[400], text[800];
 	size_t n;
 
 	(void)context;
@@ -460,19 +480,13 @@ static bool print_row(const struct cli_option *row, void *context)
 	}
 	n = (size_t)snprintf(left, sizeof(left), "  %c%c%s --%s", row->letter ? '-' : ' ', row->letter ? row->letter : ' ',
 	                     row->letter ? "," : " ", row->name);
-	if (row->kind == OPTION_CHOICE) {
-		print_choices(row->choices, choices, sizeof(choices));
-		snprintf(left + n, sizeof(left) - n, " %s", row->argument ? row->argument : "WHICH");
-	} else if (row->kind != OPTION_FLAG) {
-		snprintf(left + n, sizeof(left) - n, " %s", argument_name(row));
-	}
+	if (cli_argument(row))
+		snprintf(left + n, sizeof(left) - n, " %s", cli_argument(row));
 	printf("%-*s", HELP_COLUMN, left);
 	if (strlen(left) + 1 > HELP_COLUMN)
 		printf("\n%*s", HELP_COLUMN, "");
-	print_wrapped(row->help, HELP_COLUMN);
-	if (row->kind == OPTION_CHOICE)
-		printf(": %s", choices);
-	print_default(row);
+	snprintf(text, sizeof(text), "%s%s", row->help, cli_option_notes(row, notes, sizeof(notes)));
+	print_wrapped(text, HELP_COLUMN);
 	putchar('\n');
 	return false;
 }
@@ -510,7 +524,10 @@ static int program_help(const struct command *const *commands, FILE *to)
 	for (; *commands; commands++)
 		fprintf(to, "  %-10s %s\n", (*commands)->name, (*commands)->summary);
 	fputs("\nmqassay help COMMAND, or mqassay COMMAND --help, tells more; mqassay --version the version.\n"
-	      "Exit codes: 0 passed, 1 something was found, 2 wrong usage or scenario, 3 could not run.\n", to);
+	      "mqassay --man is the manual page, mqassay --completion SHELL a completion script: bash, zsh or fish.\nExit codes:", to);
+	for (const struct exit_code *e = cli_exit_codes; e->brief; e++)
+		fprintf(to, "%s %d %s", e == cli_exit_codes ? "" : ",", e->code, e->brief);
+	fputs(".\n", to);
 	return to == stdout ? EXIT_PASS : EXIT_USAGE;
 }
 
@@ -577,6 +594,22 @@ static int help_command(const struct command *const *commands, const char *name)
 	return c ? command_help(c) : unknown_command(commands, name);
 }
 
+/* "SHELL", from --completion SHELL or --completion=SHELL */
+static int completion(const struct command *const *commands, const char *shell)
+{
+	char expected[80];
+
+	print_choices(cli_shells, expected, sizeof(expected));
+	if (!shell)
+		return mistake(NULL, "--completion needs a value: %s", expected);
+	for (int i = 0; cli_shells[i]; i++)
+		if (!strcmp(cli_shells[i], shell)) {
+			cli_completion(stdout, i, commands);
+			return EXIT_PASS;
+		}
+	return mistake(NULL, "--completion: expected %s, not '%s'", expected, console_safe(shell));
+}
+
 static int choose(const struct command *const *commands, char **argv)
 {
 	const struct command *c;
@@ -589,6 +622,14 @@ static int choose(const struct command *const *commands, char **argv)
 		puts("mqassay " MQASSAY_VERSION);
 		return EXIT_PASS;
 	}
+	if (strcmp(argv[0], "--man") == 0) {
+		cli_manual(stdout, commands);
+		return EXIT_PASS;
+	}
+	if (strcmp(argv[0], "--completion") == 0)
+		return completion(commands, argv[1]);
+	if (strncmp(argv[0], "--completion=", strlen("--completion=")) == 0)
+		return completion(commands, argv[0] + strlen("--completion="));
 	if (argv[0][0] == '-')
 		return mistake(NULL, "expected a command before %s (see mqassay --help)", console_safe(argv[0]));
 	c = find(commands, argv[0]);

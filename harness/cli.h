@@ -17,6 +17,13 @@ enum {
 	EXIT_UNABLE = 3,		/* could not run: target, file, nothing selected */
 };
 
+struct exit_code {
+	int code;
+	const char *brief, *meaning;	/* for --help; for the manual */
+};
+
+extern const struct exit_code cli_exit_codes[];	/* ends with an empty row (brief NULL) */
+
 struct string_list {			/* borrows from the command line */
 	const char **at;
 	size_t n, cap;
@@ -73,7 +80,7 @@ struct command {
 
 #define CLI_ANY ((unsigned)-1)
 
-/* commands ends with NULL. Returns the exit code. Every command also has --help and --color. */
+/* commands ends with NULL. Returns the exit code. Every command also has --help and --color; --version, --man and --completion=SHELL stand before any. */
 int cli_main(const struct command *const *commands, int argc, char **argv);
 
 /*
@@ -88,6 +95,15 @@ int cli_usage(const struct command *command, const char *format, ...) __attribut
 /* Every command, and every option of it (groups opened, headings left out), in the order of the tables; option is NULL for the command itself. */
 void cli_walk(const struct command *const *commands,
               void (*visit)(void *context, const struct command *command, const struct cli_option *option), void *context);
+
+/* Of every command: --help and --color. */
+bool cli_is_common(const struct cli_option *option);
+
+/* What --help says behind an option's text: its choices, its default, that it may be repeated; "" or ": a, b or c (default a)". Returns buf. */
+const char *cli_option_notes(const struct cli_option *option, char *buf, size_t cap);
+
+/* What stands behind the option: FILE, WHICH; NULL for a flag. */
+const char *cli_argument(const struct cli_option *option);
 
 /* The one of names (ends with NULL) that looks most like text; NULL when none is near. */
 const char *cli_nearest(const char *text, const char *const *names);

@@ -58,19 +58,21 @@ static int unknown(const char *rule, struct span id, uint8_t version)
 
 	while (clause_at(n))
 		n++;
-	names = calloc(n + 1, sizeof *names);
+	names = calloc(n + N_VERDICTS + 1, sizeof *names);
 	if (!names)
 		abort();
 	n = 0;
 	for (size_t i = 0; (clause = clause_at(i)); i++)
 		if (!version || clause->version == version || (version == MQTT_3_1 && clause->version == MQTT_3_1_1))
 			names[n++] = clause->id;
+	for (unsigned v = 0; !version && v < N_VERDICTS; v++)
+		names[n++] = verdict_names[v];
 	snprintf(text, sizeof text, "%.*s", (int)id.len, (const char *)id.at);
 	near = cli_nearest(text, names);
 	if (near)
-		snprintf(hint, sizeof hint, "; did you mean %s?", near);
+		snprintf(hint, sizeof hint, "; did you mean %.*s%s?", (int)((const char *)id.at - rule), rule, near);
 	free(names);
-	return cli_usage(&explain_command, "unknown rule %s%s", console_safe(rule), hint);
+	return cli_usage(&explain_command, "unknown rule %s%s", console_safe(rule), near ? hint : "; --list lists them all");
 }
 
 /* ---- one rule ---- */

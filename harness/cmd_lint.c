@@ -175,12 +175,12 @@ static int lint(int n_args, char **args)
 		lint_path(args[i]);
 	if (!n_args)
 		lint_built_in();
-	if (!conf.quiet)
+	if (!conf.quiet && run.n_files)
 		print_summary();
 	release_params();
 	if (run.n_errors)
 		return EXIT_USAGE;
-	if (run.n_files == 0 && !run.missing)
+	if (!run.n_files && !run.missing)
 		console_error("nothing to check: no *.scn file there");
 	return run.missing || run.n_files == 0 ? EXIT_UNABLE : EXIT_PASS;
 }

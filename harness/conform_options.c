@@ -1,5 +1,6 @@
 #include "harness/conform_options.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -79,19 +80,22 @@ static bool parse_split(size_t *split)
 	return true;
 }
 
-static char *read_password(void)
+/* The first line of a file; NULL after one line on stderr. */
+static char *read_password(const char *path)
 {
 	static char line[65537];
-	FILE *f = fopen(conform_options.password_file, "r");
+	FILE *f;
+	bool read;
 
-	if (!f || !fgets(line, sizeof(line), f)) {
-		if (f)
-			fclose(f);
-		return NULL;
-	}
-	fclose(f);
+	errno = 0;
+	f = fopen(path, "r");
+	read = f && fgets(line, sizeof(line), f);
+	if (!read)
+		console_error("read %s: %s", console_safe(path), errno ? strerror(errno) : "no password in it");
+	if (f)
+		fclose(f);
 	line[strcspn(line, "\r\n")] = 0;
-	return line;
+	return read ? line : NULL;
 }
 
 int conform_options_apply(struct conduct_options *o, int n_args)
@@ -119,10 +123,8 @@ int conform_options_apply(struct conduct_options *o, int n_args)
 		return cli_usage(&conform_command, "--pcap is about one run; --prove plays the suite once per fault");
 	if (conform_options.slack < 1)
 		return cli_usage(&conform_command, "--slack: expected a number of at least 1");
-	if (conform_options.password_file && !(o->password = read_password())) {
-		console_error("read %s: no password in it", console_safe(conform_options.password_file));
+	if (conform_options.password_file && !(o->password = read_password(conform_options.password_file)))
 		return EXIT_UNABLE;
-	}
 	return 0;
 }
 

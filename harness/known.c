@@ -197,14 +197,13 @@ bool known_parse(struct known *known, const char *name, struct span text, struct
 
 int known_read(struct known *known, const char *path)
 {
-	FILE *f = fopen(path, "rb");
 	char *text = malloc(KNOWN_MAX_FILE + 1);
 	struct fault fault;
 	int status = 0;
 
 	if (!text)
 		abort();
-	errno = 0;
+	FILE *f = fopen(path, "rb");
 	size_t len = f ? fread(text, 1, KNOWN_MAX_FILE + 1, f) : 0;
 	if (!f || ferror(f)) {
 		console_error("read %s: %s", console_safe(path), strerror(errno));

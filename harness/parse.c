@@ -378,6 +378,10 @@ static void parse_file(struct parser *p, struct span text)
 		fail_at(p, (struct place){ 1, 1 }, "the file has more than %d bytes", MAX_TEXT);
 		return;
 	}
+	if (text.len && memchr(text.at, 0, text.len)) {		/* else each of its bytes would be a mistake */
+		fail_at(p, (struct place){ 1, 1 }, "this is no text file: it holds bytes of 0");
+		return;
+	}
 	if (!lex_all(p, text))
 		return;
 	if (!parse_file_header(p))

@@ -42,12 +42,12 @@ static int take(struct suite *suite, const char *name, struct span text, const s
 
 static int read_file(struct suite *suite, const char *path, const struct param *params, size_t n_params)
 {
-	FILE *f = fopen(path, "rb");
 	char *text = malloc(MAX_FILE + 1);
 	int status;
 
 	if (!text)
 		abort();
+	FILE *f = fopen(path, "rb");
 	size_t len = f ? fread(text, 1, MAX_FILE + 1, f) : 0;
 	if (!f || ferror(f)) {
 		console_error("read %s: %s", console_safe(path), strerror(errno));

@@ -73,8 +73,10 @@ mistake 'title missing' 1:1 'expected `scenario "title"`'
 mistake 'duplicate case' 5:6 'stands twice'
 printf 'workload "w"\nmqtt 5\n' >"$file"
 mistake 'workload' 1:1 'not yet played'
-printf '\033[2J\377"\000' >"$file"
+printf '\033[2J\377"\001' >"$file"
 mistake 'foreign bytes' 1:1 '\x1b'
+printf '\033[2J\377"\000' >"$file"
+mistake 'no text' 1:1 'no text file'
 
 # ---- exit codes and the summary ----
 
@@ -112,4 +114,4 @@ check 'explain' 0 'A QoS 0 PUBLISH always has DUP 0'
 out=$("$lint" explain MQTT-3.3.1-2 2>&1); code=$?
 check 'explain tells of every version' 0 '5:MQTT-3.3.1-2'
 out=$("$lint" explain 5:propertyrepeated 2>&1); code=$?
-check 'explain names the nearest' 2 'did you mean property-repeated?'
+check 'explain names the nearest' 2 'did you mean 5:property-repeated?'
