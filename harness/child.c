@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #define POLL_NS UINT64_C(10000000)
+#define REAP_NS UINT64_C(1000000)
 #define SETTLE_NS UINT64_C(2000000000)	/* for what SIGKILL has hit to go */
 #define PLAIN_CHARACTERS "/._-+0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
@@ -281,11 +282,21 @@ static void dismiss_guard(struct child *child)
 	child->guard_pipe = -1;
 }
 
-/* After SIGKILL: the leader, and what it leaves to us. */
+/* After SIGKILL: the leader, and what it leaves to us. What is stuck in the kernel is not waited for. */
 static void reap_now(struct child *child)
 {
-	while (waitpid(-child->pid, NULL, 0) > 0 || errno == EINTR)
-		;
+	const struct timespec pause = { .tv_nsec = REAP_NS };
+
+	for (uint64_t waited_ns = 0; waited_ns < SETTLE_NS; waited_ns += REAP_NS) {
+		pid_t pid;
+
+		do
+			pid = waitpid(-child->pid, NULL, WNOHANG);
+		while (pid > 0);
+		if (pid < 0)
+			return;
+		nanosleep(&pause, NULL);
+	}
 }
 
 static void forget(struct child *child)

@@ -153,8 +153,7 @@ static void on_session(void *context, struct span client_id, enum version versio
 {
 	struct leaving *l = context;
 
-	if (client_id.len)
-		go(begin(l->cleaner, l->stage, client_id, version));
+	go(begin(l->cleaner, l->stage, client_id, version));
 }
 
 static void on_retained(void *context, struct span topic, enum version version)

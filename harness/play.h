@@ -55,7 +55,7 @@ struct actor_state {
 	uint8_t number, version;
 	bool connected;			/* CONNACK accepted on this connection */
 	bool ever_opened;
-	bool session_kept;		/* its session may outlive the connection */
+	bool session_kept;		/* the session of its last CONNECT may outlive the connection */
 	bool ended;			/* the end stands in, or was taken from, the inbox of this connection */
 	uint16_t last_id;		/* packet ids are given in order from 1 */
 	uint16_t pings_owed, probes_owed;	/* PINGRESPs the scenario and the engine wait for */
@@ -151,6 +151,12 @@ struct slot {
 	struct value value;		/* bytes in the timeline's region */
 };
 
+struct left_behind {
+	struct left_behind *next;
+	struct span name;		/* topic, or client id */
+	uint8_t version;
+};
+
 struct timeline {
 	const struct stage *stage;
 	const struct script *script;
@@ -177,11 +183,7 @@ struct timeline {
 	uint64_t stamps, active_ns;
 	uint32_t judged, failed, warned;	/* bits of script->cites */
 	uint64_t grown_from;			/* the target's size when the test began */
-	struct left_topic {
-		struct left_topic *next;
-		struct span topic;
-		uint8_t version;
-	} *left_topics;
+	struct left_behind *left_topics, *left_sessions;	/* in the target, for whoever clears up */
 };
 
 static inline uint64_t now(const struct timeline *t)
@@ -228,6 +230,7 @@ bool send_together(struct timeline *t, struct strand *s, const struct step *step
 void actor_open(struct timeline *t, struct actor_state *a);
 void record(struct timeline *t, enum event_kind kind, const struct actor_state *a, struct span bytes);	/* in the transcript */
 extern const struct conn_events actor_events;
+void leave_session(struct timeline *t, const struct actor_state *a);	/* of its client id: it may live on */
 void probe_target(struct timeline *t);
 void probe_end(struct timeline *t);
 void timeline_due(struct timeline *t, uint64_t due_ns);

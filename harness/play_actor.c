@@ -44,6 +44,8 @@ static void on_connack(struct actor_state *a, const struct packet *packet)
 			a->client_id = region_copy(&a->timeline->region, assigned.bytes);
 		if (property_number(packet->properties, PROP_session_expiry_interval, 0))
 			a->session_kept = true;
+		if (a->session_kept)
+			leave_session(a->timeline, a);
 	}
 }
 

@@ -200,14 +200,24 @@ static bool build(struct timeline *t, struct actor_state *a, const struct strand
 
 /* ---- what a send means for the actor ---- */
 
-static void left(struct timeline *t, struct span topic, unsigned version)
+/* A loop that uses the same few names again and again leaves a few things. */
+static void left(struct timeline *t, struct left_behind **list, struct span name, unsigned version)
 {
-	if (t->left_topics && t->left_topics->version == version && span_equal(t->left_topics->topic, topic))
-		return;		/* a loop that publishes to one topic leaves one message */
-	struct left_topic *l = region_alloc(&t->region, sizeof(*l));
+	enum { LOOK_BACK = 16 };
+	struct left_behind *l = *list;
 
-	*l = (struct left_topic){ t->left_topics, region_copy(&t->region, topic), (uint8_t)version };
-	t->left_topics = l;
+	for (int i = 0; l && i < LOOK_BACK; l = l->next, i++)
+		if (l->version == version && span_equal(l->name, name))
+			return;
+	l = region_alloc(&t->region, sizeof(*l));
+	*l = (struct left_behind){ *list, region_copy(&t->region, name), (uint8_t)version };
+	*list = l;
+}
+
+void leave_session(struct timeline *t, const struct actor_state *a)
+{
+	if (a->client_id.len)
+		left(t, &t->left_sessions, a->client_id, a->version);
 }
 
 static void note_sent(struct timeline *t, struct actor_state *a, const struct packet *p)
@@ -215,14 +225,16 @@ static void note_sent(struct timeline *t, struct actor_state *a, const struct pa
 	switch (p->type) {
 	case CONNECT:
 		a->client_id = region_copy(&t->region, p->client_id);
-		a->session_kept |= a->version == MQTT_5 ? property_number(p->properties, PROP_session_expiry_interval, 0) > 0
+		a->session_kept = a->version == MQTT_5 ? property_number(p->properties, PROP_session_expiry_interval, 0) > 0
 		                                        : !(p->connect_flags & CONNECT_CLEAN_START);
+		if (a->session_kept)
+			leave_session(t, a);
 		if (p->connect_flags & CONNECT_WILL_RETAIN && p->will_topic.len)
-			left(t, p->will_topic, a->version);
+			left(t, &t->left_topics, p->will_topic, a->version);
 		break;
 	case PUBLISH:
 		if (p->flags & PUBLISH_RETAIN && p->payload.len && p->topic.len)
-			left(t, p->topic, a->version);
+			left(t, &t->left_topics, p->topic, a->version);
 		if (publish_qos(p))
 			owe(a, p->packet_id);
 		break;

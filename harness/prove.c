@@ -79,6 +79,8 @@ static void play_fault(struct proof *p, unsigned number, const struct local_faul
 	p->options.n_faults = 1;
 	console_progress("%s", name);
 	conduct(p->suite, &p->options, &done);
+	if (done.unable[0])
+		console_print(p->out, "with %s the run could not go on: %s\n", name, done.unable);
 	for (size_t i = 0; i < done.n; i++) {
 		const struct outcome *o = &done.outcomes[i];
 

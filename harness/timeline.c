@@ -125,9 +125,8 @@ uint64_t timeline_active_ns(const struct timeline *t)
 void timeline_left_behind(const struct timeline *t, void (*session)(void *context, struct span client_id, enum version version),
                           void (*retained)(void *context, struct span topic, enum version version), void *context)
 {
-	for (uint32_t i = 0; i < t->script->n_actors; i++)
-		if (t->actors[i].session_kept)
-			session(context, t->actors[i].client_id, t->actors[i].version);
-	for (const struct left_topic *l = t->left_topics; l; l = l->next)
-		retained(context, l->topic, l->version);
+	for (const struct left_behind *l = t->left_sessions; l; l = l->next)
+		session(context, l->name, l->version);
+	for (const struct left_behind *l = t->left_topics; l; l = l->next)
+		retained(context, l->name, l->version);
 }

@@ -213,6 +213,29 @@ for n in 1 2 3 4 5 6 7 8; do
 		b receives retain=1
 	SCN
 done
+cat >"$tmp/stores/names.scn" <<'SCN'
+scenario "One actor leaves two sessions"
+mqtt     3.1.1
+cites    3.1.1 MQTT-3.12.4-1
+
+a connects client_id="mqassayFirst" clean_start=0
+a drops
+a connects client_id="mqassaySecond" clean_start=0
+a drops
+a connects
+a -> PINGREQ
+a <- PINGRESP
+SCN
+cat >"$tmp/looks/names.scn" <<'SCN'
+scenario "No session is left"
+mqtt     3.1.1
+cites    3.1.1 MQTT-3.2.2-3
+alone
+case "first"  id="mqassayFirst"
+case "second" id="mqassaySecond"
+
+a connects client_id=$id clean_start=0 gets session_present=0
+SCN
 cat >"$tmp/looks/any.scn" <<'SCN'
 scenario "Nothing is retained"
 mqtt     5
@@ -223,6 +246,7 @@ a connects
 a subscribes ("#")
 a <- nothing for 100ms
 SCN
+: >"$tmp/broker.out"
 "$MQASSAY" broker --listen tcp://127.0.0.1:0 >"$tmp/broker.out" 2>&1 &
 target_pid=$!
 tries=0
