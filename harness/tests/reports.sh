@@ -78,7 +78,8 @@ cites    5 MQTT-3.1.3-7
 a -> CONNECT client_id=""
 a <- CONNACK assigned_client_identifier="mine"
 SCN
-cat >"$tmp/s/dies.scn" <<'SCN'
+mkdir "$tmp/dies"
+cat >"$tmp/dies/dies.scn" <<'SCN'
 scenario "A packet that ends it"
 mqtt     5
 cites    5 MQTT-3.12.4-1
@@ -107,7 +108,7 @@ chmod +x "$tmp/bin/$evil_name"
 reports() {	# NAME ARGUMENTS...: one run, all formats, and each of them read
 	name=$1
 	shift
-	conform --scenarios "$tmp/s" --report text="$tmp/r.text" --report json="$tmp/r.json" --report junit="$tmp/r.junit" --report tap="$tmp/r.tap" \
+	conform --scenarios "$suite" --report text="$tmp/r.text" --report json="$tmp/r.json" --report junit="$tmp/r.junit" --report tap="$tmp/r.tap" \
 		--write-known "$tmp/r.known" "$@"
 	well "$name: stdout" text "$tmp/out"
 	well "$name: stderr" text "$tmp/err"
@@ -126,17 +127,24 @@ counts() {	# of failures that prove and JUnit see
 	echo "${tap:-0} $junit"
 }
 
+suite=$tmp/s
 for mode in forges forges-bytes; do
 	reports "$mode" --exec "'$tmp/bin/$evil_name' {port} $mode poison" -v
 	is "$mode: exit 1" 1 $code
 	shows "$mode: escaped" 'x1b\[31m' "$tmp/out"
-	[ $mode = forges-bytes ] || shows "$mode: the last words of who died" 'received.*exited with 7.*Bail out.*x7f' "$tmp/r.text"
 	is "$mode: prove and JUnit count the same" "$(counts | awk '{ print $2, $2 }')" "$(counts)"
 	well "$mode: --write-known" known "$tmp/r.known"
 	mv "$tmp/r.known" "$tmp/known"
 	reports "$mode, known" --exec "'$tmp/bin/$evil_name' {port} $mode poison" --known "$tmp/known"
 	shows "$mode: what was written is known" ' 0 fail, .*known' "$tmp/out"
 done
+suite=$tmp/dies
+for mode in forges forges-bytes; do
+	reports "$mode, dies" --exec "'$tmp/bin/$evil_name' {port} $mode poison"
+	is "$mode, dies: exit 1" 1 $code
+	shows "$mode, dies: its last words" 'received.*exited with 7.*Bail out.*x7f' "$tmp/r.text"
+done
+suite=$tmp/s
 reports 'refuses' --exec "$python $PWD/harness/tests/bad_broker.py {port} refuses" --start-timeout 1s
 is 'refuses: exit 3' 3 $code
 is 'refuses: one line' 2 "$(wc -l <"$tmp/err")"		# and that --write-known was not written
