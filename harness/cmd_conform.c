@@ -198,9 +198,10 @@ static int conform_targets(const struct suite *suite, struct conduct_options *o,
 static int conform_exec(const struct suite *suite, struct conduct_options *o)
 {
 	char label[64];
+	const char *command = conf->exec + strspn(conf->exec, " \t\n'\"");
 
 	/* the command's own name: "mosquitto" */
-	snprintf(label, sizeof(label), "%.*s", (int)strcspn(conf->exec, " \t"), conf->exec);
+	snprintf(label, sizeof(label), "%.*s", (int)strcspn(command, " \t\n'\""), command);
 	o->exec = conf->exec;
 	o->label = strrchr(label, '/') ? strrchr(label, '/') + 1 : label;
 	conform_one(suite, o, NULL);
@@ -249,9 +250,9 @@ static int play(const struct suite *suite, struct conduct_options *o, int n_args
 		run_record.seed = o->seed;
 		run_record.verbose = conf->verbose;
 		run_record.quiet = conf->quiet;
-		code = run_exit_code(&run_record);
-		int status = conform_output_write(&run_record, &known);
-		code = code == EXIT_PASS ? status : code;
+		int written = conform_output_write(&run_record, &known);
+		code = code ? code : run_exit_code(&run_record);
+		code = code ? code : written;
 	}
 	for (size_t i = 0; i < run_record.n_targets; i++) {
 		conducted_release(&targets[i].conducted);

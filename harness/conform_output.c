@@ -89,15 +89,16 @@ int conform_output_write(const struct run *run, const struct known *known)
 	const struct conform_options *conf = &conform_options;
 	int status = 0, one;
 
-	report_formats[conf->format].write(stdout, run);
-	fflush(stdout);			/* cli_main() looks whether it could be written */
-	for (size_t i = 0; i < run->n_targets; i++)
-		if (run->targets[i].conducted.unable[0])
-			console_error("%s", run->targets[i].conducted.unable);
+	/* Files first: who reads stdout may close it, and that ends us. */
 	for (size_t i = 0; i < conf->reports.n; i++)
 		if ((one = write_report(conf->reports.at[i], run)))
 			status = one;
 	if (conf->write_known && (one = write_known(conf->write_known, run, known)))
 		status = one;
+	report_formats[conf->format].write(stdout, run);
+	fflush(stdout);			/* cli_main() looks whether it could be written */
+	for (size_t i = 0; i < run->n_targets; i++)
+		if (run->targets[i].conducted.unable[0])
+			console_error("%s", run->targets[i].conducted.unable);
 	return status;
 }

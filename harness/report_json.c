@@ -81,6 +81,7 @@ static void put_target(FILE *out, const struct run_target *target)
 	escape_json(out, target->label);
 	text_member(out, "kind", !target->source ? "built-in" : target->started ? "command" : "url");
 	text_member(out, "source", target->source);
+	text_member(out, "configuration", target->configuration);
 	text_member(out, "again", target->again);
 	member(out, "versions", false);
 	put_offers(out, &c->offers);

@@ -213,6 +213,9 @@ mkdir "$tmp/r"
 conform --scenarios "$tmp/s/passes.scn" --report json="$tmp/r/r.json"
 is 'nothing is left beside a report' r.json "$(ls "$tmp/r")"
 
+( timeout 60 "$MQASSAY" conform -v --report json="$tmp/closed.json" 2>"$tmp/err" ) | head -n 1 >"$tmp/out"
+well 'stdout is closed: the report is there' json "$tmp/closed.json"
+
 # ---- what is known ----
 
 head='rule	version	test	target	reason'
