@@ -54,6 +54,13 @@ bool memory_take(struct broker *broker, size_t n)
 	return take_below(broker, n, bound_of_kept(broker));
 }
 
+size_t memory_room(const struct broker *broker)
+{
+	size_t bound = bound_of_kept(broker);
+
+	return broker->stats.memory < bound ? bound - broker->stats.memory : 0;
+}
+
 bool memory_is_scarce(const struct broker *broker)
 {
 	return broker->stats.memory > bound_of_kept(broker);

@@ -243,6 +243,7 @@ static inline struct span session_id(const struct session *s)
 bool memory_take(struct broker *broker, size_t n);	/* false: past the bound for what is kept */
 bool memory_take_passing(struct broker *broker, size_t n);	/* likewise; small ones go up to the bound of all */
 bool memory_is_scarce(const struct broker *broker);	/* the last eighth is in use */
+size_t memory_room(const struct broker *broker);	/* what memory_take() would give */
 bool memory_left(const struct broker *broker, size_t n);	/* whether that much is below the bound of all */
 void memory_give(struct broker *broker, size_t n);
 uint64_t broker_random(struct broker *broker);

@@ -24,7 +24,7 @@ static void forget(struct broker *b, struct node *node)
 static bool store(struct broker *b, struct message *m)
 {
 	size_t made;
-	struct node *node = tree_make(&b->retained, message_topic(m), &made);
+	struct node *node = tree_make(&b->retained, message_topic(m), memory_room(b), &made);
 
 	if (!node)
 		return false;

@@ -188,7 +188,7 @@ static struct subscription *subscription_open(struct broker *b, struct session *
 	*made = !sub;
 	if (sub && !effect_set(b, s->version, SUBSCRIPTION_ADDED))
 		return sub;
-	node = tree_make(&b->subscriptions, w->filter, &size);
+	node = tree_make(&b->subscriptions, w->filter, memory_room(b), &size);
 	if (!node)
 		return NULL;
 	if (!memory_take(b, size)) {

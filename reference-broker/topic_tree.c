@@ -105,7 +105,7 @@ static struct node *child_make(struct tree *t, struct node *parent, struct span 
 	return node;
 }
 
-struct node *tree_make(struct tree *t, struct span path, size_t *made)
+struct node *tree_make(struct tree *t, struct span path, size_t most, size_t *made)
 {
 	struct node *node = &t->root;
 	struct levels l = levels_of(path);
@@ -118,13 +118,13 @@ struct node *tree_make(struct tree *t, struct span path, size_t *made)
 
 		tree_worked(t, 1);
 		if (!child) {
-			child = child_make(t, node, level, hash);
+			*made += node_size(&(struct node){ .name_len = (uint16_t)level.len });
+			child = *made <= most ? child_make(t, node, level, hash) : NULL;
 			if (!child) {
 				tree_prune(t, node);
 				*made = 0;
 				return NULL;
 			}
-			*made += node_size(child);
 		}
 		node = child;
 	}

@@ -69,8 +69,8 @@ void tree_release(struct tree *t);	/* with all nodes */
 /* The node of that topic or filter; NULL when there is none. */
 struct node *tree_find(const struct tree *t, struct span path);
 
-/* The same, made where it is missing; NULL when out of memory. *made: bytes of heap taken for it. */
-struct node *tree_make(struct tree *t, struct span path, size_t *made);
+/* The same, made where it is missing; NULL when that takes more than `most` bytes of heap. *made: how many it took. */
+struct node *tree_make(struct tree *t, struct span path, size_t most, size_t *made);
 
 /* Frees the node and its forebears as far as nothing hangs on them; returns the bytes given back. */
 size_t tree_prune(struct tree *t, struct node *node);

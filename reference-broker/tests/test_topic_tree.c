@@ -63,7 +63,7 @@ static void matches_as_the_codec_does(void **state)
 	for (unsigned i = 0; i < N; i++) {
 		f[i] = random_path(filters[i], true);
 		t[i] = random_path(topics[i], false);
-		nodes[i] = tree_make(&tree, f[i], &made);
+		nodes[i] = tree_make(&tree, f[i], SIZE_MAX, &made);
 		assert_non_null(nodes[i]);
 		nodes[i]->subscriptions = (struct subscription *)&made;	/* anything: the tree only looks whether it is there */
 		assert_ptr_equal(tree_find(&tree, f[i]), nodes[i]);
@@ -90,7 +90,7 @@ static void covers_as_the_codec_matches(void **state)
 	for (unsigned i = 0; i < N; i++) {
 		f[i] = random_path(filters[i], true);
 		t[i] = random_path(topics[i], false);
-		nodes[i] = tree_make(&tree, t[i], &made);
+		nodes[i] = tree_make(&tree, t[i], SIZE_MAX, &made);
 		assert_non_null(nodes[i]);
 		nodes[i]->retained = (struct message *)&made;
 	}
@@ -111,11 +111,13 @@ static void what_is_made_is_given_back(void **state)
 
 	(void)state;
 	tree_init(&tree, key);
-	node = tree_make(&tree, span_text("a/b/+/#"), &made);
+	node = tree_make(&tree, span_text("a/b/+/#"), SIZE_MAX, &made);
 	assert_non_null(node);
 	assert_true(made > 4 * sizeof(struct node));
-	assert_ptr_equal(tree_make(&tree, span_text("a/b/+/#"), &again), node);
+	assert_ptr_equal(tree_make(&tree, span_text("a/b/+/#"), SIZE_MAX, &again), node);
 	assert_int_equal(again, 0);
+	assert_null(tree_make(&tree, span_text("a/b/c/d"), made / 4, &again));	/* of two nodes, one */
+	assert_int_equal(tree.nodes.n, 4);
 	assert_int_equal(tree_prune(&tree, node), made);
 	assert_null(tree_find(&tree, span_text("a")));
 	assert_int_equal(tree.nodes.n, 0);
@@ -138,7 +140,7 @@ static void many_wildcards_cost_little(void **state)
 		len = 0;
 		for (unsigned level = 0; level < 40; level++)
 			len += (size_t)sprintf(filter + len, "%s%s", level ? "/" : "", below(2) ? "+" : "a");
-		node = tree_make(&tree, span_of(filter, len), &made);
+		node = tree_make(&tree, span_of(filter, len), SIZE_MAX, &made);
 		node->subscriptions = (struct subscription *)&made;
 	}
 	len = 0;
@@ -171,7 +173,7 @@ static void deep_wildcards_cost_little(void **state)
 		}
 		filter[len - 1] = '#';
 
-		struct node *node = tree_make(&tree, span_of(filter, len), &made);
+		struct node *node = tree_make(&tree, span_of(filter, len), SIZE_MAX, &made);
 
 		node->subscriptions = (struct subscription *)&made;
 	}
@@ -192,7 +194,7 @@ static void deep_topics_do_not_recurse(void **state)
 	(void)state;
 	memset(topic, '/', sizeof(topic));
 	tree_init(&tree, key);
-	node = tree_make(&tree, span_of(topic, sizeof(topic)), &made);
+	node = tree_make(&tree, span_of(topic, sizeof(topic)), SIZE_MAX, &made);
 	assert_non_null(node);
 	node->retained = (struct message *)&made;
 	assert_ptr_equal(tree_covered(&tree, span_text("#")), node);
