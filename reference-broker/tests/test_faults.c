@@ -799,7 +799,7 @@ static bool before_version(unsigned effect)
 	if (effect == WELCOME_BAD_CONNECT)	/* named without its name, and so with TAKE_NO_LEVEL */
 		return true;
 	return effect == TAKE_NO_LEVEL || effect == TAKE_FIVE_BYTES || effect == CONNACK_RESERVED_FLAG || effect == CONNACK_CODE_UNLISTED ||
-	       effect == ANSWER_UNCONNECTED || effect == SERVE_ANY_LEVEL || effect == SERVE_AFTER_REFUSAL || effect == CONNECT_AWAITED ||
+	       effect == ANSWER_UNCONNECTED || effect == SERVE_ANY_LEVEL || effect == SERVE_AFTER_REFUSAL || effect == CONNECT_AWAITED || effect == REFUSE_ODD_ID_OPEN ||
 	       effect == REFUSAL_PRESENT || effect == REFUSAL_KEEPS_OPEN || effect == CASE_FOLDED || effect == SLASHES_FILLED;
 }
 
