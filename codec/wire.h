@@ -108,7 +108,7 @@ enum property_id {
 #define X(id, name, kind, carried, limit) PROP_##name = id,
 	PROPERTIES(X)
 #undef X
-	PROPERTY_ID_MAX = 0x2a
+	PROPERTY_ID_PAST, PROPERTY_ID_MAX = PROPERTY_ID_PAST - 1	/* the rows are in the order of their ids */
 };
 
 /*

@@ -106,6 +106,81 @@ static void comes_back(void **state)
 		assert_comes_back(&guard, bytes, len, version, row->column[DIRECTION][0] == 'c' ? FROM_CLIENT : FROM_SERVER, text, sizeof text);
 }
 
+/* ---- every row of the property table has its cases ---- */
+
+static struct {
+	uint8_t id;
+	const char *name;
+	uint32_t carried;		/* by packets of these types; bit 0 for a will's list */
+	uint32_t accepted;		/* of these, those of which a row says that it is right */
+	bool refused;			/* some row is wrong because of this property */
+} properties[] = {
+#define X(id, name, kind, carried, limit) { id, #name, carried, 0, false },
+	PROPERTIES(X)
+#undef X
+};
+
+enum { N_PROPERTIES = sizeof properties / sizeof *properties };
+
+static void note_properties(struct span list, const struct span whole, unsigned bit, const struct finding *finding)
+{
+	struct property_walk walk = properties_of(list);
+	struct property p;
+
+	while (property_next(&walk, &p))
+		for (size_t i = 0; i < N_PROPERTIES; i++) {
+			size_t at = (size_t)(p.at - whole.at);
+
+			if (properties[i].id != p.id)
+				continue;
+			if (!finding)
+				properties[i].accepted |= 1u << bit;
+			else if (finding->offset >= at && finding->offset < at + p.size)
+				properties[i].refused = true;
+		}
+}
+
+static void note_row(const struct row *row)
+{
+	enum version version = version_of(row->column[VERSION]);
+	enum sender from = row->column[DIRECTION][0] == 'c' ? FROM_CLIENT : FROM_SERVER;
+	static uint8_t bytes[8192];
+	struct span whole = { bytes, bytes_of_hex(row->column[HEX], bytes, sizeof bytes) };
+	struct finding finding;
+	struct packet packet;
+	bool right = !strcmp(row->column[VERDICT], "ok");
+
+	if (version != MQTT_5 || decode(whole.at, whole.len, version, &packet, &finding) != CODEC_OK)
+		return;
+	if (!right && check(&packet, from, &finding) == CODEC_OK)
+		return;
+	note_properties(packet.properties, whole, packet.type, right ? NULL : &finding);
+	if (packet.type == CONNECT)
+		note_properties(packet.will_properties, whole, WILL, right ? NULL : &finding);
+}
+
+/* Who adds a property adds its cases: one for each packet that may carry it, and one that is wrong because of it. */
+static void every_property_has_its_cases(void **state)
+{
+	const struct row *rows = *state;
+	unsigned missing = 0;
+
+	for (const struct row *row = rows; row->line; row++)
+		note_row(row);
+	for (size_t i = 0; i < N_PROPERTIES; i++) {
+		for (unsigned type = 0; type < N_PACKET_TYPES; type++)
+			if (properties[i].carried & ~properties[i].accepted & 1u << type) {
+				print_error("%s has no row with %s in %s that is ok\n", PATH, properties[i].name, type == WILL ? "a will" : packet_name((enum packet_type)type));
+				missing++;
+			}
+		if (!properties[i].refused) {
+			print_error("%s has no row that is bad because of %s\n", PATH, properties[i].name);
+			missing++;
+		}
+	}
+	assert_int_equal(missing, 0);
+}
+
 static bool split(char *line, struct row *row)
 {
 	for (int i = 0; i < N_COLUMNS; i++) {
@@ -122,7 +197,7 @@ static bool split(char *line, struct row *row)
 int main(void)
 {
 	static struct row rows[4096];
-	static struct CMUnitTest tests[2 * 4096];
+	static struct CMUnitTest tests[2 * 4096 + 1];
 	FILE *f = fopen(PATH, "r");
 	char *line = NULL;
 	size_t cap = 0, n = 0;
@@ -140,7 +215,7 @@ int main(void)
 			header = false;
 			continue;
 		}
-		if (n == sizeof rows / sizeof *rows || !split(strdup(line), &rows[n])) {
+		if (n == sizeof rows / sizeof *rows - 1 || !split(strdup(line), &rows[n])) {
 			fprintf(stderr, "%s:%u: not a row of %d columns, or too many rows\n", PATH, at, N_COLUMNS);
 			return 3;
 		}
@@ -154,5 +229,6 @@ int main(void)
 	free(line);
 	fclose(f);
 	guard = guard_new(WHOLE_MAX);
-	return _cmocka_run_group_tests("cases.tsv", tests, 2 * n, NULL, NULL);
+	tests[2 * n] = (struct CMUnitTest){ .name = "every property has its cases", .test_func = every_property_has_its_cases, .initial_state = rows };
+	return _cmocka_run_group_tests("cases.tsv", tests, 2 * n + 1, NULL, NULL);
 }
