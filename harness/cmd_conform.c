@@ -85,6 +85,7 @@ static void conform_one(const struct suite *suite, struct conduct_options *o, co
 	conduct(suite, o, &target->conducted);
 	console_progress("%s", "");
 	known_apply(&known, &target->conducted, o->label);
+	capture_keep(&run_record, target, name);
 }
 
 /* ---- the built-in broker ---- */
@@ -243,13 +244,14 @@ static int read_known(const struct suite *suite)
 static int play(const struct suite *suite, struct conduct_options *o, int n_args, char **args)
 {
 	char *command = conform_command_line(n_args, args);
+
+	run_record.command = command;
+	run_record.seed = o->seed;
+	run_record.verbose = conf->verbose;
+	run_record.quiet = conf->quiet;
 	int code = conf->exec ? conform_exec(suite, o) : n_args ? conform_targets(suite, o, n_args, args) : conform_local(suite, o);
 
 	if (run_record.n_targets) {
-		run_record.command = command;
-		run_record.seed = o->seed;
-		run_record.verbose = conf->verbose;
-		run_record.quiet = conf->quiet;
 		int written = conform_output_write(&run_record, &known);
 		code = code ? code : run_exit_code(&run_record);
 		code = code ? code : written;
@@ -284,6 +286,8 @@ static int run(int n_args, char **args)
 		code = read_known(&suite);
 	if (!code) {
 		suite_choose(&suite, o.versions, conf->select.at, conf->select.n);
+		if (conf->one_case)
+			suite_choose_case(&suite, conf->only_case);
 		if (!suite.n_tests) {
 			console_error(suite.n_scenarios ? "no test fits the selection; `mqassay conform --list` lists them all"
 			                                : "--scenarios: there is no *.scn file there");

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "harness/cli.h"
+#include "harness/recording.h"
 
 /* Which test is played when, and on what. */
 
@@ -59,6 +60,19 @@ static void on_ended(struct timeline *t, void *owner)
 	loop_post(&c->loop, &c->pump);
 }
 
+/* Of a test's random bytes: its own, so that it draws the same ones whatever is played beside it, and when it is played again. */
+static uint64_t random_seed(const struct conductor *c, const struct job *job)
+{
+	const struct script *script = job->outcome->script;
+	const char *const names[] = { script->scenario->title, script->case_name ? script->case_name : "" };
+	uint64_t hash = 0xcbf29ce484222325u ^ script->version ^ (uint64_t)job->outcome->repetition << 8;
+
+	for (size_t i = 0; i < 2; i++)
+		for (const char *at = names[i]; *at; at++)
+			hash = (hash ^ (uint8_t)*at) * 0x100000001b3u;
+	return c->o->seed ^ hash;
+}
+
 static void start(struct conductor *c, struct job *job, bool exclusive)
 {
 	const struct script *script = job->outcome->script;
@@ -92,7 +106,11 @@ static void start(struct conductor *c, struct job *job, bool exclusive)
 	c->exclusive = exclusive;
 	c->running[c->n_running++] = job;
 	job->timeline = timeline_new(job->replay || job->suspect ? &in->patient : &in->stage, script, name,
-	                             c->o->seed ^ (c->n_names * 0x9e3779b97f4a7c15u), &job->outcome->result, on_ended, job);
+	                             random_seed(c, job), &job->outcome->result, on_ended, job);
+	if (c->o->recorder) {
+		job->outcome->result.recording = recording_new(c->o->recorder, c->o->tap);
+		timeline_tap(job->timeline, recording_tap(job->outcome->result.recording));
+	}
 	timeline_start(job->timeline);
 	if (job->replay)
 		next_replay_may_begin(c);	/* sets the timer that asks again */

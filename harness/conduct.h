@@ -30,6 +30,7 @@ struct conduct_options {
 	bool replay_failures, transcripts;
 	const char *user_name, *password;	/* NULL for none */
 	struct tap *tap;		/* sees every connection; NULL for none */
+	struct recorder *recorder;	/* records each test that does not pass; NULL: nothing is recorded */
 	const char *const *without;
 	size_t n_without;
 

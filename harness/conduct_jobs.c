@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "harness/recording.h"
+
 /* Jobs: where they queue, and what their results come to. */
 
 void job_append(struct queue *q, struct job *job)
@@ -66,6 +68,12 @@ void conductor_name(struct conductor *c, char name[24])
 
 void job_tell(struct conductor *c, struct job *job)
 {
+	struct result *r = &job->outcome->result;
+
+	if (r->verdict >= VERDICT_PASS) {
+		recording_free(r->recording);
+		r->recording = NULL;
+	}
 	c->n_verdicts++;
 	if (c->o->progress)
 		c->o->progress(c->o->context, job->outcome, c->n_verdicts, c->n_jobs);
@@ -75,6 +83,7 @@ void job_skip(struct conductor *c, struct job *job, const char *why)
 {
 	struct result *r = &job->outcome->result;
 
+	recording_free(r->recording);
 	result_init(r, c->loop.now_ns);
 	r->verdict = VERDICT_SKIP;
 	r->reason = result_text(r, "%s", why);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "harness/console.h"
+#include "harness/replay_file.h"
 #include "harness/report.h"
 #include "harness/shell.h"
 #include "harness/units.h"
@@ -15,6 +16,18 @@ enum { MQTT_ALL = 3 };
 
 struct conform_options conform_options = {
 	.timeout_ns = 5000000000u, .start_timeout_ns = 60000000000u, .jobs = 64, .seed = 1, .repeat = 1, .slack = 1.0, .mqtt = MQTT_ALL,
+};
+
+/* Those that other commands have, too, which play tests. */
+const struct cli_option conform_output_rows[] = {
+	OPT_HEADING("Reports"),
+	OPT_ENUM(0, "format", conform_options.format, report_format_names, "what stdout gets"),
+	OPT_LIST(0, "report", conform_options.reports, "F=FILE", "also write the report in that format to a file"),
+	OPT_STRING(0, "pcap", conform_options.pcap, "FILE", "what every connection carried, as TCP on port 1883 (pcapng)"),
+	OPT_STRING(0, "artifacts", conform_options.artifacts, "DIR", "a folder for each test that fails, warns or cannot be judged: see `mqassay replay`"),
+	OPT_FLAG('v', "verbose", conform_options.verbose, "every test and clause, every transcript"),
+	OPT_FLAG('q', "quiet", conform_options.quiet, "totals only"),
+	OPT_END
 };
 
 const struct cli_option conform_option_rows[] = {
@@ -43,14 +56,9 @@ const struct cli_option conform_option_rows[] = {
 	OPT_COUNT('j', "jobs", conform_options.jobs, 1, 10000, "N", "tests played side by side (in process all at once)"),
 	OPT_COUNT(0, "seed", conform_options.seed, 0, 0, "N", "of everything random: payloads, splits"),
 	OPT_STRING(0, "split", conform_options.split, "1|N|random", "cut every packet we send into pieces of that many bytes"),
-	OPT_HEADING("Reports"),
-	OPT_ENUM(0, "format", conform_options.format, report_format_names, "what stdout gets"),
-	OPT_LIST(0, "report", conform_options.reports, "F=FILE", "also write the report in that format to a file"),
+	OPT_GROUP(conform_output_rows),
 	OPT_LIST(0, "known", conform_options.known, "FILE", "accepted deviations: only what is new, and what no longer happens, counts"),
 	OPT_STRING(0, "write-known", conform_options.write_known, "FILE", "write the fails of this run as such a file"),
-	OPT_STRING(0, "pcap", conform_options.pcap, "FILE", "what every connection carried, as TCP on port 1883 (pcapng)"),
-	OPT_FLAG('v', "verbose", conform_options.verbose, "every test and clause, every transcript"),
-	OPT_FLAG('q', "quiet", conform_options.quiet, "totals only"),
 	OPT_END
 };
 
@@ -119,8 +127,9 @@ int conform_options_apply(struct conduct_options *o, int n_args)
 		return cli_usage(&conform_command, "--coverage plays nothing; name no target");
 	if (conform_options.coverage && (conform_options.reports.n || (conform_options.format && strcmp(report_format_names[conform_options.format], "json"))))
 		return cli_usage(&conform_command, "--coverage writes to stdout, as text or, with --format json, as JSON");
-	if (conform_options.pcap && conform_options.prove)
-		return cli_usage(&conform_command, "--pcap is about one run; --prove plays the suite once per fault");
+	if ((conform_options.pcap || conform_options.artifacts) && conform_options.prove)
+		return cli_usage(&conform_command, "--%s is about one run; --prove plays the suite once per fault",
+		                 conform_options.pcap ? "pcap" : "artifacts");
 	if (conform_options.slack < 1)
 		return cli_usage(&conform_command, "--slack: expected a number of at least 1");
 	if (conform_options.password_file && !(o->password = read_password(conform_options.password_file)))
@@ -197,6 +206,53 @@ static void put_how(FILE *out)
 		fprintf(out, " --slack %g", conform_options.slack);
 	if (conform_options.seed != 1)
 		fprintf(out, " --seed %llu", (unsigned long long)conform_options.seed);
+}
+
+static const char *kept_value(const struct cli_option *o, struct region *region)
+{
+	char text[40];
+
+	switch (o->kind) {
+	case OPTION_STRING:   return *o->to.string;
+	case OPTION_DURATION: units_print_duration(*o->to.number, text, sizeof(text)); break;
+	case OPTION_COUNT:    units_print_count(*o->to.number, text, sizeof(text)); break;
+	default:              snprintf(text, sizeof(text), "%.17g", *o->to.real); break;
+	}
+	return region_string(region, span_text(text));
+}
+
+static void keep_option(void *context, const struct command *command, const struct cli_option *o)
+{
+	struct replay_file *how = context;
+	const char *const *name = replay_option_names;
+
+	(void)command;
+	while (o && *name && strcmp(*name, o->name))
+		name++;
+	if (!o || !*name || !strcmp(o->name, "broker"))
+		return;
+	if (o->kind == OPTION_LIST) {
+		for (size_t i = 0; i < o->to.list->n; i++)
+			replay_add_option(how, o->name, o->to.list->at[i]);
+	} else if (o->kind == OPTION_FLAG) {
+		if (*o->to.flag)
+			replay_add_option(how, o->name, NULL);
+	} else {
+		const char *value = kept_value(o, &how->region);
+
+		if (value)
+			replay_add_option(how, o->name, value);
+	}
+}
+
+void conform_keep(struct replay_file *how, const char *target)
+{
+	static const struct command *const commands[] = { &conform_command, NULL };
+
+	*how = (struct replay_file){ .target = target, .exec = conform_options.exec, .password = conform_options.password_file != NULL };
+	cli_walk(commands, keep_option, how);
+	if (conform_options.configuration)
+		replay_add_option(how, "broker", conform_options.configuration);
 }
 
 char *conform_again(const char *target)

@@ -10,17 +10,19 @@
  */
 struct conform_options {
 	struct string_list scenarios, select, without, params, broken, known, reports;
-	const char *exec, *user, *password_file, *split, *write_known, *pcap;
+	const char *exec, *user, *password_file, *split, *write_known, *pcap, *artifacts;
 	uint64_t timeout_ns, start_timeout_ns, jobs, seed, repeat;
 	double slack;
 	int mqtt, format;
 	bool list, coverage, real, prove, verbose, quiet;
 	struct string_list broker;
+	bool one_case;			/* only the tests of that case are played, whatever select says */
+	const char *only_case;		/* its name; NULL: they have none */
 	const char *configuration;	/* of the built-in broker that is being played; NULL: as the tests need it */
 };
 
 extern struct conform_options conform_options;
-extern const struct cli_option conform_option_rows[];
+extern const struct cli_option conform_option_rows[], conform_output_rows[];
 extern const struct command conform_command;
 
 /* Bits 1 << version of --mqtt. */
@@ -40,6 +42,10 @@ const struct param *conform_params(size_t *n);
  * --select: quoted for a shell; options about the output are left out. Given.
  */
 char *conform_again(const char *target);
+
+/* The same for an artifacts folder: all but the test, see replay_file.h. To be released. */
+struct replay_file;
+void conform_keep(struct replay_file *how, const char *target);
 
 /* The whole command line as it was given, but for options about the output. Given. */
 char *conform_command_line(int n_args, char **args);

@@ -194,6 +194,7 @@ struct script {
 struct scenario {
 	const char *file;		/* as named by whoever read it; "5/will/delay.scn" when compiled in */
 	const char *title;
+	struct span text;		/* the file; at NULL until who read it says so */
 	const char *const *tags;
 	uint32_t n_tags;
 	bool alone, bulk;

@@ -25,7 +25,8 @@ static void *grown(void *list, size_t *cap, size_t n, size_t size)
 	return list;
 }
 
-static int take(struct suite *suite, const char *name, struct span text, const struct param *params, size_t n_params)
+/* lasts: text outlives the suite */
+static int take(struct suite *suite, const char *name, struct span text, bool lasts, const struct param *params, size_t n_params)
 {
 	static struct diagnostics found;
 	struct scenario *scenario = scenario_parse(name, text, params, n_params, &found);
@@ -37,6 +38,7 @@ static int take(struct suite *suite, const char *name, struct span text, const s
 		return EXIT_USAGE;
 	suite->scenarios = grown(suite->scenarios, &suite->cap, suite->n_scenarios, sizeof(*suite->scenarios));
 	suite->scenarios[suite->n_scenarios++] = scenario;
+	scenario->text = lasts ? text : region_copy(&scenario->region, text);
 	return 0;
 }
 
@@ -56,7 +58,7 @@ static int read_file(struct suite *suite, const char *path, const struct param *
 		console_error("%s is larger than the 1 MB that a scenario may have", console_safe(path));
 		status = EXIT_USAGE;
 	} else {
-		status = take(suite, path, span_of(text, len), params, n_params);
+		status = take(suite, path, span_of(text, len), false, params, n_params);
 	}
 	if (f)
 		fclose(f);
@@ -115,7 +117,7 @@ int suite_load(struct suite *suite, const char *const *paths, size_t n_paths, co
 		if (len < 4 || strcmp(e->name + len - 4, ".scn") || strncmp(e->name, folder, sizeof(folder) - 1) ||
 		    !strncmp(e->name + sizeof(folder) - 1, "load/", 5) || !strncmp(e->name + sizeof(folder) - 1, "faults/", 7))
 			continue;
-		int one = take(suite, e->name + sizeof(folder) - 1, span_of(e->start, (size_t)(e->end - e->start)), params, n_params);
+		int one = take(suite, e->name + sizeof(folder) - 1, span_of(e->start, (size_t)(e->end - e->start)), true, params, n_params);
 		status = one > status ? one : status;
 	}
 	return status;
@@ -188,6 +190,20 @@ void suite_choose(struct suite *suite, unsigned versions, const char *const *pat
 			suite->tests = grown(suite->tests, &suite->cap_tests, suite->n_tests, sizeof(*suite->tests));
 			suite->tests[suite->n_tests++] = script;
 		}
+}
+
+void suite_choose_case(struct suite *suite, const char *case_name)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < suite->n_tests; i++) {
+		const struct script *script = suite->tests[i];
+		const char *mark = script->id + strlen(script->scenario->file);
+
+		if (case_name ? *mark == '#' && !strcmp(mark + 1, case_name) : !*mark)
+			suite->tests[n++] = script;
+	}
+	suite->n_tests = n;
 }
 
 void suite_release(struct suite *suite)

@@ -22,6 +22,9 @@ int suite_load(struct suite *suite, const char *const *paths, size_t n_paths, co
  * with `!`, where there are any; none may fit what stands behind a `!`.
  */
 void suite_choose(struct suite *suite, unsigned versions, const char *const *patterns, size_t n_patterns);
+
+/* Of those that were chosen only the tests of the case; NULL: those without. */
+void suite_choose_case(struct suite *suite, const char *case_name);
 void suite_release(struct suite *suite);
 
 /*

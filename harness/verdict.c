@@ -3,6 +3,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "harness/recording.h"
+
 enum { MAX_EVENT_BYTES = 256 * 1024, MAX_KEPT = 4096 };
 
 const char *const verdict_names[N_VERDICTS] = {
@@ -35,6 +37,8 @@ void result_release(struct result *result)
 		result_release(result->before);
 		result->before = NULL;
 	}
+	recording_free(result->recording);
+	result->recording = NULL;
 	region_release(&result->region);
 }
 

@@ -66,6 +66,7 @@ struct result {
 	bool events_cut;		/* some in the middle were not kept */
 	bool target_gone;		/* a connection was refused or the target died: the suite must look */
 	uint64_t started_ns, duration_ns;
+	struct recording *recording;	/* of all its connections; NULL: none is kept */
 	struct result *before;		/* the first try, when this one is the repetition of a failure */
 	struct region region;
 };

@@ -1,0 +1,253 @@
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "harness/cli.h"
+#include "harness/conform_options.h"
+#include "harness/console.h"
+#include "harness/replay_file.h"
+#include "harness/suite.h"
+
+/*
+ * mqassay replay: plays the test of an artifacts folder again. The folder may come from a stranger: it chooses the test and how
+ * it is played, and names the target, but starts no program, and nothing outside it is read.
+ */
+
+extern const struct command replay_command;
+
+static struct {
+	struct string_list broker;
+	const char *user;
+	uint64_t timeout_ns;
+} given;
+
+static struct conform_options *const conf = &conform_options;
+
+/* ---- what is no folder ---- */
+
+/* The first word of a file in the notation. */
+static int not_a_folder(const char *path)
+{
+	static const char *const kinds[] = { "capture", "finding", "workload", "fault", NULL };
+	char line[200] = "";
+	FILE *f = fopen(path, "r");
+
+	if (!f) {
+		console_error("read %s: %s", console_safe(path), strerror(errno));
+		return EXIT_UNABLE;
+	}
+	for (int i = 0; i < 10000 && fgets(line, sizeof(line), f); i++)
+		if (!strchr("#\n", line[strspn(line, " \t")]))
+			break;
+	fclose(f);
+	const char *word = line + strspn(line, " \t");
+	size_t len = strcspn(word, " \t\n");
+	for (const char *const *kind = kinds; *kind; kind++)
+		if (len == strlen(*kind) && !strncmp(word, *kind, len)) {
+			console_error("%s: a %s cannot be replayed yet", console_safe(path), *kind);
+			return EXIT_USAGE;
+		}
+	if (len == 8 && !strncmp(word, "scenario", 8))
+		console_error("%s is a scenario: `mqassay conform --scenarios FILE` plays it", console_safe(path));
+	else
+		console_error("%s: expected a folder that --artifacts made", console_safe(path));
+	return EXIT_USAGE;
+}
+
+/* ---- reading the folder ---- */
+
+/* The file's own path, free of links, when it is a regular one below the folder; else NULL with errno. Given. */
+static char *inside(const char *folder, const char *name)
+{
+	size_t size = strlen(folder) + strlen(name) + 2;
+	char *path = malloc(size), *real, *root = realpath(folder, NULL);
+	struct stat st;
+
+	if (!path)
+		abort();
+	snprintf(path, size, "%s/%s", folder, name);
+	real = root ? realpath(path, NULL) : NULL;
+	int error = real ? 0 : errno;
+	size_t len = root ? strlen(root) : 0;
+	if (real && (strncmp(real, root, len) || (len > 1 && real[len] != '/')))
+		error = EXDEV;		/* a link that leads out of it */
+	else if (real && (stat(real, &st) || !S_ISREG(st.st_mode)))
+		error = EINVAL;
+	free(root);
+	free(real);
+	if (!error)
+		return path;
+	free(path);
+	errno = error;
+	return NULL;
+}
+
+static int cannot_read(const char *folder, const char *name)
+{
+	const char *why = errno == EXDEV ? "leads out of the folder" : errno == EINVAL ? "not a regular file" : strerror(errno);
+
+	console_error("read %s/%s: %s", console_safe(folder), console_safe(name), why);
+	return EXIT_UNABLE;
+}
+
+static int read_options(const char *folder, struct replay_file *file)
+{
+	static const char name[] = "replay.options";
+	char *path = inside(folder, name), *text = malloc(REPLAY_MAX_FILE + 1);
+	FILE *f = path ? fopen(path, "rb") : NULL;
+	struct fault fault;
+	int code = 0;
+
+	if (!text)
+		abort();
+	size_t len = f ? fread(text, 1, REPLAY_MAX_FILE + 1, f) : 0;
+	if (!f || ferror(f)) {
+		code = cannot_read(folder, name);
+	} else if (!replay_parse(file, span_of(text, len), &fault)) {
+		if (fault.line)
+			console_error("%s/%s:%u: %s", console_safe(folder), name, fault.line, fault.text);
+		else
+			console_error("%s/%s: %s", console_safe(folder), name, fault.text);
+		code = EXIT_USAGE;
+	}
+	if (f)
+		fclose(f);
+	free(text);
+	free(path);
+	return code;
+}
+
+/* ---- as it was played ---- */
+
+/* The words of a command line that say what the file says; they live as long as it. */
+static char **words_of(struct replay_file *file)
+{
+	char **words = region_alloc(&file->region, (file->n_options + 1) * sizeof(*words));
+	bool other = conf->exec || file->target;
+	size_t n = 0;
+
+	for (size_t i = 0; i < file->n_options; i++) {
+		const struct replay_option *o = &file->options[i];
+		const char *value = o->value ? o->value : "";
+		size_t size = strlen(o->name) + strlen(value) + 4;
+
+		/* What is about the built-in broker says nothing of another target. */
+		if (!strcmp(o->name, "broker") || (other && (!strcmp(o->name, "break") || !strcmp(o->name, "real"))))
+			continue;
+		words[n] = region_alloc(&file->region, size);
+		snprintf(words[n++], size, "--%s%s%s", o->name, o->value ? "=" : "", value);
+	}
+	return words;
+}
+
+/* The configuration of the built-in broker. Options of it, which could name files, are not taken from a folder. */
+static int take_configuration(const char *folder, const struct replay_file *file)
+{
+	if (conf->exec || file->target)
+		return 0;
+	if (given.broker.n) {
+		conf->broker = given.broker;
+		return 0;
+	}
+	for (size_t i = 0; i < file->n_options; i++) {
+		static const char *one[1];
+
+		if (strcmp(file->options[i].name, "broker"))
+			continue;
+		if (strchr(file->options[i].value, '-'))
+			return cli_usage(&replay_command, "%s: give the options of its broker again: --broker '%s'", console_safe(folder),
+			                 console_safe(file->options[i].value));
+		one[0] = file->options[i].value;
+		conf->broker = (struct string_list){ one, 1, 1 };
+	}
+	return 0;
+}
+
+static int apply(const char *folder, struct replay_file *file)
+{
+	static const char *const versions[] = { "3.1", "3.1.1", "5" };
+	static char name[500];
+	struct command as_written = { .name = name, .options = conform_option_rows };
+	char **words = words_of(file);
+	int code;
+
+	snprintf(name, sizeof(name), "%s/replay.options", console_safe(folder));
+	if ((code = cli_set(&as_written, words)) || (code = take_configuration(folder, file)))
+		return code;
+	for (int i = 0; i < 3; i++)
+		if (!strcmp(file->version, versions[i]))
+			conf->mqtt = i;
+	if (given.user)
+		conf->user = given.user;
+	if (given.timeout_ns)
+		conf->timeout_ns = given.timeout_ns;
+	conf->one_case = true;
+	conf->only_case = file->case_name;
+	return 0;
+}
+
+static int check_target(const char *folder, const struct replay_file *file)
+{
+	if (file->exec && !file->target && !conf->exec)
+		return cli_usage(&replay_command, "%s: a folder starts no program; give the command again, --exec '%s', or name a TARGET", console_safe(folder),
+		                 console_safe(file->exec));
+	if (file->password && !conf->password_file)
+		return cli_usage(&replay_command, "%s: a folder keeps no password; give it again, --password-file FILE", console_safe(folder));
+	return 0;
+}
+
+static int run(int n_args, char **args)
+{
+	static struct replay_file file;		/* options borrow from it */
+	static const char *scenario[1];
+	struct stat st;
+	int code;
+
+	if (stat(args[0], &st)) {
+		console_error("read %s: %s", console_safe(args[0]), strerror(errno));
+		return EXIT_UNABLE;
+	}
+	if (!S_ISDIR(st.st_mode))
+		return not_a_folder(args[0]);
+	if (n_args > 1 && conf->exec)
+		return cli_usage(&replay_command, "--exec starts the target; name no other");
+	if ((code = read_options(args[0], &file)))
+		return code;
+	if (n_args > 1)
+		file.target = args[1];
+	if (conf->exec)
+		file.target = NULL;
+	if ((code = check_target(args[0], &file)) || (code = apply(args[0], &file)))
+		return code;
+	if (!(scenario[0] = inside(args[0], file.scenario)))
+		return cannot_read(args[0], file.scenario);
+	conf->scenarios = (struct string_list){ scenario, 1, 1 };
+	char *target[] = { (char *)file.target, NULL };
+	return conform_command.run(file.target ? 1 : 0, target);
+}
+
+static const struct cli_option rows[] = {
+	OPT_HEADING("The target"),
+	OPT_STRING(0, "exec", conform_options.exec, "CMD", "start the target: {port} {tls_port} {ws_port} {dir} are filled in"),
+	OPT_DURATION(0, "start-timeout", conform_options.start_timeout_ns, "D", "how long it may take until it answers a CONNECT"),
+	OPT_STRING('u', "user", given.user, "NAME", "user name given in every CONNECT, in place of the folder's"),
+	OPT_STRING(0, "password-file", conform_options.password_file, "FILE", "file whose first line is the password"),
+	OPT_LIST(0, "broker", given.broker, "NAME|OPTIONS", "the built-in broker as it was configured"),
+	OPT_HEADING("How"),
+	OPT_DURATION(0, "timeout", given.timeout_ns, "D", "longest wait of a step that names none, in place of the folder's"),
+	OPT_COUNT(0, "repeat", conform_options.repeat, 1, 100000, "N", "play it N times"),
+	OPT_GROUP(conform_output_rows),
+	OPT_END
+};
+
+const struct command replay_command = {
+	.name = "replay", .arguments = "PATH [TARGET]",
+	.summary = "play again what `conform --artifacts` left behind",
+	.details = "PATH is a folder that --artifacts made: its test is played as it was, on TARGET, or where it was played then.\n"
+	           "A folder may come from anybody: it starts no program (give --exec again), and nothing outside it is read.\n"
+	           "Exit code 0: the test passes or warns; 1: it fails; 2: a mistake in the folder or on the command line; 3: it could not be played.",
+	.example = "mqassay conform localhost:1883 --artifacts failed\nmqassay replay failed/NAME\nmqassay replay failed/NAME localhost:1884 -v",
+	.options = rows, .min_args = 1, .max_args = 2, .run = run,
+};
