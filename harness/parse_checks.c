@@ -106,6 +106,35 @@ static bool same_expr(const struct expr *a, const struct expr *b)
 	return true;
 }
 
+/* Whether certainly each value that fits the second, or its absence, fits the first. */
+static bool covers(const struct pattern *p, const struct pattern *other, unsigned *patience)
+{
+	uint64_t low_p, high_p, low, high;
+
+	if (!*patience)
+		return false;
+	--*patience;
+	if (other->kind == PATTERN_ONE_OF) {
+		for (uint32_t i = 0; i < other->n_items; i++)
+			if (!covers(p, other->items[i], patience))
+				return false;
+		return true;
+	}
+	if (p->kind == PATTERN_ONE_OF) {
+		for (uint32_t i = 0; i < p->n_items; i++)
+			if (covers(p->items[i], other, patience))
+				return true;
+		return false;
+	}
+	if (p->kind == PATTERN_ABSENT || other->kind == PATTERN_ABSENT)
+		return p->kind == other->kind;
+	if (p->kind == PATTERN_PRESENT)
+		return other->kind != PATTERN_NOT && other->kind != PATTERN_ANY;
+	if (interval(p, &low_p, &high_p) && interval(other, &low, &high))
+		return low_p <= low && high <= high_p;
+	return p->kind == PATTERN_EQUAL && other->kind == PATTERN_EQUAL && same_expr(p->value, other->value);
+}
+
 /* Whether no value can fit both, as far as can be told: where it depends on the run, or would take too long, yes. */
 static bool may_exclude(const struct pattern *a, const struct pattern *b, unsigned *patience)
 {
@@ -135,8 +164,7 @@ static bool may_exclude(const struct pattern *a, const struct pattern *b, unsign
 	if (a->kind == PATTERN_NOT || b->kind == PATTERN_NOT) {
 		const struct pattern *inverse = a->kind == PATTERN_NOT ? a : b, *other = inverse == a ? b : a;
 
-		return other->kind == PATTERN_EQUAL && inverse->items[0]->kind == PATTERN_EQUAL &&
-		       same_expr(inverse->items[0]->value, other->value);
+		return covers(inverse->items[0], other, patience);
 	}
 	if (a->kind == PATTERN_ABSENT || b->kind == PATTERN_ABSENT)
 		return a->kind != b->kind && a->kind != PATTERN_ANY && b->kind != PATTERN_ANY;

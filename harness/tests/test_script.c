@@ -222,6 +222,12 @@ static const struct row {
 
 	/* ---- advice ---- */
 	{ "order between topics", HEAD "a connects; a receives topic=\"$(topic)/1\"; a receives topic=\"$(topic)/2\"", "4:44: warning: no order is promised between two topics; put the two into `unordered { }`" },
+	{ "not this and this", HEAD "a -> CONNECT\neither { a <- CONNACK receive_maximum=not (absent | 10) } or { a <- CONNACK receive_maximum=(10 | absent) }",
+	  "a -> CONNECT; either { block { a <- CONNACK receive_maximum not (absent|10) }; block { a <- CONNACK receive_maximum (10|absent) } }" },
+	{ "not a range and part of it", HEAD "a -> CONNECT\neither { a <- CONNACK reason=not 0x80..0xff } or { a <- CONNACK reason=0x84..0x90 }",
+	  "a -> CONNECT; either { block { a <- CONNACK reason not 128..255 }; block { a <- CONNACK reason 132..144 } }" },
+	{ "not one of them and another", HEAD "a -> CONNECT\neither { a <- CONNACK receive_maximum=not (absent | 10) } or { a <- CONNACK receive_maximum=(11 | absent) }",
+	  "5:64: the same arrival could choose this arm and the one of line 5; name a field in which they differ" },
 	{ "order between QoS", HEAD "a connects; a receives qos=1; a receives qos=2", "4:31: warning: no order is promised between two QoS; put the two into `unordered { }`" },
 	{ "slow and not tagged", HEAD "a connects; wait 1500ms; a <- nothing", "1:1: warning: waits for more than 2 s by itself; write `tags slow`, by which it can be left out" },
 	{ "slow in a loop", HEAD "a connects; repeat 3 { wait 1s }; a <- nothing for 1ms", "1:1: warning: waits for more than 2 s by itself; write `tags slow`, by which it can be left out" },
