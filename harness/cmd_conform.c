@@ -13,6 +13,7 @@
 #include "harness/coverage.h"
 #include "harness/prove.h"
 #include "harness/target.h"
+#include "harness/transcript.h"
 
 /* mqassay conform: plays scenarios against targets and says what each clause came to. */
 
@@ -281,6 +282,7 @@ static int run(int n_args, char **args)
 	if (!(params = conform_params(&n_params)))
 		return EXIT_USAGE;
 	o.progress = progress;
+	transcript_conceal(conf->secrets ? NULL : o.password);
 	code = suite_load(&suite, conf->scenarios.at, conf->scenarios.n, params, n_params);
 	if (!code)
 		code = read_known(&suite);

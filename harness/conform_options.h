@@ -14,7 +14,7 @@ struct conform_options {
 	uint64_t timeout_ns, start_timeout_ns, jobs, seed, repeat;
 	double slack;
 	int mqtt, format;
-	bool list, coverage, real, prove, verbose, quiet;
+	bool list, coverage, real, prove, verbose, quiet, secrets;
 	struct string_list broker;
 	bool one_case;			/* only the tests of that case are played, whatever select says */
 	const char *only_case;		/* its name; NULL: they have none */

@@ -5,6 +5,20 @@
 
 enum { MAX_LINE = 700, MAX_LINES = 200 };
 
+static struct span concealed;
+
+void transcript_conceal(const char *password)
+{
+	concealed = password ? span_text(password) : (struct span){ 0 };
+}
+
+/* Of a short one every byte would look suspicious; it is looked for where it goes. */
+static bool holds_password(struct span bytes)
+{
+	return concealed.len && bytes.len && (concealed.len > 3 || bytes.at[0] >> 4 == CONNECT) &&
+	       memmem(bytes.at, bytes.len, concealed.at, concealed.len);
+}
+
 static void print_packet(FILE *out, const struct event *e, struct span bytes, bool whole)
 {
 	enum sender from = e->kind == EVENT_SENT ? FROM_CLIENT : FROM_SERVER;
@@ -14,7 +28,11 @@ static void print_packet(FILE *out, const struct event *e, struct span bytes, bo
 	struct finding finding;
 
 	if (whole && decode(bytes.at, bytes.len, e->version, &packet, &finding) == CODEC_OK) {
+		if (packet.type == CONNECT && concealed.len && span_equal(packet.password, concealed))
+			packet.password = span_text("***");
 		packet_print(&packet, from, &w);
+	} else if (holds_password(bytes)) {
+		wr_text(&w, "bytes, the password among them");
 	} else {
 		wr_text(&w, "bytes ");
 		text_print_hex(bytes, &w);

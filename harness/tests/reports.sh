@@ -164,6 +164,29 @@ kill -KILL $target_pid
 wait $target_pid 2>/dev/null
 target_pid=
 
+# ---- secrets ----
+
+echo hunter2secret >"$tmp/password"
+secret='hunter2secret|68 75 6e 74 65 72'
+cat >"$tmp/secret.scn" <<'SCN'
+scenario "A password goes out in a CONNECT that can be read, and in one that cannot"
+mqtt     5
+cites    5 MQTT-3.12.4-1
+case     "read"     flags={ }
+case     "not read" flags={ !omit=keep_alive }
+
+a -> CONNECT $flags
+a <- PINGRESP
+SCN
+for format in text json junit tap; do
+	conform --scenarios "$tmp/secret.scn" --exec "$python $PWD/harness/tests/bad_broker.py {port} ok" --user bob --password-file "$tmp/password" --timeout 300ms -v --format $format
+	is "a password is in no $format" 0 "$(grep -c -E "$secret" "$tmp/out")"
+	shows "it is masked in $format" '[*]{3}' "$tmp/out"
+	shows "and where a packet cannot be read, in $format" 'the password among them' "$tmp/out"
+done
+conform --scenarios "$tmp/secret.scn" --exec "$python $PWD/harness/tests/bad_broker.py {port} ok" --user bob --password-file "$tmp/password" --timeout 300ms -v --secrets
+shows '--secrets shows it' 'password="hunter2secret"' "$tmp/out"
+
 # ---- stdout ----
 
 for format in text json junit tap; do
