@@ -304,6 +304,26 @@ void broker_tick(struct broker *broker, uint64_t now_ns)
 	}
 }
 
+/* With the successor's name, unless the client takes no packet of that size. */
+static void say_goodbye(struct link *link, struct packet *bye)
+{
+	struct span successor = link->broker->config.successor;
+	uint8_t room[BROKER_TEXT_MAX + 8];
+	struct writer w = writer_to(room, sizeof(room));
+
+	if (successor.len) {
+		property_write_bytes(&w, PROP_server_reference, successor);
+		bye->reason = 0x9c;
+		bye->properties = wr_span(&w);
+		bye->written = WRITTEN_REASON | WRITTEN_PROPERTIES;
+		if (link_send(link, bye))
+			return;
+		bye->properties.len = 0;
+		bye->written = WRITTEN_REASON;
+	}
+	link_answer(link, bye, "the broker stops");
+}
+
 void broker_shutdown(struct broker *broker, uint64_t now_ns)
 {
 	broker->now_ns = now_ns;
@@ -313,7 +333,7 @@ void broker_shutdown(struct broker *broker, uint64_t now_ns)
 		if (link->state == CLOSING)
 			continue;
 		if (link->state == CONNECTED && link->version == MQTT_5)
-			link_answer(link, &bye, "the broker stops");
+			say_goodbye(link, &bye);
 		if (link->session) {	/* the wills of those who stay stored are theirs to lose: nobody is left to read them */
 			message_unref(broker, link->session->will);
 			link->session->will = NULL;

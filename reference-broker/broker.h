@@ -34,6 +34,7 @@ struct broker_config {
 	struct span response_information;	/* in 5, for who asks; at most BROKER_TEXT_MAX bytes. Empty: none */
 	struct span redirect;			/* in 5, where every client is sent to; likewise. Empty: nobody is */
 	bool redirect_for_good;			/* Server moved rather than Use another server */
+	struct span successor;			/* in 5, where clients are sent to by broker_shutdown(); likewise */
 
 	/*
 	 * Whether this user has that password: asked once for each well-formed CONNECT that names a user, before anything is
@@ -108,7 +109,7 @@ void broker_forget(struct broker *broker, struct link *link, uint64_t now_ns);
 uint64_t broker_deadline(const struct broker *broker);
 void broker_tick(struct broker *broker, uint64_t now_ns);
 
-/* Say goodbye to everybody (5: DISCONNECT 0x8B) and close all links once their output is sent. */
+/* Say goodbye to everybody (5: DISCONNECT 0x8B, or 0x9C with the successor) and close all links once their output is sent. */
 void broker_shutdown(struct broker *broker, uint64_t now_ns);
 
 struct broker_stats {

@@ -32,6 +32,7 @@ const struct cli_option broker_option_rows[] = {
 	OPT_STRING(0, "response-information", broker_options.response_information, "TEXT", "in 5: given to clients that ask for it"),
 	OPT_STRING(0, "redirect", broker_options.redirect, "HOST[:PORT]", "send every client there: 5 says 0x9C and where, 3.1.1 that nobody serves here"),
 	OPT_STRING(0, "redirect-for-good", broker_options.redirect_for_good, "HOST[:PORT]", "the same with 0x9D: it has moved"),
+	OPT_STRING(0, "successor", broker_options.successor, "HOST[:PORT]", "send clients of 5 there when it is stopped, by DISCONNECT 0x9C"),
 	OPT_END
 };
 
@@ -58,6 +59,11 @@ static bool is_text(const char *text)
 	return len && len <= BROKER_TEXT_MAX;
 }
 
+static bool is_host(const char *text)
+{
+	return is_text(text) && !text[strcspn(text, "/ ")];
+}
+
 static int apply_texts(const struct command *command, struct broker_config *c)
 {
 	const struct broker_options *o = &broker_options;
@@ -67,13 +73,17 @@ static int apply_texts(const struct command *command, struct broker_config *c)
 		return cli_usage(command, "--redirect and --redirect-for-good: only one of them");
 	if (o->response_information && !is_text(o->response_information))
 		return cli_usage(command, "--response-information: expected 1 to %d printable characters of ASCII", BROKER_TEXT_MAX);
-	if (redirect && (!is_text(redirect) || strchr(redirect, '/')))
+	if (redirect && !is_host(redirect))
 		return cli_usage(command, "--redirect: expected HOST or HOST:PORT, as a client is to read it");
+	if (o->successor && !is_host(o->successor))
+		return cli_usage(command, "--successor: expected HOST or HOST:PORT, as a client is to read it");
 	if (o->response_information)
 		c->response_information = span_text(o->response_information);
 	if (redirect)
 		c->redirect = span_text(redirect);
 	c->redirect_for_good = o->redirect_for_good;
+	if (o->successor)
+		c->successor = span_text(o->successor);
 	return EXIT_PASS;
 }
 

@@ -14,7 +14,7 @@ struct broker_options {
 	uint64_t session_expiry_maximum_ns;
 	bool no_retain, no_wildcard, no_shared, no_subscription_identifiers, no_empty_client_id;
 	int version;
-	const char *response_information, *redirect, *redirect_for_good, *users;
+	const char *response_information, *redirect, *redirect_for_good, *successor, *users;
 };
 
 extern struct broker_options broker_options;	/* what parsing sets */

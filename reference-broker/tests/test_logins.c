@@ -222,15 +222,39 @@ static void redirect(void **state)
 	}
 }
 
+static void successor(void **state)
+{
+	struct packet p;
+
+	(void)state;
+	w.config.successor = span_text("mqtt.example");
+	start(false);
+	connects(&w, &a, MQTT_5, (struct terms){ .id = "a" });
+	connects(&w, &b, MQTT_5, (struct terms){ .id = "b", .maximum_packet_size = 12 });
+	connects(&w, &c, MQTT_3_1_1, (struct terms){ .id = "c" });
+	broker_shutdown(w.broker, w.now_ns);
+	settle(&w);
+	p = expect(&a, DISCONNECT);
+	assert_int_equal(p.reason, 0x9c);
+	assert_true(span_is(told(p, PROP_server_reference).bytes, "mqtt.example"));
+	p = expect(&b, DISCONNECT);
+	assert_int_equal(p.reason, 0x9c);
+	assert_int_equal(p.properties.len, 0);
+	expect_nothing(&c);
+	expect_closed(&a);
+	expect_closed(&b);
+	expect_closed(&c);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, open_world, close_world)
 
 int main(void)
 {
-	struct CMUnitTest tests[4 + N_OWNERS] = {
-		TEST(logins), TEST(nothing_is_done_for_who_is_refused), TEST(response_information), TEST(redirect),
+	struct CMUnitTest tests[5 + N_OWNERS] = {
+		TEST(logins), TEST(nothing_is_done_for_who_is_refused), TEST(response_information), TEST(redirect), TEST(successor),
 	};
 
 	for (size_t i = 0; i < N_OWNERS; i++)
-		tests[4 + i] = (struct CMUnitTest){ .name = owners[i].name, .test_func = session_is_its_users, .initial_state = (void *)&owners[i] };
+		tests[5 + i] = (struct CMUnitTest){ .name = owners[i].name, .test_func = session_is_its_users, .initial_state = (void *)&owners[i] };
 	return cmocka_run_group_tests_name("reference-broker logins", tests, NULL, NULL);
 }

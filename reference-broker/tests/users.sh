@@ -129,6 +129,22 @@ contains 'a client of 5 is sent elsewhere' 'Use another server' "$tmp/pub"
 timeout 10 mosquitto_pub -h 127.0.0.1 -p "$port" -V mqttv311 -t x -m x >"$tmp/pub" 2>&1
 contains 'a client of 3.1.1 is told that nobody serves here' 'broker unavailable' "$tmp/pub"
 stop 'another server'
+start --successor mqtt.example
+mkfifo "$tmp/sub.out"
+timeout 10 stdbuf -oL mosquitto_sub -h 127.0.0.1 -p "$port" -V mqttv5 -d -t x >"$tmp/sub.out" 2>&1 &
+sub_pid=$!
+exec 3<"$tmp/sub.out"
+while read -r line <&3; do
+	case $line in *SUBACK*) break ;; esac
+done
+stop 'a broker with a successor'
+while read -r line <&3; do
+	case $line in *DISCONNECT*) break ;; esac
+done
+exec 3<&-
+kill "$sub_pid" 2>/dev/null		# it would try to connect again
+wait "$sub_pid" 2>/dev/null
+is 'a client of 5 is sent to the successor' 'Received DISCONNECT (156)' "$line"
 refuses 'no host' 2 '--redirect: expected HOST' --redirect ''
 refuses 'two of them' 2 'only one' --redirect a --redirect-for-good b
 refuses 'an information with an escape' 2 'printable' --response-information "$(printf 'a\033b')"
