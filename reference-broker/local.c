@@ -219,12 +219,16 @@ static const struct configuration *named_configuration(const char *name)
 	return NULL;
 }
 
-/* Cut at blanks; the words live as long as the program, since options borrow from them. */
+/* Cut at blanks; the words live until the next are cut, for options borrow from them. */
 static char **cut(const char *text)
 {
-	char *copy = strdup(text), **words = calloc(strlen(text) + 1, sizeof(*words));
+	static char *copy, **words;
 	size_t n = 0;
 
+	free(copy);
+	free(words);
+	copy = strdup(text);
+	words = calloc(strlen(text) + 1, sizeof(*words));
 	if (!copy || !words)
 		abort();
 	for (char *word = strtok(copy, " \t"); word; word = strtok(NULL, " \t"))
