@@ -59,7 +59,7 @@ void capture_keep(const struct run *run, const struct run_target *target, const 
 	if (!recorder || artifacts_error)
 		return;
 	conform_keep(&how, name);
-	artifacts_error = artifacts_write(conf->artifacts, run, target, &how, conf->password_file, &n_folders, failed, sizeof(failed));
+	artifacts_error = artifacts_write(conf->artifacts, run, target, &how, conform_password_file(), &n_folders, failed, sizeof(failed));
 	if (artifacts_error)
 		unwritable(failed, -artifacts_error);
 	replay_release(&how);

@@ -178,6 +178,12 @@ static int conform_local(const struct suite *suite, struct conduct_options *o)
 	return conform_configurations(suite, o);
 }
 
+/* LABEL=URL: the user has named it. */
+static bool names_label(const char *target)
+{
+	return target[strcspn(target, "=:/")] == '=';
+}
+
 static int conform_targets(const struct suite *suite, struct conduct_options *o, int n_args, char **args)
 {
 	struct target target;
@@ -190,7 +196,7 @@ static int conform_targets(const struct suite *suite, struct conduct_options *o,
 			return cli_usage(&conform_command, "%s", fault.text);
 	for (int i = 0; i < n_args; i++) {
 		target_parse(args[i], &target, &fault);
-		o->label = target.label;
+		o->label = conf->profile.name && !names_label(args[i]) ? conf->profile.name : target.label;
 		o->address = &target.address;
 		conform_one(suite, o, args[i]);
 	}
@@ -205,7 +211,7 @@ static int conform_exec(const struct suite *suite, struct conduct_options *o)
 	/* the command's own name: "mosquitto" */
 	snprintf(label, sizeof(label), "%.*s", (int)strcspn(command, " \t\n'\""), command);
 	o->exec = conf->exec;
-	o->label = strrchr(label, '/') ? strrchr(label, '/') + 1 : label;
+	o->label = conf->profile.name ? conf->profile.name : strrchr(label, '/') ? strrchr(label, '/') + 1 : label;
 	conform_one(suite, o, NULL);
 	return 0;
 }

@@ -254,7 +254,7 @@ static void set_stage(struct conductor *c, struct instance *in, const char *user
 	in->stage = (struct stage){
 		.loop = &c->loop, .address = &in->address, .world = must(monitor_world_new()),
 		.limits = { .max_packet = MAX_PACKET, .split = o->split, .split_seed = o->seed },
-		.timeout_ns = o->timeout_ns, .slack = o->slack, .patience = 1, .scratch = &c->scratch, .packet = c->packet, .packet_size = SCRATCH_SIZE,
+		.timeout_ns = o->timeout_ns, .slack = o->slack, .timer_tolerance_ns = o->timer_tolerance_ns, .patience = 1, .scratch = &c->scratch, .packet = c->packet, .packet_size = SCRATCH_SIZE,
 		.keep_transcripts = o->transcripts, .tap = o->tap,
 	};
 	monitor_world_subscriptions_are_ours(in->stage.world, o->local != NULL);

@@ -23,6 +23,7 @@ struct conduct_options {
 	unsigned versions;		/* bits */
 	uint64_t timeout_ns;
 	double slack;
+	uint64_t timer_tolerance_ns;	/* as in struct stage */
 	size_t split;			/* as in conn_limits */
 	unsigned jobs, repeat;
 	uint64_t seed;
@@ -31,7 +32,7 @@ struct conduct_options {
 	const char *user_name, *password;	/* NULL for none */
 	struct tap *tap;		/* sees every connection; NULL for none */
 	struct recorder *recorder;	/* records each test that does not pass; NULL: nothing is recorded */
-	const char *const *without;
+	const struct absent *without;
 	size_t n_without;
 
 	/* The target: one of these. */

@@ -45,6 +45,7 @@ const struct cli_option conform_option_rows[] = {
 	OPT_DURATION(0, "start-timeout", conform_options.start_timeout_ns, "D", "how long it may take until it answers a CONNECT"),
 	OPT_STRING('u', "user", conform_options.user, "NAME", "user name given in every CONNECT"),
 	OPT_STRING(0, "password-file", conform_options.password_file, "FILE", "file whose first line is the password"),
+	OPT_STRING(0, "profile", conform_options.profile_file, "FILE", "what is known of the target: name, credentials, what it lacks, how late its timers are; options win over it"),
 	OPT_LIST(0, "without", conform_options.without, "CAPABILITY", "what the target documents as absent, by CONNACK's names"),
 	OPT_LIST(0, "broker", conform_options.broker, "NAME|OPTIONS",
 	         "the built-in broker as one for all tests: list says which names there are, all plays each; or options of `mqassay broker`"),
@@ -54,6 +55,7 @@ const struct cli_option conform_option_rows[] = {
 	OPT_HEADING("How"),
 	OPT_DURATION(0, "timeout", conform_options.timeout_ns, "D", "longest wait of a step that names none"),
 	OPT_REAL(0, "slack", conform_options.slack, "X", "stretches deadlines, never waits or protocol intervals"),
+	OPT_DURATION(0, "timer-tolerance", conform_options.timer_tolerance_ns, "D", "how late the target's timers may be: added to what `within` allows, and to nothing else"),
 	OPT_COUNT('j', "jobs", conform_options.jobs, 1, 10000, "N", "tests played side by side (in process all at once)"),
 	OPT_COUNT(0, "seed", conform_options.seed, 0, 0, "N", "of everything random: payloads, splits"),
 	OPT_STRING(0, "split", conform_options.split, "1|N|random", "cut every packet we send into pieces of that many bytes"),
@@ -107,12 +109,61 @@ static char *read_password(const char *path)
 	return read ? line : NULL;
 }
 
+/* --without, then what the profile says: the first that fits is the evidence. 0 or EXIT_USAGE. */
+static int apply_without(struct conduct_options *o)
+{
+	const struct profile *profile = &conform_options.profile;
+	const struct string_list *list = &conform_options.without;
+	struct absent *all = calloc(list->n + profile->n_without + 1, sizeof(*all));
+	char hint[80], *by;
+	size_t n = 0;
+
+	if (!all)
+		abort();
+	o->without = all;		/* lives as long as the program */
+	for (; n < list->n; n++) {
+		if (!capability_known(list->at[n], hint, sizeof(hint)))
+			return cli_usage(&conform_command, "--without %s: expected what CONNACK announces, or tls, websocket, auth, login%s",
+			                 console_safe(list->at[n]), hint);
+		if (asprintf(&by, "--without %s", list->at[n]) < 0)
+			abort();
+		all[n] = (struct absent){ list->at[n], by };
+	}
+	for (size_t i = 0; i < profile->n_without; i++)
+		all[n++] = profile->without[i];
+	o->n_without = n;
+	return 0;
+}
+
+const char *conform_password_file(void)
+{
+	const struct profile *profile = &conform_options.profile;
+
+	return conform_options.password_file ? conform_options.password_file : !conform_options.user && profile->user ? profile->password_file : NULL;
+}
+
+/* The profile, where the command line leaves something open. A password belongs to its user name. 0 or an exit code. */
+static int apply_profile(struct conduct_options *o)
+{
+	struct profile *profile = &conform_options.profile;
+	int code;
+
+	if (conform_options.profile_file && (code = profile_read(profile, conform_options.profile_file)))
+		return code;
+	o->user_name = conform_options.user ? conform_options.user : profile->user;
+	o->timer_tolerance_ns = conform_options.timer_tolerance_ns ? conform_options.timer_tolerance_ns : profile->timer_tolerance_ns;
+	if ((code = apply_without(o)))
+		return code;
+	if (conform_password_file() && !(o->password = read_password(conform_password_file())))
+		return EXIT_UNABLE;
+	return 0;
+}
+
 int conform_options_apply(struct conduct_options *o, int n_args)
 {
 	*o = (struct conduct_options){
 		.versions = conform_versions(), .timeout_ns = conform_options.timeout_ns, .slack = conform_options.slack, .jobs = (unsigned)conform_options.jobs,
 		.repeat = (unsigned)conform_options.repeat, .seed = conform_options.seed, .replay_failures = true, .transcripts = true,
-		.user_name = conform_options.user, .without = conform_options.without.at, .n_without = conform_options.without.n,
 		.start_timeout_ns = conform_options.start_timeout_ns,
 	};
 	if (!parse_split(&o->split))
@@ -124,6 +175,8 @@ int conform_options_apply(struct conduct_options *o, int n_args)
 		                 conform_options.prove ? "prove" : conform_options.broken.n ? "break" : "broker");
 	if (conform_options.prove && (conform_options.known.n || conform_options.write_known || conform_options.reports.n || conform_options.format))
 		return cli_usage(&conform_command, "--prove has a report of its own; give no --format, --report or --known");
+	if (conform_options.profile_file && !conform_options.exec && n_args != 1 && !conform_options.list && !conform_options.coverage)
+		return cli_usage(&conform_command, "--profile describes one target; name %s", n_args ? "no other" : "it");
 	if (conform_options.coverage && (conform_options.exec || n_args || conform_options.prove))
 		return cli_usage(&conform_command, "--coverage plays nothing; name no target");
 	if (conform_options.coverage && (conform_options.reports.n || (conform_options.format && strcmp(report_format_names[conform_options.format], "json"))))
@@ -133,9 +186,7 @@ int conform_options_apply(struct conduct_options *o, int n_args)
 		                 conform_options.pcap ? "pcap" : "artifacts");
 	if (conform_options.slack < 1)
 		return cli_usage(&conform_command, "--slack: expected a number of at least 1");
-	if (conform_options.password_file && !(o->password = read_password(conform_options.password_file)))
-		return EXIT_UNABLE;
-	return 0;
+	return apply_profile(o);
 }
 
 const struct param *conform_params(size_t *n)
@@ -190,9 +241,12 @@ static FILE *text_stream(char **text, size_t *len)
 
 static void put_how(FILE *out)
 {
+	char text[40];
+
 	put(out, "exec", conform_options.exec);
 	put_list(out, "scenarios", &conform_options.scenarios);
 	put_list(out, "define", &conform_options.params);
+	put(out, "profile", conform_options.profile_file);
 	put_list(out, "without", &conform_options.without);
 	put(out, "broker", conform_options.configuration);
 	put_list(out, "break", &conform_options.broken);
@@ -203,6 +257,8 @@ static void put_how(FILE *out)
 	put(out, "split", conform_options.split);
 	if (conform_options.timeout_ns != 5000000000u)
 		fprintf(out, " --timeout %llums", (unsigned long long)(conform_options.timeout_ns / 1000000));
+	if (conform_options.timer_tolerance_ns)
+		put(out, "timer-tolerance", units_print_duration(conform_options.timer_tolerance_ns, text, sizeof(text)));
 	if (conform_options.slack != 1.0)
 		fprintf(out, " --slack %g", conform_options.slack);
 	if (conform_options.seed != 1)
@@ -215,7 +271,11 @@ static const char *kept_value(const struct cli_option *o, struct region *region)
 
 	switch (o->kind) {
 	case OPTION_STRING:   return *o->to.string;
-	case OPTION_DURATION: units_print_duration(*o->to.number, text, sizeof(text)); break;
+	case OPTION_DURATION:
+		if (!*o->to.number)
+			return NULL;
+		units_print_duration(*o->to.number, text, sizeof(text));
+		break;
 	case OPTION_COUNT:    units_print_count(*o->to.number, text, sizeof(text)); break;
 	default:              snprintf(text, sizeof(text), "%.17g", *o->to.real); break;
 	}
@@ -246,12 +306,28 @@ static void keep_option(void *context, const struct command *command, const stru
 	}
 }
 
+/* As options: a folder names no file outside it. */
+static void keep_profile(struct replay_file *how)
+{
+	const struct profile *p = &conform_options.profile;
+	char text[40];
+
+	for (size_t i = 0; i < p->n_without; i++)
+		replay_add_option(how, "without", p->without[i].capability);
+	if (p->user && !conform_options.user)
+		replay_add_option(how, "user", p->user);
+	if (p->timer_tolerance_ns && !conform_options.timer_tolerance_ns)
+		replay_add_option(how, "timer-tolerance", region_string(&how->region,
+		                  span_text(units_print_duration(p->timer_tolerance_ns, text, sizeof(text)))));
+}
+
 void conform_keep(struct replay_file *how, const char *target)
 {
 	static const struct command *const commands[] = { &conform_command, NULL };
 
-	*how = (struct replay_file){ .target = target, .exec = conform_options.exec, .password = conform_options.password_file != NULL };
+	*how = (struct replay_file){ .target = target, .exec = conform_options.exec, .password = conform_password_file() != NULL };
 	cli_walk(commands, keep_option, how);
+	keep_profile(how);
 	if (conform_options.configuration)
 		replay_add_option(how, "broker", conform_options.configuration);
 }

@@ -3,6 +3,7 @@
 
 #include "harness/cli.h"
 #include "harness/conduct.h"
+#include "harness/profile.h"
 
 /*
  * What the command line of `conform` said, and the table that says so: an option is a member, its
@@ -10,20 +11,24 @@
  */
 struct conform_options {
 	struct string_list scenarios, select, without, params, broken, known, reports;
-	const char *exec, *user, *password_file, *split, *write_known, *pcap, *artifacts;
-	uint64_t timeout_ns, start_timeout_ns, jobs, seed, repeat;
+	const char *exec, *user, *password_file, *split, *profile_file, *write_known, *pcap, *artifacts;
+	uint64_t timeout_ns, start_timeout_ns, timer_tolerance_ns, jobs, seed, repeat;
 	double slack;
 	int mqtt, format;
 	bool list, coverage, real, prove, verbose, quiet, secrets;
 	struct string_list broker;
 	bool one_case;			/* only the tests of that case are played, whatever select says */
 	const char *only_case;		/* its name; NULL: they have none */
+	struct profile profile;		/* that profile_file holds */
 	const char *configuration;	/* of the built-in broker that is being played; NULL: as the tests need it */
 };
 
 extern struct conform_options conform_options;
 extern const struct cli_option conform_option_rows[], conform_output_rows[];
 extern const struct command conform_command;
+
+/* The file that the password was read from: the option's, else the profile's where its user is ours; NULL: none. */
+const char *conform_password_file(void);
 
 /* Bits 1 << version of --mqtt. */
 unsigned conform_versions(void);

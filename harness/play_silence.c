@@ -340,7 +340,7 @@ void check_probe(struct timeline *t, struct strand *s)
 		if (step->within && !eval_number(t, s, step->within, &waited))
 			return;
 		if (step->within)
-			waited = slackened(t, waited);
+			waited = slackened(t, waited + t->stage->timer_tolerance_ns);
 		judge_undetected(t, step, result_text(t->result, "still open after %s, while the broker serves",
 		                                      duration_text(t, waited + (s->lingers ? s->patience_ns : 0))));
 		return;

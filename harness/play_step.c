@@ -80,6 +80,7 @@ void wait_arrival(struct timeline *t, struct strand *s, uint32_t actors, enum ar
 	if (step->within && s->phase == 0) {
 		if (!eval_number(t, s, step->within, &within))
 			return;
+		within += t->stage->timer_tolerance_ns;
 		due_ns = s->base_ns + slackened(t, within);
 		s->patience_ns = stretched(t, within) - slackened(t, within);
 	} else {

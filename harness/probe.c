@@ -291,14 +291,14 @@ static bool compare(const struct need *need, uint64_t value)
 	}
 }
 
-bool need_met(const struct need *need, enum version version, const struct offers *offers, const char *const *without,
+bool need_met(const struct need *need, enum version version, const struct offers *offers, const struct absent *without,
               size_t n_without, char *why, size_t cap)
 {
 	const struct offer *o = &offers->version[version];
 
 	for (size_t i = 0; i < n_without; i++)
-		if (!strcmp(without[i], need->name) || !strcmp(without[i], need->text)) {
-			snprintf(why, cap, "needs %s, which --without %s takes away", need->text, without[i]);
+		if (!strcmp(without[i].capability, need->name) || !strcmp(without[i].capability, need->text)) {
+			snprintf(why, cap, "needs %s, which the target lacks: %s", need->text, without[i].by);
 			return false;
 		}
 	if (!strcmp(need->name, "login")) {

@@ -32,11 +32,16 @@ struct probe *probe_start(const struct stage *stage, unsigned versions, const ch
                           void (*done)(void *context), void *context);
 void probe_free(struct probe *probe);
 
+/* What the target documents as absent, and who says so: "--without login", "ejabberd.profile:4: see its manual". */
+struct absent {
+	const char *capability, *by;
+};
+
 /*
  * Whether the target offers what the need asks in that version; if not, why[cap] is the evidence.
- * without: names of what the target documents as absent.
+ * without: what the target documents as absent, by name, or with the comparison, as the need is written.
  */
-bool need_met(const struct need *need, enum version version, const struct offers *offers, const char *const *without,
+bool need_met(const struct need *need, enum version version, const struct offers *offers, const struct absent *without,
               size_t n_without, char *why, size_t cap);
 
 #endif

@@ -7,7 +7,7 @@
 #include "harness/cli.h"
 #include "harness/console.h"
 
-const char *const replay_option_names[] = { "define", "without", "broker", "break", "real", "user", "split", "timeout", "slack", "seed", NULL };
+const char *const replay_option_names[] = { "define", "without", "broker", "break", "real", "user", "split", "timeout", "timer-tolerance", "slack", "seed", NULL };
 
 static const char *const versions[] = { "3.1", "3.1.1", "5", NULL };
 

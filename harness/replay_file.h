@@ -17,7 +17,7 @@
  *   target=TARGET     as on the command line; without it the built-in broker or exec
  *   exec=CMD          the command that started the target. It is shown and never run
  *   password          there was one; it is not kept
- *   OPTION=VALUE      an option of conform, by its long name: define without broker break user split timeout slack seed, may repeat
+ *   OPTION=VALUE      an option of conform, by its long name: define without broker break user split timeout timer-tolerance slack seed, may repeat
  *   OPTION            one that takes no value: real
  */
 struct replay_file {

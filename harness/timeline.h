@@ -19,6 +19,7 @@ struct stage {
 	struct conn_limits limits;
 	uint64_t timeout_ns;			/* the longest wait of a step that names none */
 	double slack;				/* stretches deadlines, never waits and protocol intervals */
+	uint64_t timer_tolerance_ns;		/* how late the target's timers may be: added to what a step's `within` says */
 	/*
 	 * Stretches them further, each by as much as a deadline of timeout_ns would be at most; where the target answers a ping at once
 	 * when the time is up, that is not waited for.

@@ -83,6 +83,46 @@ mistake 3 'no *.scn file there'               lint "$dir/folder"
 mistake 3 'refused'                           conform 127.0.0.1:1 --mqtt 5 -q
 mistake 3 'No such file'                      conform "unix:$dir/missing" -q
 
+printf 'name x\nwithuot login\n' >"$dir/wrong.profile"
+mistake 2 'wrong.profile:2:1: unknown key '   conform --profile "$dir/wrong.profile" localhost
+mistake 3 'No such file'                      conform --profile "$dir/missing" localhost
+mistake 3 'Is a directory'                    conform --profile "$dir/folder" localhost
+mistake 2 'binary.scn:1:1: a control character' conform --profile "$dir/binary.scn" localhost
+mistake 2 'name it'                           conform --profile "$dir/empty"
+mistake 2 'name no other'                     conform --profile "$dir/empty" localhost 127.0.0.1
+mistake 2 'did you mean retain_available?'    conform --without retain_availabel localhost
+
+# ---- a profile ----
+
+{ echo 'name assayed'; echo 'without retain_available   # says its manual'; echo 'timer-tolerance 3s'; } >"$dir/a.profile"
+"$mqassay" conform --exec "'$mqassay' broker --listen tcp://127.0.0.1:{port}" --profile "$dir/a.profile" --format json \
+	--select 3.1.1:MQTT-3.3.1-10 --mqtt 3.1.1 >"$dir/json" 2>/dev/null
+ok 'a profile names the target and its line is the evidence' python3 - "$dir/json" "$dir/a.profile" <<'PY'
+import json, sys
+doc = json.load(open(sys.argv[1]))
+assert doc["targets"][0]["label"] == "assayed", doc["targets"][0]["label"]
+assert doc["targets"][0]["again"].count("--profile") == 1
+tests = [t for t in doc["tests"] if t["verdict"] == "skip"]
+assert tests and all(t["reason"].endswith(sys.argv[2] + ":2: says its manual") for t in tests), doc["tests"]
+PY
+
+# The test asks for an end after 1 s, the broker ends a silent connection after one and a half times its keep alive.
+cat >"$dir/late.scn" <<'SCN'
+scenario "t"
+mqtt 3.1.1
+cites 3.1.1 MQTT-3.1.2-24
+
+a connects keep_alive=1
+a <- closed within 1s
+SCN
+exec="'$mqassay' broker --listen tcp://127.0.0.1:{port}"
+echo 'timer-tolerance 4s' >"$dir/late.profile"
+( "$mqassay" conform --exec "$exec" --scenarios "$dir/late.scn" --profile "$dir/late.profile" >"$dir/late.1" 2>&1; echo $? >>"$dir/late.1" ) &
+"$mqassay" conform --exec "$exec" --scenarios "$dir/late.scn" >"$dir/late.2" 2>&1; echo $? >>"$dir/late.2"
+wait
+ok 'a timer within the tolerance passes' sh -c "tail -n 1 '$dir/late.1' | grep -qx 0 || { cat '$dir/late.1'; exit 1; }"
+ok 'without it the same is a fail' sh -c "tail -n 1 '$dir/late.2' | grep -qx 1 || { cat '$dir/late.2'; exit 1; }"
+
 # ---- the manual page ----
 
 ok 'the manual page' sh -c "'$mqassay' --man >'$dir/mqassay.1'"
