@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "harness/profile.h"
+
 /*
  * Completion scripts. What an option's value can be follows from its row: a choice from its list, the rest from the name
  * of its argument. Rules, tests and faults are asked of the program when they are needed: what it has is what it says.
@@ -9,7 +11,7 @@
 
 const char *const cli_shells[] = { "bash", "zsh", "fish", NULL };
 
-enum source { NOTHING, CHOICES, FILES, RULES, TESTS, FAULTS, COMMANDS };
+enum source { NOTHING, CHOICES, CAPABILITIES, FILES, RULES, TESTS, FAULTS, COMMANDS };
 
 /* How the shells ask the program, %1$s, and which of the words it prints count: one a line. */
 static const char *const asks[] = {
@@ -26,7 +28,7 @@ static enum source source_of(const char *argument)
 		enum source source;
 	} sources[] = {
 		{ "FILE", FILES }, { "PATH", FILES }, { "DIR", FILES }, { "FOLDER", FILES },
-		{ "RULE[/NAME]", FAULTS }, { "RULE", FAULTS }, { "PATTERN", TESTS }, { "CMD", COMMANDS },
+		{ "RULE[/NAME]", FAULTS }, { "RULE", FAULTS }, { "PATTERN", TESTS }, { "CMD", COMMANDS }, { "CAPABILITY", CAPABILITIES },
 	};
 
 	for (size_t i = 0; i < sizeof(sources) / sizeof(*sources); i++)
@@ -50,6 +52,12 @@ static enum source argument_source(const struct command *command)
 	if (!strcmp(name, "RULE"))
 		return RULES;
 	return source_of(name);
+}
+
+/* The words that the value can be: of CHOICES and CAPABILITIES. */
+static const char *const *words_of(enum source source, const struct cli_option *option)
+{
+	return source == CAPABILITIES ? capability_names() : option->choices;
 }
 
 static void put_choices(FILE *out, const char *const *choices)
@@ -149,9 +157,9 @@ static void bash_value(void *context, const struct command *command, const struc
 	if (option->letter)
 		fprintf(out, " | %s:-%c", command->name, option->letter);
 	fputs(") echo ", out);
-	if (value_source(option) == CHOICES) {
+	if (value_source(option) == CHOICES || value_source(option) == CAPABILITIES) {
 		fputs("words ", out);
-		put_choices(out, option->choices);
+		put_choices(out, words_of(value_source(option), option));
 	} else {
 		fputs(source_words[value_source(option)], out);
 	}
@@ -194,9 +202,9 @@ static void zsh_text(FILE *out, const char *text)
 static void zsh_action(FILE *out, enum source source, const struct cli_option *option)
 {
 	switch (source) {
-	case CHOICES:
+	case CHOICES: case CAPABILITIES:
 		fputc('(', out);
-		put_choices(out, option->choices);
+		put_choices(out, words_of(source, option));
 		fputc(')', out);
 		break;
 	case FILES:
@@ -292,9 +300,9 @@ static void fish_text(FILE *out, const char *text)
 static void fish_source(FILE *out, enum source source, const struct cli_option *option)
 {
 	switch (source) {
-	case CHOICES:
+	case CHOICES: case CAPABILITIES:
 		fputs(" -x -a '", out);
-		put_choices(out, option->choices);
+		put_choices(out, words_of(source, option));
 		fputc('\'', out);
 		break;
 	case FILES:

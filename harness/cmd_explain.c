@@ -186,7 +186,7 @@ static int explain(int n_args, char **args)
 		return cli_usage(&explain_command, "--list lists every rule; name none");
 	if (conf.list)
 		return list_rules();
-	if (!n_args)
+	if (!n_args || !*args[0])
 		return cli_usage(&explain_command, "expected a RULE; --list lists them all");
 	if (is_verdict(args[0]) || print_rules(args[0]))
 		return EXIT_PASS;

@@ -159,33 +159,57 @@ static int apply_profile(struct conduct_options *o)
 	return 0;
 }
 
+/* Options that exclude each other, or a target. 0 or EXIT_USAGE. */
+static int check_together(int n_args)
+{
+	const struct conform_options *c = &conform_options;
+	const char *built_in = c->prove ? "prove" : c->broken.n ? "break" : c->broker.n ? "broker" : c->real ? "real" : NULL;
+
+	if (c->exec && n_args)
+		return cli_usage(&conform_command, "--exec starts the target; name no other");
+	if (built_in && (c->exec || n_args))
+		return cli_usage(&conform_command, "--%s is about the built-in broker; name no target", built_in);
+	if (c->prove && (c->known.n || c->write_known || c->reports.n || c->format))
+		return cli_usage(&conform_command, "--prove has a report of its own; give no --format, --report or --known");
+	if ((c->pcap || c->artifacts) && c->prove)
+		return cli_usage(&conform_command, "--%s is about one run; --prove plays the suite once per fault", c->pcap ? "pcap" : "artifacts");
+	if (c->profile_file && !c->exec && n_args != 1 && !c->list && !c->coverage)
+		return cli_usage(&conform_command, "--profile describes one target; name %s", n_args ? "no other" : "it");
+	if (c->coverage && (c->exec || n_args || c->prove))
+		return cli_usage(&conform_command, "--coverage plays nothing; name no target");
+	if (c->coverage && (c->reports.n || (c->format && strcmp(report_format_names[c->format], "json"))))
+		return cli_usage(&conform_command, "--coverage writes to stdout, as text or, with --format json, as JSON");
+	return 0;
+}
+
+/* Values that the table lets pass. 0 or EXIT_USAGE. */
+static int check_values(struct conduct_options *o)
+{
+	const struct conform_options *c = &conform_options;
+
+	if (!parse_split(&o->split))
+		return cli_usage(&conform_command, "--split %s: expected 1, a number of bytes, or random", console_safe(c->split));
+	if (c->slack < 1)
+		return cli_usage(&conform_command, "--slack: expected a number of at least 1");
+	if (!c->timeout_ns || !c->start_timeout_ns)
+		return cli_usage(&conform_command, "--%s: expected more than 0", c->timeout_ns ? "start-timeout" : "timeout");
+	for (size_t i = 0; i < c->select.n; i++)
+		if (!c->select.at[i][strspn(c->select.at[i], "!")])
+			return cli_usage(&conform_command, "--select: expected a file glob, part of a title, tag or rule, not '%s'", console_safe(c->select.at[i]));
+	return 0;
+}
+
 int conform_options_apply(struct conduct_options *o, int n_args)
 {
+	int code;
+
 	*o = (struct conduct_options){
 		.versions = conform_versions(), .timeout_ns = conform_options.timeout_ns, .slack = conform_options.slack, .jobs = (unsigned)conform_options.jobs,
 		.repeat = (unsigned)conform_options.repeat, .seed = conform_options.seed, .replay_failures = true, .transcripts = true,
 		.start_timeout_ns = conform_options.start_timeout_ns,
 	};
-	if (!parse_split(&o->split))
-		return cli_usage(&conform_command, "--split %s: expected 1, a number of bytes, or random", console_safe(conform_options.split));
-	if (conform_options.exec && n_args)
-		return cli_usage(&conform_command, "--exec starts the target; name no other");
-	if ((conform_options.prove || conform_options.broken.n || conform_options.broker.n) && (conform_options.exec || n_args))
-		return cli_usage(&conform_command, "--%s is about the built-in broker; name no target",
-		                 conform_options.prove ? "prove" : conform_options.broken.n ? "break" : "broker");
-	if (conform_options.prove && (conform_options.known.n || conform_options.write_known || conform_options.reports.n || conform_options.format))
-		return cli_usage(&conform_command, "--prove has a report of its own; give no --format, --report or --known");
-	if (conform_options.profile_file && !conform_options.exec && n_args != 1 && !conform_options.list && !conform_options.coverage)
-		return cli_usage(&conform_command, "--profile describes one target; name %s", n_args ? "no other" : "it");
-	if (conform_options.coverage && (conform_options.exec || n_args || conform_options.prove))
-		return cli_usage(&conform_command, "--coverage plays nothing; name no target");
-	if (conform_options.coverage && (conform_options.reports.n || (conform_options.format && strcmp(report_format_names[conform_options.format], "json"))))
-		return cli_usage(&conform_command, "--coverage writes to stdout, as text or, with --format json, as JSON");
-	if ((conform_options.pcap || conform_options.artifacts) && conform_options.prove)
-		return cli_usage(&conform_command, "--%s is about one run; --prove plays the suite once per fault",
-		                 conform_options.pcap ? "pcap" : "artifacts");
-	if (conform_options.slack < 1)
-		return cli_usage(&conform_command, "--slack: expected a number of at least 1");
+	if ((code = check_together(n_args)) || (code = check_values(o)))
+		return code;
 	return apply_profile(o);
 }
 

@@ -45,8 +45,7 @@ static const char *shown(const char *text)
 
 enum { MAX_CAPABILITIES = 64 };
 
-/* Ends with NULL. */
-static const char *const *capability_names(void)
+const char *const *capability_names(void)
 {
 	static const char *names[MAX_CAPABILITIES + 1] = { "tls", "websocket", "auth", "login" };
 	const struct field *field;

@@ -40,6 +40,9 @@ int profile_read(struct profile *profile, const char *path);
 
 void profile_release(struct profile *profile);
 
+/* What a scenario can need, by name; ends with NULL. */
+const char *const *capability_names(void);
+
 /*
  * "maximum_qos", "maximum_qos>=2", "login": something that a scenario can need. False: hint[cap] is "" or "; did you mean X?".
  */

@@ -49,6 +49,21 @@ mistake 2 '--slack: expected'                 conform --slack nan
 mistake 2 'takes no value'                    conform --list=yes
 mistake 2 'NAME=VALUE'                        conform -D x
 mistake 2 'name no target'                    conform --break 5:MQTT-3.3.1-2 localhost
+mistake 2 'name no target'                    conform --real localhost
+mistake 2 'expected a file glob'              conform --select ''
+mistake 2 'expected a file glob'              conform --select '!'
+mistake 2 '--timeout: expected more than 0'   conform --timeout 0s
+mistake 2 'expected a host'                   conform ''
+mistake 2 'expected a RULE'                   explain ''
+mistake 2 'unknown command xyz'               help xyz
+mistake 2 'too few arguments: expected PATH'  replay
+mistake 3 'No such file'                      replay "$dir/missing"
+mistake 2 'expected a folder'                 replay "$dir/empty"
+mistake 3 'No such file'                      replay "$dir/folder"
+mistake 2 'not yet supported'                 broker --listen tls://localhost
+mistake 3 'No such file'                      broker --users "$dir/missing"
+mistake 3 'Is a directory'                    broker --users "$dir/folder"
+mistake 3 'Not a directory'                   conform --artifacts "$dir/empty"
 mistake 2 'no such fault'                     conform --break 5:MQTT-9.9.9-9
 mistake 2 'name no other'                     conform --exec true localhost
 mistake 2 'not yet'                           conform tls://localhost
@@ -173,5 +188,6 @@ completes 'a rule'               MQTT-3.3.1-2 'mqassay explain 5:MQTT-3.3.1-' mq
 completes 'a rule from its version' MQTT-3.3.1-2 'mqassay explain 5:' mqassay explain 5 :
 completes 'a fault'              MQTT-4.3.3-8/PUBREC 'mqassay conform --break 5:MQTT-4.3.3-8' mqassay conform --break 5 : MQTT-4.3.3-8
 completes 'a test'               common/qos/qos2-repeated.scn 'mqassay conform -s common/qos/qos2-rep' mqassay conform -s common/qos/qos2-rep
+completes 'a capability'       retain_available 'mqassay conform --without retain' mqassay conform --without retain
 completes 'a file'               Makefile     'mqassay lint Makef' mqassay lint Makef
 completes 'a file of an option'  README.md    'mqassay conform --known=READ' mqassay conform --known = READ
