@@ -22,7 +22,7 @@ static void firsts_of(const struct step *s, struct firsts *f)
 {
 	for (; s; s = s->next) {
 		switch (s->kind) {
-		case STEP_EXPECT: case STEP_RECEIVES: case STEP_CLOSED:
+		case STEP_EXPECT: case STEP_RECEIVES: case STEP_CLOSED: case STEP_NOTHING:
 			if (f->n < MAX_FIRSTS)
 				f->list[f->n++] = s;
 			return;
@@ -179,7 +179,8 @@ static bool told_apart(const struct step *a, const struct step *b)
 {
 	unsigned patience = 10000;
 
-	if (!(a->actors & b->actors) || (a->kind == STEP_CLOSED) != (b->kind == STEP_CLOSED) ||
+	if (!(a->actors & b->actors) || (a->kind == STEP_NOTHING) != (b->kind == STEP_NOTHING) ||
+	    (a->kind == STEP_CLOSED) != (b->kind == STEP_CLOSED) ||
 	    (a->kind != STEP_CLOSED && a->type != b->type))
 		return true;
 	for (uint32_t i = 0; i < a->n_matches; i++)
