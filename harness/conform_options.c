@@ -114,20 +114,21 @@ static int apply_without(struct conduct_options *o)
 {
 	const struct profile *profile = &conform_options.profile;
 	const struct string_list *list = &conform_options.without;
-	struct absent *all = calloc(list->n + profile->n_without + 1, sizeof(*all));
-	char hint[80], *by;
+	static struct absent *all;	/* lives as long as the program; its texts in the region */
+	static struct region region;
+	char hint[80], by[500];
 	size_t n = 0;
 
+	all = realloc(all, (list->n + profile->n_without + 1) * sizeof(*all));
 	if (!all)
 		abort();
-	o->without = all;		/* lives as long as the program */
+	o->without = all;
 	for (; n < list->n; n++) {
 		if (!capability_known(list->at[n], hint, sizeof(hint)))
 			return cli_usage(&conform_command, "--without %s: expected what CONNACK announces, or tls, websocket, auth, login%s",
 			                 console_safe(list->at[n]), hint);
-		if (asprintf(&by, "--without %s", list->at[n]) < 0)
-			abort();
-		all[n] = (struct absent){ list->at[n], by };
+		snprintf(by, sizeof(by), "--without %s", list->at[n]);
+		all[n] = (struct absent){ list->at[n], region_string(&region, span_text(by)) };
 	}
 	for (size_t i = 0; i < profile->n_without; i++)
 		all[n++] = profile->without[i];
