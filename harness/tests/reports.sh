@@ -129,7 +129,13 @@ counts() {	# of failures that prove and JUnit see
 
 suite=$tmp/s
 for mode in forges forges-bytes; do
-	reports "$mode" --exec "'$tmp/bin/$evil_name' {port} $mode poison" -v
+	reports "$mode" --exec "'$tmp/bin/$evil_name' {port} $mode poison" -v --artifacts "$tmp/artifacts"
+	is "$mode: names of files are plain" 0 "$(find "$tmp/artifacts" -mindepth 1 -printf '%P\n' | grep -c '[^a-zA-Z0-9/._=+,-]')"
+	is "$mode: there are such files" yes "$([ "$(find "$tmp/artifacts" -type f | wc -l)" -ge 5 ] && echo yes)"
+	for file in $(find "$tmp/artifacts" -name 'transcript*' -o -name 'report*.txt' | head -n 4); do
+		well "$mode: artifacts: ${file##*/}" text "$file"
+	done
+	rm -rf "$tmp/artifacts"
 	is "$mode: exit 1" 1 $code
 	shows "$mode: escaped" 'x1b\[31m' "$tmp/out"
 	is "$mode: prove and JUnit count the same" "$(counts | awk '{ print $2, $2 }')" "$(counts)"
