@@ -196,6 +196,9 @@ static void pump(struct task *task, struct loop *loop)
 		note_survival(c);
 		if (c->n_running >= c->o->jobs || (c->queue[TURN_ALONE].first && c->n_running))
 			return;
+		/* Who wants to be alone, or one after the other, does not meet those who clear up behind the one before. */
+		if ((c->queue[TURN_ALONE].first || c->o->jobs == 1) && cleaner_busy(&c->cleaner))
+			return;
 		if ((job = job_dequeue(c, TURN_ALONE))) {
 			start(c, job, true);
 			continue;
