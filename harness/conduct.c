@@ -50,8 +50,8 @@ static void on_ended(struct timeline *t, void *owner)
 		job_settle(c, job);
 	} else if (!c->waiting) {
 		target_hold(c, job);
-	} else if (job->suspect && job->outcome->result.verdict == VERDICT_FAIL) {	/* on_gone() has ended it */
-		target_killed_by(c, job, c->death);
+	} else if (job->deadly) {
+		target_accuse(c, job, c->death);
 	} else if (job->suspect) {
 		job_enqueue(c, TURN_SUSPECT, job);	/* its own verdict comes when it is played by itself */
 	} else {
@@ -78,7 +78,6 @@ static void start(struct conductor *c, struct job *job, bool exclusive)
 	const struct script *script = job->outcome->script;
 	struct instance *in = job->instance;
 	const struct offer *offer = &in->offers.version[script->version];
-	struct result *before = job->replay ? job->outcome->result.before : NULL;
 	char name[24], why[300];
 
 	if (!offer->served) {
@@ -99,10 +98,8 @@ static void start(struct conductor *c, struct job *job, bool exclusive)
 			return;
 		}
 	conductor_name(c, name);
-	job->outcome->result.before = NULL;
-	result_release(&job->outcome->result);	/* a suspect's first try */
-	result_init(&job->outcome->result, c->loop.now_ns);
-	job->outcome->result.before = before;
+	job_forget(c, job);	/* a suspect's first try */
+	job->deadly = false;
 	c->exclusive = exclusive;
 	c->running[c->n_running++] = job;
 	job->timeline = timeline_new(job->replay || job->suspect ? &in->patient : &in->stage, script, name,
@@ -127,8 +124,9 @@ static void note_survival(struct conductor *c)
 {
 	if (!c->n_suspects || c->killer_found)
 		return;
-	snprintf(c->done->survives, sizeof(c->done->survives), "the target died (%s) and none of the %u tests in flight made it die again",
-	         c->death, c->n_suspects);
+	if (!c->done->survives[0])
+		snprintf(c->done->survives, sizeof(c->done->survives), "the target died (%s) and none of the %u tests in flight made it die again",
+		         c->death, c->n_suspects);
 	c->n_suspects = 0;
 }
 

@@ -30,6 +30,8 @@ struct job {
 	struct instance *instance;
 	struct timeline *timeline;
 	bool suspect;			/* in flight when the target died */
+	bool accused;			/* the only one in flight when it died: twice makes it the cause */
+	bool deadly;			/* a suspect that on_gone() ends, for the target died of it, as it seems */
 	bool replay;
 	uint64_t settles_ns;		/* of one that has ended: when its verdict stands, unless the target dies before */
 };
@@ -62,9 +64,11 @@ struct conductor {
 	struct arena scratch;
 	uint8_t *packet;
 	unsigned n_suspects;		/* of the last death */
+	struct job *stalled;		/* a suspect that has ended, while it is asked whether anybody is there still */
 	unsigned n_dying;		/* waits for the death of who listens no more */
 	unsigned n_stalls;		/* suspects in a row that stalled again */
 	bool killer_found;
+	bool served;			/* this start of the target: a probe found it well */
 	char death[300];
 };
 
@@ -75,8 +79,10 @@ void job_push_front(struct conductor *c, enum turn turn, struct job *job);
 struct job *job_take_first(struct queue *q);
 struct job *job_dequeue(struct conductor *c, enum turn turn);
 void job_tell(struct conductor *c, struct job *job);			/* its verdict stands */
+void job_forget(struct conductor *c, struct job *job);			/* what its last try came to, but not what its failure before came to */
 void job_skip(struct conductor *c, struct job *job, const char *why);
 void job_settle(struct conductor *c, struct job *job);			/* it has ended: its verdict stands, or it is played again */
+void job_conclude(struct conductor *c, struct job *job);		/* the same, where the target is known to serve, or given up */
 void conductor_name(struct conductor *c, char name[24]);		/* one that no other run, and no other test of this one, has */
 void conductor_unable(struct conductor *c, const char *why);		/* ends the run */
 
@@ -89,6 +95,7 @@ void target_on_process(void *context, enum process_event event, const char *how)
 void target_on_settle(struct timer *timer, struct loop *loop);
 void target_settle_all(struct conductor *c);
 void target_hold(struct conductor *c, struct job *job);	/* its verdict waits: the target may have died of it */
-void target_killed_by(struct conductor *c, struct job *job, const char *how);
+void target_accuse(struct conductor *c, struct job *job, const char *how);	/* it died while the suspect was played alone */
+void target_acquit(struct conductor *c, struct job *job);	/* an accused test has ended, and it lives */
 
 #endif

@@ -79,12 +79,21 @@ void job_tell(struct conductor *c, struct job *job)
 		c->o->progress(c->o->context, job->outcome, c->n_verdicts, c->n_jobs);
 }
 
+void job_forget(struct conductor *c, struct job *job)
+{
+	struct result *r = &job->outcome->result, *before = r->before;
+
+	r->before = NULL;
+	result_release(r);
+	result_init(r, c->loop.now_ns);
+	r->before = before;
+}
+
 void job_skip(struct conductor *c, struct job *job, const char *why)
 {
 	struct result *r = &job->outcome->result;
 
-	recording_free(r->recording);
-	result_init(r, c->loop.now_ns);
+	job_forget(c, job);
 	r->verdict = VERDICT_SKIP;
 	r->reason = result_text(r, "%s", why);
 	job_tell(c, job);
@@ -124,11 +133,23 @@ static void keep_as_before(struct job *job)
 	job->outcome->result.before = before;
 }
 
-/* The job has ended: its verdict stands, or it goes into another queue. */
 void job_settle(struct conductor *c, struct job *job)
+{
+	/* A process may hang and live: then somebody hung it, and the suspect is told of as if the target had died. */
+	if (job->suspect && job->outcome->result.target_gone && c->process && !c->stalled && !c->stopped) {
+		c->stalled = job;
+		target_check(c);
+		return;
+	}
+	job_conclude(c, job);
+}
+
+void job_conclude(struct conductor *c, struct job *job)
 {
 	struct result *r = &job->outcome->result;
 
+	if (job->accused && !c->stopped)
+		target_acquit(c, job);
 	if (job->suspect)
 		c->n_stalls = r->target_gone ? c->n_stalls + 1 : 0;
 	if (r->target_gone && !job->suspect && !c->stopped && !c->o->local) {

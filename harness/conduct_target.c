@@ -7,15 +7,26 @@
 enum {
 	MAX_RESTARTS = 10,
 	DEATH_NS = 100000000,	/* a process's connections end before we hear that it died: so long a test's verdict waits */
+	LATE_DEATH_NS = 500000000,	/* that of one that did not pass: a busy machine, or a sanitizer's report, delays the news */
 	MAX_DEATHS = 20,	/* such waits, where nobody listens any more */
 };
 
 /* What the probe found stands: the tests begin, or the run ends. */
 static void go_by_probe(struct conductor *c, const struct instance *in)
 {
+	struct job *stalled = c->stalled;
 	char why[400];
 
+	if (in->offers.why[0] && c->process && c->served && !c->stopped) {
+		process_kill(c->process, in->offers.why);	/* on_gone() follows */
+		return;
+	}
 	c->waiting = false;
+	c->served = !in->offers.why[0];
+	if (stalled && c->served) {
+		c->stalled = NULL;
+		job_conclude(c, stalled);
+	}
 	if (in->offers.why[0]) {
 		if (c->done->restarts || c->n_verdicts)
 			snprintf(why, sizeof(why), "%s: the target is gone (%s)", c->o->label, in->offers.why);
@@ -74,7 +85,7 @@ void target_probe(struct conductor *c, struct instance *in)
 	in->probe = probe_start(&in->stage, c->versions, name, &in->offers, on_probed, in);
 }
 
-void target_killed_by(struct conductor *c, struct job *job, const char *how)
+static void target_killed_by(struct conductor *c, struct job *job, const char *how)
 {
 	struct result *r = &job->outcome->result;
 
@@ -91,6 +102,48 @@ void target_killed_by(struct conductor *c, struct job *job, const char *how)
 	job_tell(c, job);
 }
 
+/*
+ * One death proves nothing: it may be the late end of what an earlier test began, or come of nothing that a client sent.
+ * So who was played alone when the target died is played alone once more, against the next process.
+ */
+void target_accuse(struct conductor *c, struct job *job, const char *how)
+{
+	struct result *r = &job->outcome->result;
+
+	if (job->accused) {
+		target_killed_by(c, job, how);
+		return;
+	}
+	job->accused = true;
+	r->verdict = VERDICT_UNSTABLE;		/* stands if it cannot be played again */
+	r->rule = NULL;
+	r->because = r->reason = result_text(r, "the target %s while this was played alone, and it was not played again", how);
+	for (uint32_t i = 0; i < r->n_clauses; i++)
+		if (r->clauses[i].verdict < VERDICT_PASS)
+			r->clauses[i].verdict = VERDICT_INCONCLUSIVE;
+	job_push_front(c, TURN_SUSPECT, job);
+}
+
+void target_acquit(struct conductor *c, struct job *job)
+{
+	job->accused = false;
+	result_note(&job->outcome->result, "the target died once while only this was played, and did not the next time");
+	snprintf(c->done->survives, sizeof(c->done->survives), "the target died (%s), and did not when the only test in flight was played again",
+	         c->death);
+}
+
+/* If only one test was in flight it was played alone already. */
+static void count_suspects(struct conductor *c, bool of_suspect)
+{
+	struct job *first = c->queue[TURN_SUSPECT].first;
+
+	c->n_suspects = 0;
+	for (const struct job *job = first; job; job = job->next)
+		c->n_suspects++;
+	if (c->n_suspects == 1 && !of_suspect)
+		first->accused = true;
+}
+
 /* The tests that had ended when the target died, so shortly before that they may be the cause, or suffered from it. */
 static void judge_ended(struct conductor *c, enum process_event event, const char *how)
 {
@@ -105,12 +158,11 @@ static void judge_ended(struct conductor *c, enum process_event event, const cha
 
 		next = job->next;
 		if (event == PROCESS_DIED && job->suspect) {
-			target_killed_by(c, job, how);
+			target_accuse(c, job, how);
 			continue;
 		}
 		if (event == PROCESS_DIED || r->target_gone) {	/* or it came when the target was gone already */
 			job->suspect = true;
-			c->n_suspects += event == PROCESS_DIED;
 			job_enqueue(c, TURN_SUSPECT, job);
 			continue;
 		}
@@ -128,26 +180,34 @@ static void judge_ended(struct conductor *c, enum process_event event, const cha
 
 static void on_gone(struct conductor *c, enum process_event event, const char *how)
 {
+	/* Suspects are played alone. */
+	bool of_suspect = c->stalled || (c->n_running && c->running[0]->suspect) || (c->ended.first && c->ended.first->suspect);
+	struct job *stalled = c->stalled;
+
 	c->waiting = true;
 	target_probe_drop(c, c->instances);
 	loop_timer_stop(&c->loop, &c->gone);
 	c->n_suspects = 0;
-	c->killer_found = false;
+	c->killer_found = c->served = false;
 	c->n_dying = 0;
+	c->stalled = NULL;
 	snprintf(c->death, sizeof(c->death), "%s", how);
+	if (stalled && event == PROCESS_DIED)
+		target_accuse(c, stalled, how);
+	else if (stalled)
+		job_enqueue(c, TURN_SUSPECT, stalled);
 	judge_ended(c, event, how);
 	while (c->n_running) {
 		struct job *job = c->running[c->n_running - 1];
-		bool killer = event == PROCESS_DIED && job->suspect;
 		char why[400];
 
-		if (event == PROCESS_DIED && !job->suspect) {
-			job->suspect = true;
-			c->n_suspects++;
-		}
+		job->deadly = event == PROCESS_DIED && job->suspect;
+		job->suspect |= event == PROCESS_DIED;
 		snprintf(why, sizeof(why), "the target %s", how);
-		timeline_abort(job->timeline, killer ? VERDICT_FAIL : VERDICT_INCONCLUSIVE, why);
+		timeline_abort(job->timeline, VERDICT_INCONCLUSIVE, why);
 	}
+	if (event == PROCESS_DIED)
+		count_suspects(c, of_suspect);
 	if (c->stopped)
 		return;
 	if (++c->done->restarts > MAX_RESTARTS) {
@@ -191,6 +251,9 @@ void target_settle_all(struct conductor *c)
 	struct job *job;
 
 	loop_timer_stop(&c->loop, &c->settle);
+	if (c->stalled)
+		job_conclude(c, c->stalled);
+	c->stalled = NULL;
 	while ((job = job_take_first(&c->ended)))
 		job_settle(c, job);
 }
@@ -218,7 +281,7 @@ void target_on_settle(struct timer *timer, struct loop *loop)
 
 void target_hold(struct conductor *c, struct job *job)
 {
-	job->settles_ns = c->loop.now_ns + DEATH_NS;
+	job->settles_ns = c->loop.now_ns + (job->outcome->result.verdict < VERDICT_WARN ? LATE_DEATH_NS : DEATH_NS);
 	if (!c->ended.first)
 		loop_timer(&c->loop, &c->settle, job->settles_ns);
 	job_append(&c->ended, job);

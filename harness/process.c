@@ -15,7 +15,7 @@
 #include "harness/escape.h"
 #include "harness/hello.h"
 
-enum { RETRY_NS = 20000000, ATTEMPT_NS = 2000000000, LAST_LINES = 3 };
+enum { RETRY_NS = 20000000, ATTEMPT_NS = 2000000000, HUNG_GRACE_NS = 500000000, LAST_LINES = 3 };
 
 enum knocking { KNOCK_NOT, KNOCK_SOON, KNOCK_ASKED };
 
@@ -37,6 +37,7 @@ struct process {
 	unsigned n_knocks;
 	bool served, answered, shut;	/* of this start; shut: some knock was met with a close or "unavailable" and no more */
 	char fault[260];
+	char hung[300];			/* why process_kill() ends it; empty: it does not */
 };
 
 /* ---- does it serve yet? ---- */
@@ -161,12 +162,16 @@ static void on_timer(struct timer *timer, struct loop *loop)
 static void on_child_ended(struct child *child, void *context)
 {
 	struct process *p = context;
-	char how[160], said[400], safe[800], text[1200];
+	bool hung = p->hung[0];
+	char how[400], said[400], safe[800], text[1500];
 	bool served = p->served;
 
 	stop_knocking(p);
 	p->served = false;
-	child_how(child, how, sizeof(how));
+	if (p->hung[0])
+		snprintf(how, sizeof(how), "hung and was killed (%s)", p->hung);
+	else
+		child_how(child, how, sizeof(how));
 	if (!served && !child->signal && !child->exit_status)	/* a daemon does this, and is out of our hands then */
 		snprintf(how + strlen(how), sizeof(how) - strlen(how), " (CMD must stay in the foreground)");
 	size_t len = child_output(child, LAST_LINES, said, sizeof(said));
@@ -175,7 +180,8 @@ static void on_child_ended(struct child *child, void *context)
 		snprintf(text, sizeof(text), "%s%s%s", how, len ? "; it last said: " : "", safe);
 	else
 		snprintf(text, sizeof(text), "--exec: the target %s before it answered a CONNECT%s%s", how, len ? "; it said: " : "", safe);
-	p->event(p->context, !served ? PROCESS_STARTED_NOT : child->outside ? PROCESS_KILLED : PROCESS_DIED, text);
+	p->hung[0] = '\0';
+	p->event(p->context, !served ? PROCESS_STARTED_NOT : child->outside && !hung ? PROCESS_KILLED : PROCESS_DIED, text);
 }
 
 struct process *process_new(struct loop *loop, const char *command, uint64_t start_timeout_ns, struct span user_name,
@@ -224,6 +230,12 @@ void process_start(struct process *p)
 	p->n_knocks = 0;
 	p->answered = p->shut = false;
 	knock_soon(p);
+}
+
+void process_kill(struct process *p, const char *why)
+{
+	snprintf(p->hung, sizeof(p->hung), "%s", why);
+	child_stop(&p->child, HUNG_GRACE_NS);
 }
 
 void process_restart(struct process *p)

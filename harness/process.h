@@ -13,7 +13,7 @@ struct process;
 enum process_event {
 	PROCESS_READY,			/* it answers */
 	PROCESS_STARTED_NOT,		/* it ended, or did not answer, before it ever served: `how` says which */
-	PROCESS_DIED,			/* by itself */
+	PROCESS_DIED,			/* by itself, or by process_kill() */
 	PROCESS_KILLED,			/* from outside: SIGTERM, SIGINT, SIGKILL */
 };
 
@@ -28,6 +28,7 @@ struct process *process_new(struct loop *loop, const char *command, uint64_t sta
                             void (*event)(void *context, enum process_event event, const char *how), void *context);
 void process_start(struct process *process);
 void process_restart(struct process *process);		/* after it has ended; PROCESS_READY follows */
+void process_kill(struct process *process, const char *why);	/* it hangs: PROCESS_DIED follows, and its `how` says why */
 bool process_lives(void *process, uint64_t *rss);	/* rss: bytes resident in the whole group, 0 unknown; NULL: not asked, it takes ms */
 bool process_listens(const struct process *process);	/* false: its port refuses connections; opens one to see */
 void process_free(struct process *process);		/* ends the whole group; harmless with NULL */

@@ -16,6 +16,9 @@
     grows         by 64 MB when a packet contains TEXT
     dies          by SIGSEGV
     stalls        when a packet contains TEXT: nobody is answered any more, and 1.35 s later it dies by SIGSEGV
+    dies-late     when a packet contains TEXT: all connections are closed, and 300 ms later it exits with code 7
+    expires       exits with code 7 at its 12th CONNECT, as many times as the file TEXT says
+    hangs         when a packet contains TEXT: nobody is answered any more, though connections are taken
     escapes       serves, but all text that it chooses is hostile to a terminal
     forges        the same to every format of a report; payloads are replaced; a packet that contains TEXT ends it with last words
                   of that kind
@@ -36,7 +39,7 @@ PORT, MODE = int(sys.argv[1]), sys.argv[2]
 TEXT = sys.argv[3].encode() if len(sys.argv) > 3 else None
 MODE, _, BEGINS = MODE.partition("@")
 BEGINS = {"": 1, "CONNECT": 1, "SUBSCRIBE": 8}[BEGINS]
-STARTED, STALLED, GROWN = time.monotonic(), threading.Event(), []
+STARTED, STALLED, GROWN, CONNECTS = time.monotonic(), threading.Event(), [], []
 HOSTILE = "\x1b[31mred\x1b]0;title\x07 \u202egnp.exe\u2066 \u200b \x9b2J \x7f".encode()
 FORGED = ("\x1b[31m\u202e\u2066]]><script>alert(1)</script>&\"'`$(id)\\ # SKIP # TODO \u2028\u061c\n"
           "ok 1 - forged\nnot ok 2 - forged # TODO\n  ---\n  ...\nBail out!\r</failure>{\"verdict\": \"pass\"}\x7f\u009b2J").encode()
@@ -50,6 +53,14 @@ clients, lock = [], threading.RLock()
 def die(number):
     os.kill(os.getpid(), number)
     time.sleep(60)              # another thread may be the one that the kernel interrupts
+
+
+def expires():
+    with open(TEXT) as f:
+        left = int(f.read())
+    with open(TEXT, "w") as f:
+        f.write(str(max(left - 1, 0)))
+    return left > 0
 
 
 def varint(n):
@@ -150,6 +161,10 @@ class Client(threading.Thread):
         if kind == 1:
             n = struct.unpack_from(">H", body)[0]
             self.version = body[2 + n]
+            if MODE == "expires":
+                CONNECTS.append(1)
+                if len(CONNECTS) == 12 and expires():
+                    os._exit(7)
             if MODE == "opens-late" and time.monotonic() < STARTED + 1:
                 if time.monotonic() > STARTED + 0.5:
                     self.send(packet(0x20, b"\0\x88\0" if self.version == 5 else b"\0\x03"))
@@ -238,6 +253,14 @@ class Client(threading.Thread):
                         STALLED.set()
                         time.sleep(1.35)
                         die(signal.SIGSEGV)
+                    elif MODE == "dies-late":
+                        with lock:
+                            for c in clients:
+                                c.sock.shutdown(socket.SHUT_RDWR)
+                        time.sleep(0.3)
+                        os._exit(7)
+                    elif MODE == "hangs":
+                        STALLED.set()
                     elif FORGES:
                         os.write(2, HOSTILE)
                         os._exit(7)

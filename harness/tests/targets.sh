@@ -102,6 +102,32 @@ shows 'stalls, then dies: the test fails, by survives' 'killer\.scn.*FAIL \[5:su
 shows 'stalls, then dies: the others have their own verdicts' '7 tests .* 6 pass, 1 fail$' "$tmp/out"
 nothing_left 'stalls, then dies'
 
+# Its death is told after its test has ended.
+exec_suite 'dies-late poison'
+is 'dies late: exit 1' 1 $code
+shows 'dies late: its test fails, by survives' 'killer\.scn.*FAIL \[5:survives\]' "$tmp/out"
+shows 'dies late: the others have their own verdicts' '7 tests .* 6 pass, 1 fail$' "$tmp/out"
+nothing_left 'dies late'
+
+# Nobody kills it: whoever is played at that moment, also by itself, is not to blame.
+for jobs in 64 1; do
+	echo 2 >"$tmp/deaths"
+	exec_suite "expires $tmp/deaths" --jobs $jobs
+	is "expires, --jobs $jobs: exit 3" 3 $code
+	shows "expires, --jobs $jobs: all have their own verdicts" '7 tests .* 7 pass' "$tmp/out"
+	shows "expires, --jobs $jobs: survives is unstable" '\[survives\] the target died \(exited with 7' "$tmp/out"
+	is "expires, --jobs $jobs: it did, twice" 0 "$(cat "$tmp/deaths")"
+	nothing_left "expires, --jobs $jobs"
+done
+
+# It lives and takes connections, but that is all.
+exec_suite 'hangs poison' --timeout 200ms
+is 'hangs: exit 1' 1 $code
+shows 'hangs: its test fails, by survives' 'killer\.scn.*FAIL \[5:survives\]' "$tmp/out"
+shows 'hangs: says so' 'received +the target hung and was killed' "$tmp/out"
+shows 'hangs: the others have their own verdicts' '7 tests .* 6 pass, 1 fail$' "$tmp/out"
+nothing_left 'hangs'
+
 # ---- a target that grows ----
 
 mkdir "$tmp/grows"
