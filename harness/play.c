@@ -4,7 +4,7 @@
 
 /* ---- arrivals are offered ---- */
 
-static bool waits_for(const struct strand *s, const struct actor_state *a, const struct arrival *in)
+bool waits_for(const struct strand *s, const struct actor_state *a, const struct arrival *in)
 {
 	if (s->state != STRAND_WAITS || !(s->want.actors & 1u << a->number))
 		return false;

@@ -278,6 +278,7 @@ void written_expired(struct timeline *t, struct strand *s);	/* play_step.c: the 
 void timeline_on_timer(struct timer *timer, struct loop *loop);
 void timeline_on_task(struct task *task, struct loop *loop);
 void strand_choose_arm(struct timeline *t, struct strand *s);	/* the first arrival has chosen: the other arms are not played */
+bool waits_for(const struct strand *s, const struct actor_state *a, const struct arrival *in);	/* for one of its kind, or with its id */
 struct strand *strand_open_arm(struct timeline *t, struct strand *s);	/* the arm around s that another may yet be chosen over; NULL */
 void strand_end(struct timeline *t, struct strand *s);
 void strands_sweep(struct timeline *t);				/* frees those that are done */

@@ -283,6 +283,17 @@ static const char *what_was_awaited(const struct strand *s)
 	}
 }
 
+/* What it waits for did come and did not fit, but another arm's `closed` might have been chosen still. */
+static bool came_in_vain(struct timeline *t, struct strand *s, struct actor_state *a, struct mismatch *m)
+{
+	struct packet packet;
+
+	for (const struct arrival *in = a->in; in; in = in->next)
+		if (in->type && waits_for(s, a, in) && arrival_decode(a, in, &packet) && !strand_offer(t, s, a, in, &packet, m))
+			return true;
+	return false;
+}
+
 void check_probe(struct timeline *t, struct strand *s)
 {
 	const struct step *step = s->step;
@@ -345,7 +356,12 @@ void check_probe(struct timeline *t, struct strand *s)
 		                                      duration_text(t, waited + (s->lingers ? s->patience_ns : 0))));
 		return;
 	}
-	struct mismatch m = {
+	struct mismatch m = { 0 };
+	if (came_in_vain(t, s, a, &m)) {
+		judge_failed(t, s, step, &m);
+		return;
+	}
+	m = (struct mismatch){
 		.judged = step_traits[step->kind].judges, .received = "nothing, and the target answers a ping",
 		.because = result_text(t->result, "no %s came in time", what_was_awaited(s)),
 	};

@@ -29,9 +29,11 @@ const struct step_trait step_traits[] = {
 
 const char *duration_text(struct timeline *t, uint64_t ns)
 {
-	if (ns % 1000000000 == 0)
-		return result_text(t->result, "%llu s", (unsigned long long)(ns / 1000000000));
-	return result_text(t->result, "%.3g ms", (double)ns / 1e6);
+	uint64_t ms = (ns + 500000) / 1000000;
+
+	if (ns && ns < 999500000)
+		return result_text(t->result, "%.3g ms", (double)ns / 1e6);
+	return result_text(t->result, "%.*f s", ms % 1000 == 0 ? 0 : ms % 100 == 0 ? 1 : ms % 10 == 0 ? 2 : 3, (double)ms / 1e3);
 }
 
 /* ---- waiting ---- */
