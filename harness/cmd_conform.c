@@ -31,14 +31,17 @@ void conform_use(const struct local_broker *broker)
 /* ---- progress ---- */
 
 static unsigned counts[N_VERDICTS];
+static struct known known;
 
 static void progress(void *context, const struct outcome *outcome, size_t done, size_t all)
 {
-	(void)context;
-	counts[outcome->result.verdict]++;
+	const char *label = context;
+	bool is_known = outcome->result.verdict < VERDICT_PASS && known_holds(&known, outcome, label);
+
+	counts[is_known ? VERDICT_KNOWN : outcome->result.verdict]++;
 	if (console_has_progress())
-		console_progress("%zu of %zu  %u pass  %u fail  %u warn  %u inconclusive  %u skip   %s", done, all, counts[VERDICT_PASS],
-		                 counts[VERDICT_FAIL], counts[VERDICT_WARN], counts[VERDICT_INCONCLUSIVE], counts[VERDICT_SKIP],
+		console_progress("%zu of %zu  %u pass  %u fail  %u known  %u warn  %u inconclusive  %u skip   %s", done, all, counts[VERDICT_PASS],
+		                 counts[VERDICT_FAIL], counts[VERDICT_KNOWN], counts[VERDICT_WARN], counts[VERDICT_INCONCLUSIVE], counts[VERDICT_SKIP],
 		                 outcome->script->id);
 }
 
@@ -68,8 +71,6 @@ static int print_coverage(const struct suite *suite, unsigned versions)
 
 static struct run_target targets[MAX_TARGETS];
 static struct run run_record = { .targets = targets };
-static struct known known;
-
 /* name: of the target on the command line; NULL when it has none */
 static void conform_one(const struct suite *suite, struct conduct_options *o, const char *name)
 {
@@ -82,6 +83,7 @@ static void conform_one(const struct suite *suite, struct conduct_options *o, co
 	if (!target->label)
 		abort();
 	memset(counts, 0, sizeof(counts));
+	o->context = (void *)o->label;
 	capture_target(o->label, o->simulated);
 	conduct(suite, o, &target->conducted);
 	console_progress("%s", "");
@@ -122,6 +124,9 @@ static int conform_configured(const struct suite *suite, struct conduct_options 
 	if (run_record.n_targets == MAX_TARGETS)
 		return cli_usage(&conform_command, "--broker: more than %d configurations", MAX_TARGETS);
 	snprintf(label, sizeof(label), "the built-in broker%s%s", configuration ? ", " : "", configuration ? configuration : "");
+	for (size_t i = 0; i < run_record.n_targets; i++)
+		if (!strcmp(targets[i].label, label))
+			return 0;	/* named twice, and played already */
 	o->label = label;
 	o->configured = configuration;
 	conf->configuration = configuration;
@@ -186,14 +191,18 @@ static bool names_label(const char *target)
 
 static int conform_targets(const struct suite *suite, struct conduct_options *o, int n_args, char **args)
 {
-	struct target target;
+	struct target target, other;
 	struct fault fault;
 
 	if (n_args > MAX_TARGETS)
 		return cli_usage(&conform_command, "more than %d targets", MAX_TARGETS);
-	for (int i = 0; i < n_args; i++)	/* a mistake in the last is told before the first is tested */
+	for (int i = 0; i < n_args; i++) {	/* a mistake in the last is told before the first is tested */
 		if (!target_parse(args[i], &target, &fault))
 			return cli_usage(&conform_command, "%s", fault.text);
+		for (int k = 0; k < i; k++)
+			if (target_parse(args[k], &other, &fault) && !strcmp(other.label, target.label))
+				return cli_usage(&conform_command, "two targets are named %s: tell them apart with LABEL=URL", console_safe(target.label));
+	}
 	for (int i = 0; i < n_args; i++) {
 		target_parse(args[i], &target, &fault);
 		o->label = conf->profile.name && !names_label(args[i]) ? conf->profile.name : target.label;
@@ -290,6 +299,8 @@ static int run(int n_args, char **args)
 	o.progress = progress;
 	transcript_conceal(conf->secrets ? NULL : o.password);
 	code = suite_load(&suite, conf->scenarios.at, conf->scenarios.n, params, n_params);
+	if (!code && !conf->one_case)	/* a folder's options are those of its whole run */
+		code = conform_params_check(&suite);
 	if (!code)
 		code = read_known(&suite);
 	if (!code) {

@@ -31,7 +31,8 @@ static void go_by_probe(struct conductor *c, const struct instance *in)
 		if (c->done->restarts || c->n_verdicts)
 			snprintf(why, sizeof(why), "%s: the target is gone (%s)", c->o->label, in->offers.why);
 		else
-			snprintf(why, sizeof(why), "%s: %s", c->o->label, in->offers.why);
+			snprintf(why, sizeof(why), "%s: %s%s", c->o->label, in->offers.why, c->o->local && c->o->user_name
+			         ? "; it has users of its own, and other ones only with --broker '--users FILE'" : "");
 		conductor_unable(c, why);
 	}
 	loop_post(&c->loop, &c->pump);

@@ -12,7 +12,7 @@
 #include "harness/units.h"
 
 static const char *const mqtt_choices[] = { "3.1", "3.1.1", "5", "all", NULL };
-enum { MQTT_ALL = 3 };
+enum { MQTT_ALL = 3, MAX_CREDENTIAL = 65535 };
 
 struct conform_options conform_options = {
 	.timeout_ns = 5000000000u, .start_timeout_ns = 60000000000u, .jobs = 64, .seed = 1, .repeat = 1, .slack = 1.0, .mqtt = MQTT_ALL,
@@ -91,10 +91,10 @@ static bool parse_split(size_t *split)
 	return true;
 }
 
-/* The first line of a file; NULL after one line on stderr. */
-static char *read_password(const char *path)
+/* The first line of a file. 0, or an exit code after one line on stderr. */
+static int read_password(const char *path, const char **password)
 {
-	static char line[65537];
+	static char line[MAX_CREDENTIAL + 2];
 	FILE *f;
 	bool read;
 
@@ -105,8 +105,15 @@ static char *read_password(const char *path)
 		console_error("read %s: %s", console_safe(path), errno ? strerror(errno) : "no password in it");
 	if (f)
 		fclose(f);
+	if (!read)
+		return EXIT_UNABLE;
 	line[strcspn(line, "\r\n")] = 0;
-	return read ? line : NULL;
+	if (strlen(line) > MAX_CREDENTIAL) {
+		console_error("read %s: its first line has more than the %d bytes that a password may have", console_safe(path), MAX_CREDENTIAL);
+		return EXIT_USAGE;
+	}
+	*password = line;
+	return 0;
 }
 
 /* --without, then what the profile says: the first that fits is the evidence. 0 or EXIT_USAGE. */
@@ -155,9 +162,9 @@ static int apply_profile(struct conduct_options *o)
 	o->timer_tolerance_ns = conform_options.timer_tolerance_ns ? conform_options.timer_tolerance_ns : profile->timer_tolerance_ns;
 	if ((code = apply_without(o)))
 		return code;
-	if (conform_password_file() && !(o->password = read_password(conform_password_file())))
-		return EXIT_UNABLE;
-	return 0;
+	if (o->user_name && strlen(o->user_name) > MAX_CREDENTIAL)
+		return cli_usage(&conform_command, "--user: has more than the %d bytes that a user name may have", MAX_CREDENTIAL);
+	return conform_password_file() ? read_password(conform_password_file(), &o->password) : 0;
 }
 
 /* Options that exclude each other, or a target. 0 or EXIT_USAGE. */
@@ -236,6 +243,43 @@ const struct param *conform_params(size_t *n)
 			abort();
 	}
 	return params;
+}
+
+static bool has_param(const struct suite *suite, const char *name)
+{
+	for (size_t i = 0; i < suite->n_scenarios; i++)
+		for (uint32_t k = 0; k < suite->scenarios[i]->n_params; k++)
+			if (!strcmp(suite->scenarios[i]->params[k], name))
+				return true;
+	return false;
+}
+
+static const char *nearest_param(const struct suite *suite, const char *name)
+{
+	const char *best = NULL;
+
+	for (size_t i = 0; i < suite->n_scenarios; i++)
+		for (uint32_t k = 0; k < suite->scenarios[i]->n_params; k++) {
+			const char *const names[] = { suite->scenarios[i]->params[k], best, NULL };
+			best = cli_nearest(name, names);
+		}
+	return best;
+}
+
+int conform_params_check(const struct suite *suite)
+{
+	size_t n;
+	const struct param *params = conform_params(&n);
+
+	for (size_t i = 0; params && i < n; i++) {
+		if (has_param(suite, params[i].name))
+			continue;
+		const char *best = nearest_param(suite, params[i].name);
+
+		return cli_usage(&conform_command, "--define %s: no scenario has a `param` of that name%s%s%s", console_safe(params[i].name),
+		                 best ? "; did you mean " : "", best ? best : "", best ? "?" : "");
+	}
+	return params ? 0 : EXIT_USAGE;
 }
 
 /* ---- the command line again ---- */

@@ -42,6 +42,10 @@ int conform_options_apply(struct conduct_options *o, int n_args);
 /* -D NAME=VALUE: n of them, static; NULL after one line on stderr when one has no name. */
 const struct param *conform_params(size_t *n);
 
+/* Whether each of them is a `param` of some scenario, played or not: 0, or EXIT_USAGE after one line on stderr. */
+struct suite;
+int conform_params_check(const struct suite *suite);
+
 /*
  * The command line that repeats a test of this run on the target (NULL: the built-in broker), up to --mqtt and
  * --select: quoted for a shell; options about the output are left out. Given.

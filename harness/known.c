@@ -310,6 +310,14 @@ static bool is_about(const struct known_row *row, const char *label)
 	return !strcmp(row->target, "*") || !strcmp(row->target, label);
 }
 
+bool known_holds(const struct known *known, const struct outcome *o, const char *label)
+{
+	for (size_t k = 0; k < known->n_rows; k++)
+		if (is_about(&known->rows[k], label) && still_so(&known->rows[k], o) && fits_test(&known->rows[k], o->script))
+			return true;
+	return false;
+}
+
 /* Tells each outcome on the target that the row is about; returns how many it took. */
 static size_t each(const struct known_row *row, struct conducted *conducted, const char *label,
                    bool (*take)(const struct known_row *row, struct outcome *o))

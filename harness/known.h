@@ -54,6 +54,9 @@ int known_read(struct known *known, const char *path);
 /* The first row that fits no test of one suite or the other (which may be NULL), chosen or not; NULL: there is none. */
 const struct known_row *known_stray(const struct known *known, const struct suite *suite, const struct suite *other);
 
+/* Whether some row lists what the outcome has come to: what known_apply() will call known. */
+bool known_holds(const struct known *known, const struct outcome *outcome, const char *label);
+
 /* Gives `known` and `fixed` to what was conducted on the target of that label. */
 void known_apply(struct known *known, struct conducted *conducted, const char *label);
 

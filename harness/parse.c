@@ -399,6 +399,15 @@ static void parse_file(struct parser *p, struct span text)
 	check_bindings(p);
 }
 
+static const char *const *keep_param_names(struct parser *p)
+{
+	const char **names = region_alloc(p->region, p->n_defaults * sizeof *names + 1);
+
+	for (uint32_t i = 0; i < p->n_defaults; i++)
+		names[i] = region_string(p->region, p->defaults[i].name);
+	return names;
+}
+
 struct scenario *scenario_parse(const char *name, struct span text, const struct param *params, size_t n_params,
                                 struct diagnostics *diagnostics)
 {
@@ -428,6 +437,8 @@ struct scenario *scenario_parse(const char *name, struct span text, const struct
 	scenario->title = p->title;
 	scenario->tags = keep(p, p->tags, p->n_tags * sizeof *p->tags);
 	scenario->n_tags = p->n_tags;
+	scenario->params = keep_param_names(p);
+	scenario->n_params = p->n_defaults;
 	scenario->alone = p->alone;
 	scenario->bulk = p->bulk;
 	scenario->scripts = scripts;

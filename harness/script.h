@@ -196,7 +196,8 @@ struct scenario {
 	const char *title;
 	struct span text;		/* the file; at NULL until who read it says so */
 	const char *const *tags;
-	uint32_t n_tags;
+	const char *const *params;	/* names that the file gives a value, and -D another */
+	uint32_t n_tags, n_params;
 	bool alone, bulk;
 	const struct script *scripts;	/* cases in the file's order, versions in its header's order within each */
 	uint32_t n_scripts;

@@ -30,6 +30,8 @@ mistake() {
 printf 'scenario "t"\n' >"$dir/short.scn"
 : >"$dir/empty.scn"
 : >"$dir/empty"
+head -c 65536 /dev/zero | tr '\0' x >"$dir/long"
+echo secret >"$dir/password"
 head -c 3000 "$mqassay" >"$dir/binary.scn"
 mkdir "$dir/folder"
 
@@ -48,6 +50,11 @@ mistake 2 '--slack: expected'                 conform --slack 0.5
 mistake 2 '--slack: expected'                 conform --slack nan
 mistake 2 'takes no value'                    conform --list=yes
 mistake 2 'NAME=VALUE'                        conform -D x
+mistake 2 'no scenario has a `param` of that name; did you mean other_user?' conform -D other_usr=1
+mistake 2 'two targets are named there: tell them apart' conform there=127.0.0.1:1 there=127.0.0.1:2
+mistake 2 'more than the 65535 bytes that a user name' conform --user "$(head -c 65536 /dev/zero | tr '\0' x)" 127.0.0.1:1
+mistake 2 'more than the 65535 bytes that a password' conform --user u --password-file "$dir/long" 127.0.0.1:1
+mistake 3 "only with --broker '--users FILE'"      conform --user X --password-file "$dir/password" --mqtt 5
 mistake 2 'name no target'                    conform --break 5:MQTT-3.3.1-2 localhost
 mistake 2 'name no target'                    conform --real localhost
 mistake 2 'expected a file glob'              conform --select ''

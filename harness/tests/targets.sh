@@ -305,6 +305,9 @@ shows '--repeat 3: each three times' '21 tests .* 21 pass' "$tmp/out"
 shows '--repeat 3: how many change' 'no test changed its verdict' "$tmp/out"
 suite --seed 5
 is '--seed: exit 0' 0 $code
+conform --broker qos-0 --broker qos-0 --select 5:MQTT-3.12.4-1
+shows '--broker, twice the same: played once' '^ *[0-9]+ tests on the built-in broker, qos-0' "$tmp/out"
+is '--broker, twice the same: one report' 1 "$(grep -c ' tests on ' "$tmp/out")"
 conform --break 5:MQTT-3.1.2-8
 is '--break: exit 1' 1 $code
 shows '--break: the rule is named' 'FAIL \[5:MQTT-3.1.2-8\]' "$tmp/out"

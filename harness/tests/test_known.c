@@ -166,7 +166,12 @@ static void applied(void **state)
 	assert_true(known_parse(&known, "k.tsv", span_text(text), &fault));
 	for (int i = 0; i < 3; i++)
 		come_to(&outcomes[i], &tests[i], row->came[i]);
+	bool held[3];
+	for (size_t i = 0; i < 3; i++)
+		held[i] = known_holds(&known, &target.conducted.outcomes[i], "broker");
 	known_apply(&known, &target.conducted, "broker");
+	for (size_t i = 0; i < 3; i++)	/* what the progress line said */
+		assert_int_equal(held[i], target.conducted.outcomes[i].result.verdict == VERDICT_KNOWN);
 	for (int i = 0; i < 3; i++) {
 		enum verdict v = outcomes[i].result.verdict;
 
