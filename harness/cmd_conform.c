@@ -160,11 +160,11 @@ static int conform_configurations(const struct suite *suite, struct conduct_opti
 
 static int conform_local(const struct suite *suite, struct conduct_options *o)
 {
-	unsigned faults[512];
+	unsigned faults[LOCAL_MAX_FAULTS];
 	size_t n = 0;
 
 	for (size_t i = 0; i < conf->broken.n; i++) {
-		int found = local->faults_named(conf->broken.at[i], faults + n, 512 - n);
+		int found = local->faults_named(conf->broken.at[i], faults + n, LOCAL_MAX_FAULTS - n);
 
 		if (found == 0)
 			return cli_usage(&conform_command, "--break %s: no such fault; `mqassay broker --break list` lists them", console_safe(conf->broken.at[i]));

@@ -196,7 +196,7 @@ static int explain(int n_args, char **args)
 const struct command explain_command = {
 	.name = "explain",
 	.arguments = "RULE",
-	.summary = "what a rule asks for and which tests judge it",
+	.summary = "say what a rule asks for and which tests judge it",
 	.details = "RULE is a clause of a version, 5:MQTT-3.3.1-2, an unnumbered rule, 5:property-repeated, or a fault, 5:MQTT-3.3.1-2/late.\n"
 	           "Without a version it is explained in each that has it: many numbers mean different things in 3.1.1 and 5.\n"
 	           "The name of a verdict is explained as well.",

@@ -21,7 +21,7 @@ static struct {
 } conf;
 
 static const struct cli_option options[] = {
-	OPT_LIST('D', "define", conf.define, "NAME=VALUE", "value of a file's `param`; repeatable"),
+	OPT_LIST('D', "define", conf.define, "NAME=VALUE", "value of a file's `param`"),
 	OPT_FLAG('q', "quiet", conf.quiet, "errors only: no warnings, no summary"),
 	OPT_END
 };

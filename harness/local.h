@@ -8,6 +8,8 @@
  * The target in this very process, behind in-memory pipes: what the composition root
  * hands to whoever plays against the reference broker. The harness knows it by this shape only.
  */
+enum { LOCAL_MAX_FAULTS = 1024 };	/* that a local target can have */
+
 struct local_fault {
 	const char *rule, *name, *breaks;	/* "5:MQTT-3.3.1-2", "late", what it then does */
 };
@@ -36,7 +38,7 @@ struct local_broker {
 	bool (*configuration)(size_t number, struct local_configuration *configuration);	/* false behind the last */
 	void (*stop)(void *broker);
 	bool (*fault)(size_t number, struct local_fault *fault);	/* false behind the last */
-	/* Numbers of the faults that "RULE[/NAME]" names, at most cap of them written. How many, 0: none, -1: names a version too few. */
+	/* Numbers, below LOCAL_MAX_FAULTS, of the faults that "RULE[/NAME]" names, at most cap of them written. How many, 0: none, -1: names a version too few. */
 	int (*faults_named)(const char *text, unsigned *numbers, size_t cap);
 };
 

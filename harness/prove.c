@@ -8,14 +8,14 @@
 #include "harness/embedded.h"
 #include "harness/report.h"
 
-enum { MAX_FAULTS = 512, SHOWN_TESTS = 3 };
+enum { SHOWN_TESTS = 3 };
 
 struct proof {
 	const struct suite *suite;
 	struct conduct_options options;
 	bool *catches;			/* per test of the suite: it caught some fault */
 	unsigned n_caught, n_survived, n_elsewhere;
-	uint64_t kinds[MAX_FAULTS];	/* which clause, caught by which tests: faults that agree in both count once */
+	uint64_t kinds[LOCAL_MAX_FAULTS];	/* which clause, caught by which tests: faults that agree in both count once */
 	unsigned n_kinds;
 	FILE *out;
 	bool verbose;
@@ -62,7 +62,7 @@ static void count_kind(struct proof *p, uint64_t kind)
 	for (unsigned i = 0; i < p->n_kinds; i++)
 		if (p->kinds[i] == kind)
 			return;
-	if (p->n_kinds < MAX_FAULTS)
+	if (p->n_kinds < LOCAL_MAX_FAULTS)
 		p->kinds[p->n_kinds++] = kind;
 }
 
@@ -117,8 +117,8 @@ static bool wanted(const struct local_broker *local, unsigned number, const char
 	if (!n)
 		return true;
 	for (size_t i = 0; i < n; i++) {
-		unsigned numbers[MAX_FAULTS];
-		int found = local->faults_named(patterns[i], numbers, MAX_FAULTS);
+		unsigned numbers[LOCAL_MAX_FAULTS];
+		int found = local->faults_named(patterns[i], numbers, LOCAL_MAX_FAULTS);
 
 		for (int k = 0; k < found; k++)
 			if (numbers[k] == number)

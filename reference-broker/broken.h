@@ -92,4 +92,7 @@ uint32_t expiry_by_fault(const struct link *link, const struct message *m, uint3
 bool unsuback_by_fault(struct link *link, uint8_t *codes, size_t n);	/* true: not sent */
 void reverse_user_properties(struct broker *b, uint8_t *list, size_t len);
 
+/* Shared by broken.c and broken_session.c: the session forgets every delivery, begun or waiting. */
+void drop_started(struct link *link);
+
 #endif

@@ -106,7 +106,7 @@ static int apply_users(const struct command *command, struct broker_config *c, s
 		return EXIT_UNABLE;
 	}
 	if (!*users) {
-		fprintf(stderr, "%s:%u:%u: %s\n", console_safe(path), fault.line, fault.column, fault.text);
+		console_error("%s:%u:%u: %s", console_safe(path), fault.line, fault.column, fault.text);
 		return EXIT_USAGE;
 	}
 	c->users = *users;

@@ -278,7 +278,7 @@ static int run(int n_args, char **args)
 const struct command broker_command = {
 	.name = "broker",
 	.arguments = "",
-	.summary = "the reference broker as a server",
+	.summary = "run the reference broker as a server",
 	.details = "Serves MQTT 3.1, 3.1.1 and 5 until SIGTERM or SIGINT. It keeps every rule of the standards, but those it is\n"
 	           "told to break. Nothing is stored on disk.\n"
 	           "Without --users it lets everybody in, and takes connections of this machine only. What CONNACK of 5 announces\n"

@@ -18,7 +18,7 @@ struct fault_row {
 extern const struct fault_row fault_rows[];
 extern const size_t n_fault_rows;
 
-#define FAULT_WORDS 8		/* room in bits for 512 rows */
+#define FAULT_WORDS 16		/* room in bits for 1024 rows: LOCAL_MAX_FAULTS, for who names them by number */
 
 /*
  * Sets the bits of the faults that a user names: "RULE", "RULE/NAME", the version may be left out

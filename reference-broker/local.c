@@ -1,5 +1,6 @@
 #include "reference-broker/local.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -176,6 +177,8 @@ static void stop(void *broker)
 	users_free(in->users);
 	free(in);
 }
+
+static_assert(LOCAL_MAX_FAULTS == FAULT_WORDS * 64, "the harness has room for every row");
 
 static bool fault(size_t number, struct local_fault *f)
 {

@@ -25,6 +25,10 @@ mistake() {
 	esac
 }
 
+# A command's summary says what it does, as one would ask for it.
+ok 'summaries begin with a verb' sh -c '"$1" --help | awk "/^  [a-z]+ +[a-z]/ { n++; if (\$2 ~ /^(the|a|an|what|which|how)\$/) { print; bad = 1 } } END { exit bad || n < 5 }"' - "$mqassay"
+ok 'no option is repeatable twice' sh -c 'for c in conform lint broker explain replay; do "$1" $c --help; done | tr -s " \n" " " | grep -q "repeatable; repeatable" && exit 1; exit 0' - "$mqassay"
+
 # ---- mistakes ----
 
 printf 'scenario "t"\n' >"$dir/short.scn"
