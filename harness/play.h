@@ -2,6 +2,7 @@
 #define HARNESS_PLAY_H
 
 #include "codec/generate.h"
+#include "harness/claimant.h"
 #include "harness/timeline.h"
 
 /* The inside of a timeline, shared by play*.c and by nobody else. */
@@ -72,6 +73,7 @@ struct actor_state {
 		uint16_t packet_id;
 		uint8_t connects;	/* of a CONNECT: how many went before it on the connection */
 	} offence;
+	struct claimant *claimant;	/* what its scram() stands for; NULL before the first */
 	uint8_t n_connects, n_connacks;	/* on this connection; they stop at 255 */
 	struct seen {			/* deliveries taken on this connection: 3.1.1 may send them again */
 		uint16_t packet_id;
@@ -177,6 +179,7 @@ struct timeline {
 	struct region region;
 	struct prober *prober;		/* a fresh connection that asks whether the target still serves; NULL until then */
 	uint8_t probe_state;		/* enum probe_state */
+	const struct actor_state *offered;	/* whose arrival is looked at, for what is expected of scram() */
 	const struct breach *breach;	/* the first violation that the monitor saw; NULL: none */
 	bool over, end_reported;
 	bool look;			/* some strand waits for more than an arrival: for writes, a ping, the end, or nothing */
@@ -221,6 +224,15 @@ bool packet_fits(struct timeline *t, const struct strand *s, const struct match 
 void packet_bind(struct timeline *t, const struct match *matches, uint32_t n, const struct packet *packet);
 bool reason_fits(struct timeline *t, const struct strand *s, const struct pattern *pattern, unsigned reason);
 const char *packet_text(struct timeline *t, const struct packet *packet, enum sender from);
+
+/* play_scram.c */
+bool is_scram(const struct assign *assign);
+/* The value of a scram() in this step; false: the timeline is over. */
+bool eval_scram(struct timeline *t, struct actor_state *a, const struct step *step, const struct expr *e,
+                const struct packet *packet, struct value *value);
+/* Whether the server says what it must; if not, *why. */
+bool scram_fits(const struct timeline *t, const struct value *v, const char **why);
+void scram_received(struct actor_state *a, const struct packet *packet);
 
 /* play_actor.c, play_send.c */
 bool send_step(struct timeline *t, struct strand *s, const struct step *step, struct writer *together);

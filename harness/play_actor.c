@@ -63,6 +63,7 @@ static void on_packet(struct conn *c, const uint8_t *bytes, size_t len, const st
 	}
 	if (packet->type == CONNACK)
 		on_connack(a, packet);
+	scram_received(a, packet);
 	if (packet->type == PINGRESP) {
 		if (!a->pings_owed && a->probes_owed) {
 			a->probes_owed--;

@@ -103,6 +103,7 @@ bool strand_offer(struct timeline *t, struct strand *s, struct actor_state *a, c
 	static const uint8_t qos2[] = { PUBREC, PUBCOMP };
 
 	arena_reset(t->stage->scratch);
+	t->offered = a;
 	switch (s->step->kind) {
 	case STEP_EXPECT:
 		return fits(t, s, a, in, packet, s->step->type, m);

@@ -90,10 +90,29 @@ static bool apply(struct timeline *t, const struct strand *s, const struct step 
 	}
 }
 
+static bool apply_scram(struct timeline *t, struct actor_state *a, const struct step *step, struct builder *b, const struct assign *as)
+{
+	struct value v = { .kind = VALUE_ABSENT };
+
+	if (!as->field || as->field->property != PROP_authentication_data) {
+		give_up(t, VERDICT_ERROR, step, "scram() is what authentication_data is, and nothing else");
+		return false;
+	}
+	return eval_scram(t, a, step, as->value, &b->packet, &v) && set(t, step, b, as, &v);
+}
+
 static bool names(const struct step *step, const char *field)
 {
 	for (uint32_t i = 0; i < step->n_assigns; i++)
 		if (step->assigns[i].field && step->assigns[i].kind == ASSIGN_FIELD && !strcmp(step->assigns[i].field->name, field))
+			return true;
+	return false;
+}
+
+static bool says_scram(const struct step *step)
+{
+	for (uint32_t i = 0; i < step->n_assigns; i++)
+		if (is_scram(&step->assigns[i]))
 			return true;
 	return false;
 }
@@ -112,6 +131,8 @@ static bool defaults(struct timeline *t, struct actor_state *a, const struct ste
 		p->client_id = span_text(id);
 		p->keep_alive = 60;
 		p->connect_flags = CONNECT_CLEAN_START;
+		if (says_scram(step))	/* the password is not to be told then */
+			return true;
 		if (t->stage->user_name.at && !names(step, "user_name")) {
 			p->connect_flags |= CONNECT_USER_NAME;
 			p->user_name = t->stage->user_name;
@@ -184,7 +205,10 @@ static bool build(struct timeline *t, struct actor_state *a, const struct strand
 		}
 	}
 	for (uint32_t i = 0; i < step->n_assigns; i++)
-		if (!apply(t, s, step, b, &step->assigns[i]))
+		if (!is_scram(&step->assigns[i]) && !apply(t, s, step, b, &step->assigns[i]))
+			return false;
+	for (uint32_t i = 0; i < step->n_assigns; i++)	/* it looks at what the others have said */
+		if (is_scram(&step->assigns[i]) && !apply_scram(t, a, step, b, &step->assigns[i]))
 			return false;
 	if (!add_filters(t, s, step, b))
 		return false;

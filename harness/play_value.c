@@ -159,7 +159,7 @@ bool eval(struct timeline *t, const struct strand *s, const struct expr *e, stru
 	case EXPR_LIST:
 		return eval_error(t, e, "a list stands where one value is needed");
 	case EXPR_SCRAM:
-		return eval_error(t, e, "scram() needs a target with auth=SCRAM-SHA-256");
+		return eval_error(t, e, "scram() is what authentication_data is, and nothing else");
 	}
 	return eval_error(t, e, "unknown expression");
 }
@@ -225,6 +225,7 @@ static bool equal(const struct value *a, const struct value *b)
 static bool value_fits(struct timeline *t, const struct strand *s, const struct pattern *p, const struct value *v)
 {
 	struct value want, high;
+	const char *why;
 
 	switch (p->kind) {
 	case PATTERN_ANY:
@@ -250,6 +251,8 @@ static bool value_fits(struct timeline *t, const struct strand *s, const struct 
 	default:
 		break;
 	}
+	if (p->value->kind == EXPR_SCRAM)
+		return scram_fits(t, v, &why);
 	if (!eval(t, s, p->value, &want))
 		return false;
 	switch (p->kind) {
@@ -321,14 +324,14 @@ static bool field_fits(struct timeline *t, const struct strand *s, const struct 
 
 static bool is_constant(const struct pattern *p)
 {
-	return !p->value || p->value->kind == EXPR_NUMBER || p->value->kind == EXPR_BYTES;
+	return !p->value || p->value->kind == EXPR_NUMBER || p->value->kind == EXPR_BYTES || p->value->kind == EXPR_SCRAM;
 }
 
 static const char *why_not(struct timeline *t, const struct strand *s, const struct match *m, const struct packet *packet)
 {
 	char room[1024];
 	struct writer w = writer_to(room, sizeof(room) - 1);
-	const char *name = m->field->name, *expected = m->text ? m->text : name;
+	const char *name = m->field->name, *expected = m->text ? m->text : name, *why;
 	struct value v;
 
 	if (!strncmp(expected, name, strlen(name)) && expected[strlen(name)] == '=')
@@ -357,6 +360,13 @@ static const char *why_not(struct timeline *t, const struct strand *s, const str
 			wr_text(&w, reason);
 		else
 			render_value(&v, &w);
+	}
+	if (m->pattern->kind == PATTERN_EQUAL && m->pattern->value->kind == EXPR_SCRAM) {
+		get(packet, m->field, 0, &v);
+		if (!scram_fits(t, &v, &why)) {
+			wr_text(&w, ": ");
+			wr_text(&w, why);
+		}
 	}
 	room[w.len < w.cap ? w.len : w.cap] = 0;
 	return result_text(t->result, "%s", room);

@@ -97,6 +97,7 @@ void timeline_free(struct timeline *t)
 		inbox_clear(&t->actors[i]);
 		free(t->actors[i].open);
 		free(t->actors[i].seen);
+		free(t->actors[i].claimant);
 	}
 	probe_end(t);
 	while (t->strands) {
