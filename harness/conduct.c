@@ -434,6 +434,8 @@ int conduct(const struct suite *suite, const struct conduct_options *o, struct c
 		set_stage(&c, in, NULL, NULL);
 	}
 	c.versions = o->versions | versions_of(suite);
+	for (size_t i = 0; i < suite->n_tests && (!o->local || o->configured); i++)
+		methods_add(&c.methods, suite->tests[i]->needs, suite->tests[i]->n_needs);
 	make_jobs(&c, suite);
 	begin(&c);
 	uint64_t began_ns = c.loop.now_ns;

@@ -44,6 +44,7 @@ struct conductor {
 	const struct conduct_options *o;
 	struct conducted *done;
 	unsigned versions;		/* that the tests speak, bits */
+	struct methods methods;		/* that they need, of a target that is not built in */
 	struct loop loop;
 	struct instance *instances;
 	struct queue queue[N_TURNS], ended;

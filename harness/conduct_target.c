@@ -76,14 +76,16 @@ void target_probe_drop(struct conductor *c, struct instance *in)
 
 void target_probe(struct conductor *c, struct instance *in)
 {
+	struct methods own = { 0 };
 	char name[24];
 
+	methods_add(&own, in->needs, in->n_needs);
 	conductor_name(c, name);
 	target_probe_drop(c, in);
 	in->ready = false;
 	in->probing = true;
 	c->n_probing++;
-	in->probe = probe_start(&in->stage, c->versions, name, &in->offers, on_probed, in);
+	in->probe = probe_start(&in->stage, c->versions, in->n_needs ? &own : &c->methods, name, &in->offers, on_probed, in);
 }
 
 static void target_killed_by(struct conductor *c, struct job *job, const char *how)

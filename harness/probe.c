@@ -4,14 +4,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "harness/claimant.h"
 #include "harness/hello.h"
 
 enum { MAX_PACKETS = 1000 };	/* before the answer */
 
-struct asking {			/* one version's connection */
+struct asking {			/* one version's connection, or one method's */
 	struct conn conn;
 	struct probe *probe;
 	uint8_t version;
+	struct method_offer *method;	/* NULL: of a version */
 	bool opened, subscribed, done;
 	unsigned n_packets;
 };
@@ -21,7 +23,7 @@ struct probe {
 	struct offers *offers;
 	void (*done)(void *context);
 	void *context;
-	struct asking asking[3];
+	struct asking asking[3 + MAX_METHODS];
 	unsigned n, left;
 	bool freed;			/* its last task may still be posted */
 	struct timer timer;
@@ -40,6 +42,18 @@ static void ignore(void *owner, struct monitor *monitor, const struct violation 
 static struct offer *offer_of(struct asking *a)
 {
 	return &a->probe->offers->version[a->version];
+}
+
+static bool has_answered(struct asking *a)
+{
+	return a->method ? a->done : offer_of(a)->answered;
+}
+
+/* What came instead of service, or of a method: `size` bytes at *text. */
+static char *evidence_of(struct asking *a, size_t *size)
+{
+	*size = a->method ? sizeof(a->method->evidence) : sizeof(offer_of(a)->evidence);
+	return a->method ? a->method->evidence : offer_of(a)->evidence;
 }
 
 static void answered(struct asking *a)
@@ -71,6 +85,30 @@ static void ask_connect(struct asking *a)
 	conn_send(&a->conn, wr_span(&w), 0, 0);
 }
 
+/* As whoever wants to authenticate begins. Of other methods we know no data. */
+static void ask_method(struct asking *a)
+{
+	const struct stage *stage = a->probe->stage;
+	uint8_t room[512 + 4 * CLAIMANT_NAME_MAX], list[256 + 4 * CLAIMANT_NAME_MAX], first[4 * CLAIMANT_NAME_MAX];
+	struct writer w = writer_to(room, sizeof(room)), measure = writer_to(NULL, 0), properties = writer_to(list, sizeof(list)),
+	              data = writer_to(first, sizeof(first));
+	struct claimant claimant;
+	struct packet packet;
+	char id[32];
+
+	snprintf(id, sizeof(id), "%sM", a->probe->name);
+	hello(MQTT_5, span_text(id), (struct span){ 0 }, (struct span){ 0 }, &packet, &measure);
+	property_write_bytes(&properties, PROP_authentication_method, span_text(a->method->name));
+	if (!strcmp(a->method->name, "SCRAM-SHA-256") && stage->user_name.len && stage->user_name.len <= CLAIMANT_NAME_MAX) {
+		claimant_first(&claimant, stage->user_name, stage->password, span_text(a->probe->name), &data);
+		property_write_bytes(&properties, PROP_authentication_data, wr_span(&data));
+	}
+	packet.properties = wr_span(&properties);
+	encode(&packet, NULL, &w);
+	monitor_sent(&a->conn.monitor, room, w.len, &packet);
+	conn_send(&a->conn, wr_span(&w), 0, 0);
+}
+
 static void ask_subscribe(struct asking *a)
 {
 	uint8_t room[128], values[128];
@@ -90,6 +128,16 @@ static void ask_subscribe(struct asking *a)
 	a->subscribed = true;
 }
 
+static void put_reason(char *text, size_t size, const struct packet *packet)
+{
+	const char *name = reason_name((enum packet_type)packet->type, packet->version, packet->reason);
+
+	if (name)
+		snprintf(text, size, "%s reason=%s", packet_name((enum packet_type)packet->type), name);
+	else
+		snprintf(text, size, "%s reason=0x%02x", packet_name((enum packet_type)packet->type), packet->reason);
+}
+
 static void keep_connack(struct asking *a, const struct packet *packet)
 {
 	struct offer *o = offer_of(a);
@@ -98,13 +146,7 @@ static void keep_connack(struct asking *a, const struct packet *packet)
 	o->answered = true;
 	o->reason = packet->reason;
 	o->served = packet->reason == 0;
-	struct writer w = writer_to(o->evidence, sizeof(o->evidence) - 1);
-	wr_text(&w, "CONNACK reason=");
-	const char *name = reason_name(CONNACK, packet->version, packet->reason);
-	char digits[8];
-	snprintf(digits, sizeof(digits), "0x%02x", packet->reason);
-	wr_text(&w, name ? name : digits);
-	o->evidence[w.len < w.cap ? w.len : w.cap] = 0;
+	put_reason(o->evidence, sizeof(o->evidence), packet);
 	for (unsigned id = 1; id < 64; id++) {
 		o->in_force[id] = monitor_in_force(&a->conn.monitor, id);
 		o->said[id] = a->version == MQTT_5 && property_find(packet->properties, id, &v);
@@ -123,18 +165,28 @@ static void on_packet(struct conn *c, const uint8_t *bytes, size_t len, const st
 {
 	struct asking *a = (struct asking *)((char *)c - offsetof(struct asking, conn));
 	struct offer *o = offer_of(a);
+	char *evidence;
+	size_t size;
 
 	(void)bytes, (void)len;
 	if (a->done)
 		return;
 	if (++a->n_packets > MAX_PACKETS) {	/* on a simulated clock the time would never be up */
-		snprintf(o->evidence, sizeof(o->evidence), "it floods: %u packets and none of them answers", MAX_PACKETS);
-		o->served = false;
+		evidence = evidence_of(a, &size);
+		snprintf(evidence, size, "it floods: %u packets and none of them answers", MAX_PACKETS);
+		if (!a->method)
+			o->served = false;
 		answered(a);
 		return;
 	}
 	if (!packet)
 		return;
+	if (a->method) {
+		put_reason(a->method->evidence, sizeof(a->method->evidence), packet);
+		a->method->offered = packet->type == AUTH || (packet->type == CONNACK && !packet->reason);
+		answered(a);
+		return;
+	}
 	if (packet->type == CONNACK && !o->answered) {
 		keep_connack(a, packet);
 		if (o->served)
@@ -151,12 +203,14 @@ static void on_packet(struct conn *c, const uint8_t *bytes, size_t len, const st
 static void on_ended(struct conn *c, enum conn_end how)
 {
 	struct asking *a = (struct asking *)((char *)c - offsetof(struct asking, conn));
-	struct offer *o = offer_of(a);
+	char *evidence;
+	size_t size;
 
 	(void)how;
 	a->probe->offers->cut |= !a->done;
-	if (!o->answered)
-		conn_end_text(c, o->evidence, sizeof(o->evidence));
+	evidence = evidence_of(a, &size);
+	if (!has_answered(a))
+		conn_end_text(c, evidence, size);
 	answered(a);
 }
 
@@ -171,9 +225,11 @@ static void on_timeout(struct timer *timer, struct loop *loop)
 	(void)loop;
 	for (unsigned i = 0; i < p->n; i++) {
 		struct asking *a = &p->asking[i];
+		size_t size;
+		char *evidence = evidence_of(a, &size);
 
-		if (!a->done && !offer_of(a)->answered)
-			snprintf(offer_of(a)->evidence, sizeof(offer_of(a)->evidence), "no answer to CONNECT within %.3g s",
+		if (!a->done && !has_answered(a))
+			snprintf(evidence, size, "no answer to CONNECT within %.3g s",
 			         (double)p->stage->timeout_ns * p->stage->slack / 1e9);
 		answered(a);
 	}
@@ -221,7 +277,21 @@ static void on_finish(struct task *task, struct loop *loop)
 	p->done(p->context);
 }
 
-struct probe *probe_start(const struct stage *stage, unsigned versions, const char *name, struct offers *offers,
+void methods_add(struct methods *methods, const struct need *needs, size_t n_needs)
+{
+	for (size_t i = 0; i < n_needs; i++) {
+		unsigned k = 0;
+
+		if (strcmp(needs[i].name, "auth") != 0)
+			continue;
+		while (k < MAX_METHODS && methods->names[k] && strcmp(methods->names[k], needs[i].string) != 0)
+			k++;
+		if (k < MAX_METHODS)
+			methods->names[k] = needs[i].string;
+	}
+}
+
+struct probe *probe_start(const struct stage *stage, unsigned versions, const struct methods *methods, const char *name, struct offers *offers,
                           void (*done)(void *context), void *context)
 {
 	struct probe *p = calloc(1, sizeof(*p));
@@ -242,6 +312,10 @@ struct probe *probe_start(const struct stage *stage, unsigned versions, const ch
 			p->asking[p->n++] = (struct asking){ .probe = p, .version = (uint8_t)v };
 			offers->version[v] = (struct offer){ .asked = true, .granted = 2 };
 		}
+	for (unsigned i = 0; i < MAX_METHODS && methods->names[i] && versions & 1u << MQTT_5; i++) {
+		offers->methods[i].name = methods->names[i];
+		p->asking[p->n++] = (struct asking){ .probe = p, .version = MQTT_5, .method = &offers->methods[i] };
+	}
 	p->left = p->n;
 	loop_timer(stage->loop, &p->timer, stage->loop->now_ns + (uint64_t)((double)stage->timeout_ns * stage->slack));
 	for (unsigned i = 0; i < p->n; i++) {
@@ -249,11 +323,17 @@ struct probe *probe_start(const struct stage *stage, unsigned versions, const ch
 		int error = conn_open(&a->conn, stage->loop, stage->address, &events, &stage->limits, stage->world, &p->log);
 
 		if (error) {
-			snprintf(offer_of(a)->evidence, sizeof(offer_of(a)->evidence), "could not connect: %s", transport_strerror(-error));
+			size_t size;
+			char *evidence = evidence_of(a, &size);
+
+			snprintf(evidence, size, "could not connect: %s", transport_strerror(-error));
 			answered(a);
 		} else {
 			conn_tap(&a->conn, stage->tap, "probe: what is offered?");
-			ask_connect(a);
+			if (a->method)
+				ask_method(a);
+			else
+				ask_connect(a);
 		}
 	}
 	return p;
@@ -278,6 +358,17 @@ void probe_free(struct probe *p)
 }
 
 /* ---- needs ---- */
+
+static bool method_offered(const struct need *need, const struct offers *offers, char *why, size_t cap)
+{
+	for (unsigned i = 0; i < MAX_METHODS && offers->methods[i].name; i++)
+		if (!strcmp(offers->methods[i].name, need->string)) {
+			snprintf(why, cap, "needs %s; to a CONNECT with this method the target says: %s", need->text, offers->methods[i].evidence);
+			return offers->methods[i].offered;
+		}
+	snprintf(why, cap, "needs %s, and more methods than %d are not asked about", need->text, MAX_METHODS);
+	return false;
+}
 
 static bool compare(const struct need *need, uint64_t value)
 {
@@ -305,7 +396,13 @@ bool need_met(const struct need *need, enum version version, const struct offers
 		snprintf(why, cap, "needs login: no --user was given");
 		return offers->login;
 	}
-	if (!strcmp(need->name, "tls") || !strcmp(need->name, "websocket") || !strcmp(need->name, "auth")) {
+	if (!strcmp(need->name, "auth") && !offers->login) {
+		snprintf(why, cap, "needs %s: no --user was given", need->text);
+		return false;
+	}
+	if (!strcmp(need->name, "auth"))
+		return method_offered(need, offers, why, cap);
+	if (!strcmp(need->name, "tls") || !strcmp(need->name, "websocket")) {
 		snprintf(why, cap, "needs %s, which this target's URL does not offer", need->text);
 		return false;
 	}

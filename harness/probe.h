@@ -17,18 +17,36 @@ struct offer {
 	char evidence[200];		/* what came instead of service, or what CONNACK said */
 };
 
+enum { MAX_METHODS = 4 };	/* Authentication Methods that are asked about */
+
 struct offers {
 	struct offer version[MQTT_5 + 1];	/* by enum version */
 	bool reachable;				/* some connection opened */
 	bool cut;				/* one was ended, or refused, before all was asked */
 	bool login;				/* we have credentials for it */
+	struct method_offer {
+		const char *name;		/* NULL behind the last */
+		bool offered;
+		char evidence[200];		/* what came instead */
+	} methods[MAX_METHODS];
 	char why[240];				/* when no version is served: one line */
 };
 
 struct probe;
 
+/*
+ * What needs `auth=METHOD` ask about, by a CONNECT with that method: it is offered where the answer is AUTH or a
+ * success. NULL behind the last; of the strings, borrowed.
+ */
+struct methods {
+	const char *names[MAX_METHODS];
+};
+
+/* Takes up the needs' methods, as far as there is room; each once. */
+void methods_add(struct methods *methods, const struct need *needs, size_t n_needs);
+
 /* Asks in the background; done() is called once, from the loop, unless probe_free() comes first. Given. */
-struct probe *probe_start(const struct stage *stage, unsigned versions, const char *name, struct offers *offers,
+struct probe *probe_start(const struct stage *stage, unsigned versions, const struct methods *methods, const char *name, struct offers *offers,
                           void (*done)(void *context), void *context);
 void probe_free(struct probe *probe);
 
