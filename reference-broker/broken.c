@@ -139,6 +139,8 @@ static enum received_as well_formed(struct link *link, const struct packet *p)
 		forget_session(link);
 	if (passed_over_by_form(link, p))
 		return PASSED_OVER;
+	if (link->exchange && p->type == PUBLISH && broken(link, REAUTHENTICATION_STOPS_FLOW))
+		return PASSED_OVER;
 	if (broken(link, WINDOW_STOPS_ALL) && link->n_unacked >= link->receive_maximum &&
 	    p->type != PUBACK && p->type != PUBREC && p->type != PUBCOMP && p->type != DISCONNECT)
 		return PASSED_OVER;

@@ -96,6 +96,26 @@ static void add_property(struct link *link, struct packet *packet, unsigned id, 
 	packet->written = WRITTEN_REASON | WRITTEN_PROPERTIES;
 }
 
+/* Another value for a property that is there; text NULL: it is left out. */
+static void replace_property(struct link *link, struct packet *packet, unsigned id, const char *text)
+{
+	struct buffer *room = &link->broker->altered;
+	struct property_walk walk = properties_of(packet->properties);
+	struct property p;
+	struct writer w;
+
+	room->len = room->start = 0;
+	if (!buffer_reserve(room, packet->properties.len + 64))
+		return;
+	w = writer_to(room->at, room->cap);
+	while (property_next(&walk, &p))
+		if (p.id != id)
+			wr_bytes(&w, span_of(p.at, p.size));
+		else if (text)
+			property_write_bytes(&w, id, span_text(text));
+	packet->properties = wr_span(&w);
+}
+
 uint32_t expiry_by_fault(const struct link *link, const struct message *m, uint32_t life)
 {
 	return broken(link, EXPIRY_NOT_DECREMENTED) || broken(link, MESSAGE_NEVER_EXPIRES) ? m->expiry_interval : life;
@@ -168,6 +188,10 @@ static bool send_connack(struct link *link, struct packet *p)
 		add_property(link, p, PROP_authentication_method, 0, "PLAIN");
 	if (broken(link, RESPONSE_INFO_UNASKED))
 		add_property(link, p, PROP_response_information, 0, "replies");
+	if (broken(link, METHOD_LEFT_OUT))
+		replace_property(link, p, PROP_authentication_method, NULL);
+	if (broken(link, SIGNATURE_WRONG))
+		replace_property(link, p, PROP_authentication_data, "v=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
 	return true;
 }
 
@@ -285,6 +309,19 @@ static bool send_disconnect(struct link *link, struct packet *p)
 	return true;
 }
 
+static bool send_auth(struct link *link, struct packet *p)
+{
+	if (p->reason && broken(link, AUTH_CODE_EARLY_SUCCESS))
+		p->reason = 0;
+	if (broken(link, AUTH_CODE_UNLISTED))
+		p->reason = 0x01;
+	if (broken(link, METHOD_RENAMED))
+		replace_property(link, p, PROP_authentication_method, "SCRAM-SHA-1");
+	if (p->reason && broken(link, NONCE_OF_OTHERS))
+		replace_property(link, p, PROP_authentication_data, "r=another,s=c2FsdA==,i=4096");
+	return true;
+}
+
 static bool send_pingresp(struct link *link, struct packet *p, struct lies *lies)
 {
 	static const uint8_t overlong[] = { 0x80, 0x00 };
@@ -346,6 +383,7 @@ bool sent_by_fault(struct link *link, struct packet *packet, struct lies *lies)
 	case UNSUBACK: return send_unsuback(link, packet);
 	case PINGRESP: return send_pingresp(link, packet, lies);
 	case DISCONNECT: return send_disconnect(link, packet);
+	case AUTH: return send_auth(link, packet);
 	default: return true;
 	}
 }

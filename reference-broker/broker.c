@@ -268,7 +268,7 @@ static void link_due(struct link *link)
 	struct broker *b = link->broker;
 	uint64_t quiet_ns = b->now_ns - link->heard_ns;
 
-	if (link->state == AWAITING_CONNECT) {
+	if (link->state < CONNECTED) {
 		link_end(link, true);
 	} else if (link->keep_alive_ns && quiet_ns < link->keep_alive_ns) {
 		deadline_set(&b->deadlines, &link->deadline, link->heard_ns + link->keep_alive_ns);

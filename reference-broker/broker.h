@@ -18,6 +18,19 @@ struct link;			/* one connection of a client, seen from the broker */
 
 enum login { LOGIN_WRONG, LOGIN_RIGHT, LOGIN_BUSY };	/* busy: not now, for too many are being checked */
 
+enum authenticated { AUTHENTICATION_WRONG, AUTHENTICATION_RIGHT, AUTHENTICATION_GOES_ON };
+
+/* An Authentication Method of 5, from who has its cryptography: the core carries its data. */
+struct authentication {
+	struct span method;
+	size_t state_size;		/* of an exchange; zero when it begins, and moved by nobody */
+	/*
+	 * What the client's next data says (at NULL: there was none). *answer is what to send then: data of AUTH when it
+	 * goes on, of the success otherwise; *user_name is who it is. Both are empty before, and live in the state.
+	 */
+	enum authenticated (*step)(void *users, void *state, struct span data, struct span *answer, struct span *user_name);
+};
+
 /* What a broker offers and how much of it. broker_defaults() fills in a broker without limits worth noticing. */
 struct broker_config {
 	uint64_t seed;				/* of its random choices: assigned client ids, hash keys */
@@ -42,6 +55,11 @@ struct broker_config {
 	 */
 	enum login (*login)(void *users, struct span user_name, struct span password, uint64_t now_ns);
 	void *users;
+	/*
+	 * The one that is offered; NULL: none. Who takes it is its user: the user name and password of such a CONNECT, if it
+	 * has them, are not asked about.
+	 */
+	const struct authentication *authentication;
 
 	/* Bounds on what clients can make it keep. 0 is not "no bound": it forbids. */
 	uint32_t max_sessions, max_subscriptions_per_session, max_queued_per_session, max_retained;

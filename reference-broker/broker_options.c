@@ -5,6 +5,7 @@
 
 #include "codec/wire.h"
 #include "harness/console.h"
+#include "reference-broker/scram.h"
 
 static const char *const version_names[] = { "all", "3.1", "3.1.1", "5", NULL };
 
@@ -111,6 +112,7 @@ static int apply_users(const struct command *command, struct broker_config *c, s
 	}
 	c->users = *users;
 	c->login = check_login;
+	c->authentication = &scram_sha_256;
 	return EXIT_PASS;
 }
 

@@ -1,6 +1,8 @@
 #include "reference-broker/broken.h"
 #include "reference-broker/internal.h"
 
+#include <stdlib.h>
+
 #include "codec/reader.h"
 
 /* ---- refusing ---- */
@@ -155,9 +157,6 @@ static bool redirected(struct link *link)
 /* False when it was refused. */
 static bool admissible(struct link *link, const struct packet *p, const struct finding *bad)
 {
-	const struct broker_config *config = &link->broker->config;
-	struct value method;
-
 	if (bad && (bad->rule == RULE_EMPTY_ID_KEPT || bad->rule == RULE_CLIENT_ID_LENGTH_3_1))
 		bad = NULL;		/* they have an answer of their own: return code 2 */
 	if (bad) {
@@ -168,13 +167,14 @@ static bool admissible(struct link *link, const struct packet *p, const struct f
 		refuse_connect(link, link->version, 0x85, "this client id is not served");
 		return false;
 	}
-	if (link->version == MQTT_5 && property_find(p->properties, PROP_authentication_method, &method) &&
-	    !broken(link, ANY_AUTHENTICATION)) {
-		refuse_connect(link, link->version, 0x8c, "no Authentication Method is offered");
-		return false;
-	}
-	if (!logged_in(link, p) || redirected(link))
-		return false;
+	return true;
+}
+
+/* Of who is let in. False when it was refused. */
+static bool will_admissible(struct link *link, const struct packet *p)
+{
+	const struct broker_config *config = &link->broker->config;
+
 	if (p->connect_flags & CONNECT_WILL && will_qos(p) > config->maximum_qos && !broken(link, TAKE_WILL_QOS_3)) {
 		refuse_connect(link, link->version, 0x9b, "the will's QoS is above the maximum");	/* [5 MQTT-3.2.2-12] */
 		return false;
@@ -259,15 +259,15 @@ static struct session *take_over(struct link *link, struct span id)
  * client id is what is wrong with such a CONNECT, with another one it would be served: hence 0x85, not 0x87. It comes
  * before the steps of [3.1.1 MQTT-3.1.4-2] [5 MQTT-3.1.4-3], which are for a CONNECT that has passed all checks.
  */
-static bool belongs_to_another(const struct link *link, const struct packet *p, struct span id)
+static bool belongs_to_another(const struct link *link, struct span user, struct span id)
 {
 	const struct session *s = session_find(link->broker, id);
 
-	return s && !session_of(s, user_of(p)) && !broken(link, SESSION_OF_ANYBODY);
+	return s && !session_of(s, user) && !broken(link, SESSION_OF_ANYBODY);
 }
 
 /* The session that this CONNECT is for, resumed or new; NULL when a bound forbids it. */
-static struct session *open_session(struct link *link, const struct packet *p, struct span id, bool *present)
+static struct session *open_session(struct link *link, const struct packet *p, struct span user, struct span id, bool *present)
 {
 	struct broker *b = link->broker;
 	struct session *s = take_over(link, id);
@@ -284,7 +284,7 @@ static struct session *open_session(struct link *link, const struct packet *p, s
 			return NULL;
 	}
 	if (!s)
-		s = session_new(b, id, user_of(p));
+		s = session_new(b, id, user);
 	if (!s) {
 		message_unref(b, will);
 		return NULL;
@@ -305,7 +305,7 @@ static struct session *open_session(struct link *link, const struct packet *p, s
 }
 
 /* What we offer less of than the standard's default, and what we decided for the client. */
-static void write_terms(struct writer *w, const struct link *link, const struct packet *p, struct span assigned)
+static void write_terms(struct writer *w, const struct link *link, const struct packet *p, struct span assigned, struct span data)
 {
 	const struct broker_config *c = &link->broker->config;
 	uint32_t expiry = link->session->expiry_interval;
@@ -332,21 +332,25 @@ static void write_terms(struct writer *w, const struct link *link, const struct 
 	if (!c->shared_available)
 		property_write_number(w, PROP_shared_subscription_available, 0);
 	if (broken(link, ANY_AUTHENTICATION) && property_find(p->properties, PROP_authentication_method, &method) &&
-	    method.bytes.len < 32)
+	    method.bytes.len < 32 && !link->authenticated)
 		property_write_bytes(w, PROP_authentication_method, method.bytes);
+	if (link->authenticated)		/* [5 MQTT-4.12.0-5] */
+		property_write_bytes(w, PROP_authentication_method, c->authentication->method);
+	if (link->authenticated && data.at)
+		property_write_bytes(w, PROP_authentication_data, data);
 	if (c->server_keep_alive)
 		property_write_number(w, PROP_server_keep_alive, c->server_keep_alive);
 }
 
-static void welcome(struct link *link, const struct packet *p, struct span assigned, bool present)
+static void welcome(struct link *link, const struct packet *p, struct span assigned, struct span data, bool present)
 {
-	uint8_t room[128 + BROKER_TEXT_MAX];
+	uint8_t room[128 + 256 + BROKER_TEXT_MAX];	/* what is always short, the method and its data, a text of ours */
 	struct writer w = writer_to(room, sizeof(room));
 	struct packet answer = { .type = CONNACK, .ack_flags = present && !link->clean_start };
 	struct span information = link->broker->config.response_information, terms;
 
 	if (link->version == MQTT_5)
-		write_terms(&w, link, p, assigned);
+		write_terms(&w, link, p, assigned, data);
 	if (link->version == MQTT_3_1 && !broken(link, PRESENT_IN_3_1))
 		answer.ack_flags = 0;		/* it came with 3.1.1 */
 	terms = wr_span(&w);
@@ -361,14 +365,53 @@ static void welcome(struct link *link, const struct packet *p, struct span assig
 		link_end(link, false);
 }
 
+/* Who it is has been settled: user, at NULL for who named none. */
+static void serve(struct link *link, const struct packet *p, struct span user, struct span data)
+{
+	uint8_t room[ASSIGNED_LEN];
+	struct span assigned, id;
+	bool present;
+
+	if (redirected(link) || !will_admissible(link, p))
+		return;
+	assigned = p->client_id.len ? (struct span){ 0 } : assign_id(link, room);
+	id = id_by_fault(link, p->client_id.len ? p->client_id : assigned, assigned.len != 0);
+	if (belongs_to_another(link, user, id)) {
+		refuse_connect(link, link->version, 0x85, "another user has this client id");
+		return;
+	}
+	link->clean_start = p->connect_flags & CONNECT_CLEAN_START;
+	if (!open_session(link, p, user, id, &present)) {
+		refuse_connect(link, link->version, 0x97, "no room for another session");
+		return;
+	}
+	take_terms(link, p);
+	if (present && broken(link, CONNACK_LATE))
+		deliver_resume(link);
+	welcome(link, p, assigned, data, present);
+	if (link->state == CONNECTED)
+		resumed_by_fault(link, present);
+	if (link->state == CONNECTED && present && !broken(link, CONNACK_LATE))
+		deliver_resume(link);
+}
+
+void connect_authenticated(struct link *link, struct span bytes, struct span user_name, struct span data)
+{
+	struct packet p;
+	struct finding finding;
+
+	if (decode(bytes.at, bytes.len, link->version, &p, &finding) != CODEC_OK)
+		abort();		/* it could be, before it was kept */
+	serve(link, &p, user_name, data);
+}
+
 void handle_connect(struct link *link, struct span bytes, bool overlong)
 {
 	unsigned version = choose_version(link, bytes);
-	uint8_t room[ASSIGNED_LEN];
 	struct packet p;
 	struct finding finding;
-	struct value size;
-	bool present, bad;
+	struct value v;
+	bool bad;
 
 	if (!version)
 		return;
@@ -383,30 +426,12 @@ void handle_connect(struct link *link, struct span bytes, bool overlong)
 	      received_by_fault(link, bytes, &p, &finding) == REFUSED;
 	if (bad && bad_connect_by_fault(link, &finding))
 		return;
-	if (version == MQTT_5 && property_find(p.properties, PROP_maximum_packet_size, &size) && size.number)
-		link->maximum_packet_size = (uint32_t)size.number;
+	if (version == MQTT_5 && property_find(p.properties, PROP_maximum_packet_size, &v) && v.number)
+		link->maximum_packet_size = (uint32_t)v.number;
 	if (!admissible(link, &p, bad ? &finding : NULL))
 		return;
-
-	struct span assigned = p.client_id.len ? (struct span){ 0 } : assign_id(link, room);
-	struct span id = p.client_id.len ? p.client_id : assigned;
-
-	id = id_by_fault(link, id, assigned.len != 0);
-	if (belongs_to_another(link, &p, id)) {
-		refuse_connect(link, link->version, 0x85, "another user has this client id");
-		return;
-	}
-	link->clean_start = p.connect_flags & CONNECT_CLEAN_START;
-	if (!open_session(link, &p, id, &present)) {
-		refuse_connect(link, link->version, 0x97, "no room for another session");
-		return;
-	}
-	take_terms(link, &p);
-	if (present && broken(link, CONNACK_LATE))
-		deliver_resume(link);
-	welcome(link, &p, assigned, present);
-	if (link->state == CONNECTED)
-		resumed_by_fault(link, present);
-	if (link->state == CONNECTED && present && !broken(link, CONNACK_LATE))
-		deliver_resume(link);
+	if (version == MQTT_5 && property_find(p.properties, PROP_authentication_method, &v) && !broken(link, ANY_AUTHENTICATION))
+		authentication_begin(link, &p, bytes);
+	else if (logged_in(link, &p))
+		serve(link, &p, user_of(&p), (struct span){ 0 });
 }

@@ -10,7 +10,7 @@
 
 /*
  * What the parts of the core share. broker.c drives, link.c turns bytes into packets and
- * back, connect.c, publish.c, subscribe.c handle them, deliver.c sends messages on,
+ * back, connect.c, auth.c, publish.c, subscribe.c handle them, deliver.c sends messages on,
  * session.c and retain.c keep things, broken.c commits the faults that were asked for.
  */
 
@@ -169,7 +169,7 @@ struct buffer {
 	size_t start, len, cap;		/* at[start .. start+len) */
 };
 
-enum link_state { AWAITING_CONNECT, CONNECTED, CLOSING };
+enum link_state { AWAITING_CONNECT, AUTHENTICATING, CONNECTED, CLOSING };	/* as far as a CONNECT or AUTH is awaited: before CONNECTED */
 
 struct link {
 	struct broker *broker;
@@ -184,6 +184,7 @@ struct link {
 	struct buffer in, out;
 	struct span *aliases;			/* the client's, by number - 1; heap */
 	struct span *out_aliases;		/* those that we gave out, likewise */
+	struct exchange *exchange;		/* an authentication under way */
 	uint32_t maximum_packet_size;		/* the client's */
 	uint16_t n_aliases;
 	uint16_t alias_maximum;			/* what the client takes */
@@ -197,6 +198,7 @@ struct link {
 	bool starved;				/* there was no room for something that it must be sent */
 	bool problem_information;
 	bool clean_start;
+	bool authenticated;			/* by the Authentication Method, which its AUTHs name too */
 	bool expiry_was_zero;			/* in CONNECT: DISCONNECT may not raise it */
 	bool mute;				/* by a fault: does not show that it is closing */
 };
@@ -282,6 +284,16 @@ bool form_allowed(const struct packet *packet, bool overlong, struct finding *fi
 /* connect.c */
 void handle_connect(struct link *link, struct span bytes, bool overlong);
 void refuse_connect(struct link *link, uint8_t version, unsigned reason, const char *why);
+
+/* The CONNECT whose authentication succeeded, as that user; data is for CONNACK. */
+void connect_authenticated(struct link *link, struct span bytes, struct span user_name, struct span data);
+
+/* auth.c */
+void authentication_begin(struct link *link, const struct packet *connect, struct span bytes);	/* or refuses the method */
+void handle_authenticating(struct link *link, struct span bytes, bool overlong);	/* what comes between CONNECT and CONNACK */
+void handle_auth(struct link *link, const struct packet *packet);
+void exchange_release(struct link *link);
+size_t exchange_cost(const struct exchange *exchange);	/* NULL: nothing */
 
 /* publish.c: what publishers send, and the other half of the flows to subscribers */
 void handle_publish(struct link *link, const struct packet *packet);

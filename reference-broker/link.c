@@ -180,6 +180,7 @@ void link_release_buffers(struct link *link)
 	aliases_release(link->broker, link->out_aliases, link->n_out_aliases);
 	link->out_aliases = NULL;
 	link->n_out_aliases = 0;
+	exchange_release(link);
 	input_release(link);
 	memory_give(link->broker, link_buffer_cost(&link->out));
 	buffer_release(&link->out);
@@ -195,6 +196,7 @@ void link_end(struct link *link, bool publish_will)
 	link->state = CLOSING;
 	deadline_stop(&b->deadlines, &link->deadline);
 	deadline_stop(&b->deadlines, &link->work);
+	exchange_release(link);
 	link->session = NULL;
 	if (s) {
 		aliases_kept_by_fault(link, s);
@@ -274,13 +276,6 @@ static void handle_disconnect(struct link *link, const struct packet *packet)
 	link->mute = broken(link, OPEN_AFTER_DISCONNECT);
 }
 
-static void handle_auth(struct link *link, const struct packet *packet)
-{
-	(void)packet;
-	if (!broken(link, PLAIN_AUTH_IGNORED))
-		link_fail(link, 0x82, "AUTH without an Authentication Method in CONNECT");	/* [5 MQTT-4.12.0-7] */
-}
-
 static void handle_servers_own(struct link *link, const struct packet *packet)
 {
 	(void)packet;
@@ -328,6 +323,10 @@ static void handle(struct link *link, struct span bytes, bool overlong)
 			link_end(link, true);		/* [MQTT-3.1.0-1] */
 		return;
 	}
+	if (link->state == AUTHENTICATING) {
+		handle_authenticating(link, bytes, overlong);
+		return;
+	}
 	if (decode(bytes.at, bytes.len, link->version, &packet, &finding) != CODEC_OK)
 		as = received_by_fault(link, bytes, NULL, &finding);
 	else if (!form_allowed(&packet, overlong, &finding))
@@ -362,7 +361,7 @@ static size_t handle_whole(struct link *link, struct span bytes, uint64_t work)
 	size_t taken = 0;
 
 	while (taken < bytes.len && link->state != CLOSING) {
-		uint32_t most = link->state == AWAITING_CONNECT && config->maximum_packet_size > CONNECT_SIZE_MAX ?
+		uint32_t most = link->state < CONNECTED && config->maximum_packet_size > CONNECT_SIZE_MAX ?
 		                CONNECT_SIZE_MAX : config->maximum_packet_size;
 		struct frame frame;
 		struct finding finding;

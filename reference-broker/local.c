@@ -8,6 +8,7 @@
 #include "harness/console.h"
 #include "reference-broker/broker_options.h"
 #include "reference-broker/faults.h"
+#include "reference-broker/scram.h"
 #include "reference-broker/server.h"
 
 /*
@@ -82,6 +83,10 @@ static bool meet_needs(struct broker_config *c, bool *login, const struct need *
 	for (size_t i = 0; i < n; i++) {
 		bool known = false;
 
+		if (!strcmp(needs[i].name, "auth") && needs[i].string && span_is(scram_sha_256.method, needs[i].string)) {
+			known = true;
+			asks = 1;
+		}
 		for (size_t k = 0; k < sizeof(knobs) / sizeof(*knobs); k++)
 			if (!strcmp(needs[i].name, knobs[k].name)) {
 				known = true;
@@ -135,8 +140,10 @@ static bool configure_instance(struct instance *in, struct broker_config *c, con
 		shared = users_parse(span_text(built_in_users), &fault);
 	if (!shared)
 		abort();
+	users_foretell(shared, c->seed);
 	c->users = shared;
 	c->login = check_login;
+	c->authentication = &scram_sha_256;
 	return true;
 }
 

@@ -13,7 +13,7 @@
 #include <openssl/rand.h>
 
 enum {
-	KEY = 32,			/* bytes of SHA-256 */
+	KEY = USERS_KEY,
 	N_WRONG = 16,			/* logins that were wrong lately: clients repeat themselves */
 };
 
@@ -22,10 +22,7 @@ static const char mechanism[] = "SCRAM-SHA-256";
 struct user {
 	struct span name;		/* in users->names */
 	unsigned line;
-	uint32_t iterations;
-	uint8_t salt[USERS_SALT_MAX];
-	size_t salt_len;
-	uint8_t stored_key[KEY], server_key[KEY];
+	struct verifier verifier;
 	bool remembers;			/* the digest of a password that was right */
 	uint8_t remembered[KEY];
 };
@@ -35,6 +32,9 @@ struct users {
 	size_t n;
 	uint8_t *names;
 	uint8_t process_key[KEY];
+	uint8_t file_key[KEY];		/* of what only who has the file knows */
+	uint8_t nonce_key[KEY];
+	uint64_t n_nonces;
 	uint8_t wrong[N_WRONG][KEY];	/* digests */
 	unsigned n_wrong;		/* ever; the place of the next one, modulo N_WRONG */
 	uint64_t spent_ns;		/* the budget is whole again from here on: each iteration moves it on */
@@ -50,12 +50,12 @@ static void hmac(const uint8_t key[KEY], struct span text, uint8_t out[KEY])
 		abort();		/* only when out of memory */
 }
 
-static void salted_password(struct span password, const struct user *u, uint8_t out[KEY])
+static void salted_password(struct span password, const struct verifier *v, uint8_t out[KEY])
 {
 	static const char empty[1] = "";
 
-	if (!PKCS5_PBKDF2_HMAC(password.len ? (const char *)password.at : empty, (int)password.len, u->salt, (int)u->salt_len,
-	                       (int)u->iterations, EVP_sha256(), KEY, out))
+	if (!PKCS5_PBKDF2_HMAC(password.len ? (const char *)password.at : empty, (int)password.len, v->salt, (int)v->salt_len,
+	                       (int)v->iterations, EVP_sha256(), KEY, out))
 		abort();
 }
 
@@ -169,11 +169,11 @@ enum login users_login(struct users *users, struct span name, struct span passwo
 		return LOGIN_RIGHT;
 	if (wrong_before(users, seen))
 		return LOGIN_WRONG;
-	if (!spend(users, u->iterations, now_ns))
+	if (!spend(users, u->verifier.iterations, now_ns))
 		return LOGIN_BUSY;
-	salted_password(password, u, salted);
+	salted_password(password, &u->verifier, salted);
 	stored_key(salted, key);
-	right = !CRYPTO_memcmp(key, u->stored_key, KEY) && known;
+	right = !CRYPTO_memcmp(key, u->verifier.stored_key, KEY) && known;
 	OPENSSL_cleanse(salted, sizeof(salted));
 	if (right) {
 		memcpy(u->remembered, seen, KEY);
@@ -182,6 +182,69 @@ enum login users_login(struct users *users, struct span name, struct span passwo
 		memcpy(users->wrong[users->n_wrong++ % N_WRONG], seen, KEY);
 	}
 	return right ? LOGIN_RIGHT : LOGIN_WRONG;
+}
+
+/* ---- for exchanges ---- */
+
+/*
+ * The salt and the keys of a name that nobody has come from the secrets of those that there are, so that they are the
+ * same when the broker is started again; how long the salt is, and how many iterations there are, is one of theirs.
+ */
+static void made_up(const struct users *users, struct span name, struct verifier *v)
+{
+	static const struct verifier usual = { .iterations = USERS_ITERATIONS_MIN, .salt_len = 16 };
+	uint8_t pick[KEY], half[KEY];
+	uint64_t n;
+
+	hmac(users->file_key, name, pick);
+	memcpy(&n, pick, sizeof(n));
+	*v = users->n ? users->at[n % users->n].verifier : usual;
+	v->known = false;
+	for (size_t at = 0; at < v->salt_len; at += KEY) {
+		hmac(pick, span_text(at ? "more salt" : "salt"), half);
+		memcpy(v->salt + at, half, v->salt_len - at < KEY ? v->salt_len - at : KEY);
+	}
+	hmac(pick, span_text("stored key"), v->stored_key);
+	hmac(pick, span_text("server key"), v->server_key);
+}
+
+void users_verifier(const struct users *users, struct span name, struct verifier *v)
+{
+	const struct user *u = find(users, name);
+
+	made_up(users, name, v);	/* either way, so that it takes as long */
+	if (u)
+		*v = u->verifier;
+}
+
+void users_nonce(struct users *users, char nonce[USERS_NONCE + 1])
+{
+	uint8_t bytes[KEY];
+
+	users->n_nonces++;
+	hmac(users->nonce_key, span_of(&users->n_nonces, sizeof(users->n_nonces)), bytes);
+	EVP_EncodeBlock((unsigned char *)nonce, bytes, USERS_NONCE / 4 * 3);
+}
+
+void users_foretell(struct users *users, uint64_t seed)
+{
+	memset(users->nonce_key, 0, KEY);
+	memcpy(users->nonce_key, &seed, sizeof(seed));
+	users->n_nonces = 0;
+}
+
+static void make_file_key(struct users *users)
+{
+	hmac(users->process_key, span_text("nonces"), users->nonce_key);
+	if (!users->n)
+		memcpy(users->file_key, users->process_key, KEY);
+	for (size_t i = 0; i < users->n; i++) {
+		uint8_t both[2 * KEY];
+
+		memcpy(both, users->file_key, KEY);
+		memcpy(both + KEY, users->at[i].verifier.server_key, KEY);
+		hmac(users->at[i].verifier.stored_key, span_of(both, sizeof(both)), users->file_key);
+	}
 }
 
 /* ---- reading ---- */
@@ -230,8 +293,8 @@ static int base64_digit(uint8_t c)
 	return c == '+' ? 62 : c == '/' ? 63 : -1;
 }
 
-/* Whole groups of four, padded, and nothing else: EVP_DecodeBlock passes over blanks and counts the padding. -1: it is not. */
-static int from_base64(struct span text, uint8_t *out, size_t cap)
+/* EVP_DecodeBlock would pass over blanks and count the padding. */
+int users_from_base64(struct span text, uint8_t *out, size_t cap)
 {
 	size_t n = 0, padding = 0;
 
@@ -260,7 +323,7 @@ static int from_base64(struct span text, uint8_t *out, size_t cap)
 static bool read_key(struct reading *r, struct span text, size_t at, uint8_t key[KEY], const char *what)
 {
 	r->at = at;
-	return from_base64(text, key, KEY) == KEY ||
+	return users_from_base64(text, key, KEY) == KEY ||
 	       wrong(r, "expected %s, 32 bytes in base64 (44 characters); `mqassay broker --make-verifier NAME` writes a whole line", what);
 }
 
@@ -287,7 +350,7 @@ static bool fits_in_a_name(uint8_t c)
 	return c >= ' ' && c != 0x7f && c != ':';
 }
 
-static bool read_verifier(struct reading *r, struct user *u)
+static bool read_verifier(struct reading *r, struct verifier *u)
 {
 	static const char form[] = "expected NAME:SCRAM-SHA-256$ITERATIONS:SALT$STOREDKEY:SERVERKEY; `mqassay broker --make-verifier NAME` writes it";
 	struct span method, iterations, salt, stored, server;
@@ -310,7 +373,7 @@ static bool read_verifier(struct reading *r, struct user *u)
 	if (!read_iterations(r, iterations, at_iterations, &u->iterations))
 		return false;
 	r->at = at_salt;
-	len = from_base64(salt, u->salt, sizeof(u->salt));
+	len = users_from_base64(salt, u->salt, sizeof(u->salt));
 	if (len < 1)
 		return wrong(r, "expected a salt of 1 to %d bytes in base64", USERS_SALT_MAX);
 	u->salt_len = (size_t)len;
@@ -321,7 +384,7 @@ static bool read_verifier(struct reading *r, struct user *u)
 static bool read_line(struct reading *r)
 {
 	struct users *users = r->users;
-	struct user u = { .line = r->fault->line };
+	struct user u = { .line = r->fault->line, .verifier.known = true };
 	struct span name;
 
 	r->at = 0;
@@ -338,7 +401,7 @@ static bool read_line(struct reading *r)
 			r->at = i;
 			return wrong(r, "a user name has no control characters");
 		}
-	if (!read_verifier(r, &u))
+	if (!read_verifier(r, &u.verifier))
 		return false;
 	if (users->n == USERS_MAX)
 		return wrong(r, "more than %d users", USERS_MAX);
@@ -399,8 +462,10 @@ struct users *users_parse(struct span text, struct fault *fault)
 	users->names = malloc(text.len + 1);	/* names are shorter than their lines */
 	if (!users->names || RAND_bytes(users->process_key, KEY) != 1)
 		abort();
-	if (read_lines(&r, text) && names_differ(&r))
+	if (read_lines(&r, text) && names_differ(&r)) {
+		make_file_key(users);
 		return users;
+	}
 	users_free(users);
 	return NULL;
 }
@@ -440,6 +505,8 @@ void users_free(struct users *users)
 	if (!users)
 		return;
 	OPENSSL_cleanse(users->process_key, KEY);
+	OPENSSL_cleanse(users->file_key, KEY);
+	OPENSSL_cleanse(users->nonce_key, KEY);
 	free(users->at);
 	free(users->names);
 	free(users);
@@ -463,7 +530,7 @@ bool users_name_fits(struct span name)
 
 bool users_line(struct span name, struct span password, char line[USERS_LINE_MAX], struct fault *fault)
 {
-	struct user u = { .iterations = USERS_ITERATIONS_MIN, .salt_len = 16 };
+	struct verifier u = { .iterations = USERS_ITERATIONS_MIN, .salt_len = 16 };
 	char salt[2 * USERS_SALT_MAX], stored[2 * USERS_SALT_MAX], server[2 * USERS_SALT_MAX];
 	uint8_t salted[KEY];
 

@@ -31,6 +31,8 @@ enum {
 	USERS_ITERATIONS_MIN = 4096,	/* RFC 7677, section 4 */
 	USERS_ITERATIONS_MAX = 100000,
 	USERS_ITERATIONS_A_SECOND = 500000,
+	USERS_KEY = 32,			/* bytes of SHA-256 */
+	USERS_NONCE = 24,		/* characters */
 };
 
 struct users;
@@ -48,6 +50,29 @@ void users_free(struct users *users);	/* NULL is harmless */
  * in constant time. now_ns is any clock's.
  */
 enum login users_login(struct users *users, struct span name, struct span password, uint64_t now_ns);
+
+/*
+ * What SCRAM proves a password with. A name that nobody has gets one too, always the same for the same name and users,
+ * with which no proof is right.
+ */
+struct verifier {
+	bool known;
+	uint32_t iterations;
+	uint8_t salt[USERS_SALT_MAX];
+	size_t salt_len;
+	uint8_t stored_key[USERS_KEY], server_key[USERS_KEY];
+};
+
+void users_verifier(const struct users *users, struct span name, struct verifier *verifier);
+
+/* Text that nobody can foretell, never the same twice. */
+void users_nonce(struct users *users, char nonce[USERS_NONCE + 1]);
+
+/* From here on its nonces are always the same ones in turn, for who wants one course every time. Not for a server. */
+void users_foretell(struct users *users, uint64_t seed);
+
+/* Whole groups of four, padded, and nothing else. How many bytes, at most cap of them; -1: it is not base64, or longer. */
+int users_from_base64(struct span text, uint8_t *out, size_t cap);
 
 /* Whether a line can begin with it: 1 to USERS_NAME_MAX bytes, no `:`, no control characters, no # in front. */
 bool users_name_fits(struct span name);

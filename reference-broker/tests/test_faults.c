@@ -626,6 +626,65 @@ static void logins(void)
 	RAW(0, "\xc0\0");
 }
 
+/* A method of two steps: any data, then "yes". */
+static enum authenticated ask(void *of, void *state, struct span data, struct span *answer, struct span *user_name)
+{
+	bool *begun = state;
+
+	(void)of;
+	*answer = span_text(*begun ? "welcome" : "really?");
+	if (!*begun)
+		return *begun = true, AUTHENTICATION_GOES_ON;
+	*user_name = span_text("alice");
+	return span_is(data, "yes") ? AUTHENTICATION_RIGHT : AUTHENTICATION_WRONG;
+}
+
+static const struct authentication asking = { { (const uint8_t *)"ASK", 3 }, sizeof(bool), ask };
+
+static struct span method_of(const char *method, const char *data)
+{
+	list = writer_to(room, sizeof(room));
+	property_write_bytes(&list, PROP_authentication_method, span_text(method));
+	property_write_bytes(&list, PROP_authentication_data, span_text(data));
+	return wr_span(&list);
+}
+
+static void auth(unsigned who, unsigned reason, const char *method, const char *data)
+{
+	say(who, (struct packet){ .type = AUTH, .reason = (uint8_t)reason, .written = WRITTEN_REASON | WRITTEN_PROPERTIES,
+	                          .properties = method_of(method, data) });
+}
+
+static void begins(unsigned who)
+{
+	struct packet p = connect_of("asked", true);
+
+	p.properties = method_of("ASK", "alice");
+	opens(who); say(who, p);
+}
+
+static void authenticates(void)
+{
+	struct packet p = connect_of("narrow", true);
+
+	if (version < MQTT_5)
+		return;
+	begins(0); auth(0, 0x18, "ASK", "yes");
+	wants(0, "t", 0);
+	auth(0, 0x19, "ASK", "alice"); posts(0, "t", "meanwhile", 0, 0); auth(0, 0x18, "ASK", "yes");
+	auth(0, 0x19, "ASK", "alice"); auth(0, 0x18, "ASK", "no");
+	begins(0); auth(0, 0x18, "ASK", "no");
+	begins(0); auth(0, 0x18, "ASK2", "yes");
+	begins(0); auth(0, 0x19, "ASK", "yes");
+	begins(0); RAW(0, "\xc0\0"); auth(0, 0x18, "ASK", "yes");
+	begins(0); auth(0, 0x18, "ASK", "yes"); auth(0, 0x18, "ASK", "yes");
+	begins(0); RAW(0, "\xe0\0");
+	p.properties = method_of("ASK", "alice");
+	property_write_number(&list, PROP_maximum_packet_size, 100);
+	p.properties = wr_span(&list);
+	opens(0); say(0, p);
+}
+
 /* ---- what the suite's newer tests are about ---- */
 
 static void wants_as(unsigned who, const char *filter, unsigned options, unsigned identifier)
@@ -747,7 +806,7 @@ static void in_3_1(void)
 static uint64_t battery(const char *fault, uint8_t of, bool alone)
 {
 	static void (*const conversations[])(void) = {
-		connects_badly, assigned, sends_badly, misc, retains, resumes, wills, times, fives, cut_short, altered, logins, shares, at_limits, small,
+		connects_badly, assigned, sends_badly, misc, retains, resumes, wills, times, fives, cut_short, altered, logins, authenticates, shares, at_limits, small,
 		wills_and_others, mixed, in_3_1,
 	};
 
@@ -766,6 +825,7 @@ static uint64_t battery(const char *fault, uint8_t of, bool alone)
 			w.config.subscription_identifiers_available = false;
 		}
 		w.config.login = conversations[i] == logins ? check_login : NULL;
+		w.config.authentication = conversations[i] == authenticates ? &asking : NULL;
 		if (fault)
 			world_break(&w, fault);
 		world_start(&w);
