@@ -297,6 +297,7 @@ static int run(int n_args, char **args)
 	if (!(params = conform_params(&n_params)))
 		return EXIT_USAGE;
 	o.progress = progress;
+	o.secrets = conf->secrets;
 	transcript_conceal(conf->secrets ? NULL : o.password);
 	code = suite_load(&suite, conf->scenarios.at, conf->scenarios.n, params, n_params);
 	if (!code && !conf->one_case)	/* a folder's options are those of its whole run */

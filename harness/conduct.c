@@ -261,6 +261,8 @@ static void set_stage(struct conductor *c, struct instance *in, const char *user
 	monitor_world_subscriptions_are_ours(in->stage.world, o->local != NULL);
 	in->stage.user_name = credential(o->user_name ? o->user_name : user_name);
 	in->stage.password = credential(o->user_name ? o->password : password);
+	if (o->password && !o->secrets)
+		in->stage.limits.secret = in->stage.password;
 	if (c->process) {
 		in->stage.target_lives = process_lives;
 		in->stage.context = c->process;

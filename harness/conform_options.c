@@ -27,7 +27,7 @@ const struct cli_option conform_output_rows[] = {
 	OPT_STRING(0, "artifacts", conform_options.artifacts, "DIR", "a folder for each test that fails, warns or cannot be judged: see `mqassay replay`"),
 	OPT_FLAG('v', "verbose", conform_options.verbose, "every test and clause, every transcript"),
 	OPT_FLAG('q', "quiet", conform_options.quiet, "totals only"),
-	OPT_FLAG(0, "secrets", conform_options.secrets, "show the password of --password-file in transcripts"),
+	OPT_FLAG(0, "secrets", conform_options.secrets, "show the password of --password-file in transcripts and captures"),
 	OPT_END
 };
 

@@ -11,6 +11,7 @@ struct out {
 	struct out *next;
 	size_t len, done, piece;
 	uint64_t every_ns, not_before_ns;
+	const uint8_t *shown;		/* to taps: the bytes, or behind them a copy in which the password is masked */
 	uint8_t bytes[];
 };
 
@@ -172,14 +173,47 @@ static void end(struct conn *c, enum conn_end how)
 
 /* ---- writing ---- */
 
-/* As transport_ops.send. */
-static ssize_t put(struct conn *c, const uint8_t *bytes, size_t len)
+/* As transport_ops.send. shown: what taps see of it. */
+static ssize_t put(struct conn *c, const uint8_t *bytes, const uint8_t *shown, size_t len)
 {
 	ssize_t n = c->transport->ops->send(c->transport, bytes, len);
 
 	if (n > 0 && c->taps)
-		tap_bytes(c, TAP_CLIENT, bytes, (size_t)n);
+		tap_bytes(c, TAP_CLIENT, shown, (size_t)n);
 	return n;
+}
+
+/* The secret with its length in front, wherever it stands: a CONNECT may be wrong on purpose, and not be told apart from what follows. */
+static void mask(uint8_t *at, size_t len, struct span secret)
+{
+	const uint8_t *end = at + len;
+
+	while ((at = memmem(at, (size_t)(end - at), secret.at, secret.len))) {
+		if (len - (size_t)(end - at) >= 2 && at[-2] == secret.len >> 8 && at[-1] == (secret.len & 0xff))
+			memset(at, '*', secret.len);
+		at++;
+	}
+}
+
+/* What taps see of what is sent. Given; NULL: the bytes as they are. */
+static uint8_t *masked(const struct conn *c, struct span bytes)
+{
+	struct span secret = c->limits->secret, left = bytes;
+	struct frame frame = { 0 };
+	struct finding finding;
+
+	if (!c->taps || !secret.len)
+		return NULL;
+	while (left.len && left.at[0] >> 4 != CONNECT && frame_next(left.at, left.len, &frame, &finding) == FRAME_OK) {
+		left.at += frame.size;
+		left.len -= frame.size;
+	}
+	if (!left.len || left.at[0] >> 4 != CONNECT)
+		return NULL;
+	uint8_t *copy = must(malloc(bytes.len));
+	memcpy(copy, bytes.at, bytes.len);
+	mask(copy + (left.at - bytes.at), left.len, secret);
+	return copy;
 }
 
 static void put_end(struct conn *c)
@@ -216,7 +250,7 @@ static void write_out(struct conn *c)
 			return;
 		}
 		size_t want = next_piece(c, o);
-		ssize_t n = put(c, o->bytes + o->done, want);
+		ssize_t n = put(c, o->bytes + o->done, o->shown + o->done, want);
 		if (n == -EAGAIN)
 			return;
 		if (n < 0) {
@@ -243,35 +277,48 @@ static void write_out(struct conn *c)
 	}
 }
 
+static struct out *queue(struct conn *c, struct span bytes, const uint8_t *shown)
+{
+	struct out *o = must(malloc(sizeof(*o) + bytes.len * (shown ? 2 : 1)));
+
+	*o = (struct out){ .len = bytes.len, .shown = o->bytes + (shown ? bytes.len : 0) };
+	memcpy(o->bytes, bytes.at, bytes.len);
+	if (shown)
+		memcpy(o->bytes + bytes.len, shown, bytes.len);
+	*c->last_out = o;
+	c->last_out = &o->next;
+	c->unsent += bytes.len;
+	return o;
+}
+
 bool conn_send(struct conn *c, struct span bytes, size_t piece, uint64_t every_ns)
 {
+	ssize_t n = 0;
+
 	if (c->end || !c->transport || c->finished)
 		return false;
 	if (!bytes.len)
 		return true;
+	uint8_t *shown = masked(c, bytes);
 	/* The usual case needs no copy: nothing waits, nothing is to be cut, and the transport takes all of it. */
 	if (c->open && !c->out && !piece && !c->limits->split) {
-		ssize_t n = put(c, bytes.at, bytes.len);
-
-		if (n < 0 && n != -EAGAIN) {
+		n = put(c, bytes.at, shown ? shown : bytes.at, bytes.len);
+		if (n < 0 && n != -EAGAIN)
 			c->error = (int)-n;
-			return true;
-		}
-		if (n > 0) {
-			bytes.at += n;
-			bytes.len -= (size_t)n;
-		}
-		if (!bytes.len)
-			return true;
 	}
-	struct out *o = must(malloc(sizeof(*o) + bytes.len));
-	*o = (struct out){ .len = bytes.len, .piece = piece, .every_ns = every_ns };
-	memcpy(o->bytes, bytes.at, bytes.len);
-	*c->last_out = o;
-	c->last_out = &o->next;
-	c->unsent += bytes.len;
-	if (c->open && c->out == o && (piece || c->limits->split))
-		write_out(c);
+	if (n >= 0 || n == -EAGAIN) {
+		size_t done = n > 0 ? (size_t)n : 0;
+
+		if (done < bytes.len) {
+			struct out *o = queue(c, span_of(bytes.at + done, bytes.len - done), shown ? shown + done : NULL);
+
+			o->piece = piece;
+			o->every_ns = every_ns;
+			if (c->open && c->out == o && (piece || c->limits->split))
+				write_out(c);
+		}
+	}
+	free(shown);
 	return true;
 }
 

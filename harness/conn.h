@@ -35,6 +35,7 @@ struct conn_limits {
 	size_t max_packet;		/* larger announced packets end the connection as END_TOO_LARGE */
 	size_t split;			/* cut every send into pieces: 0, N, or SPLIT_RANDOM */
 	uint64_t split_seed;
+	struct span secret;		/* a password; who taps sees asterisks in its place in every CONNECT. .at NULL: nothing is masked */
 };
 
 struct out;				/* a write that waits or is being cut into pieces */

@@ -13,7 +13,7 @@
  * The packets are made up from the bytes: cut as they were written and read, and at 1460 bytes; acknowledged only
  * when something goes the other way or 64 kB are open. Link type RAW. The broker of the n-th target is 192.0.2.n; a connection is
  * its own address and port in 10.0.0.0/8, never used twice. Nothing is kept but a few words for each connection that is open.
- * The bytes are as they were: a password in them is not masked.
+ * The bytes are as the taps get them: tap.h says what is masked.
  */
 struct pcap_writer;
 

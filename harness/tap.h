@@ -4,8 +4,8 @@
 #include "codec/span.h"
 
 /*
- * Who sees what connections carry, byte for byte, as it was handed to the transport and as it came: a capture file
- * (pcap_writer.h), the record of one test. A layer below the connection, TLS or WebSocket, is not seen.
+ * Who sees what connections carry, byte for byte, as it was handed to the transport and as it came, but for a password that
+ * the connection masks (conn_limits.secret): a capture file (pcap_writer.h), the record of one test. A layer below the connection, TLS or WebSocket, is not seen.
  */
 enum tap_side { TAP_CLIENT, TAP_BROKER };
 

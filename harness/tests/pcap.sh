@@ -110,6 +110,64 @@ ends() { of_tests ", $1" | awk -F '\t' '$7 || $8 { print $9 ~ /^192/ ? "broker" 
 is 'dropped: a reset of the client' 'client 1' "$(ends drop)"
 is 'closed by the broker: its FIN comes first' 'broker 0 client 0' "$(ends second)"
 
+# ---- the password ----
+
+secret='open sesame 7'
+echo "$secret" >"$tmp/password"
+echo "$secret" | "$MQASSAY" broker --make-verifier ali >"$tmp/users"
+cat >"$tmp/logins.scn" <<'SCN'
+scenario "Whoever logs in in pieces, with others, or wrongly"
+mqtt     3.1.1 5
+cites    3.1.1 MQTT-3.12.4-1
+cites    5     MQTT-3.12.4-1
+
+a connects
+b opens
+together { b -> CONNECT; b -> PINGREQ }
+b <- CONNACK
+b <- PINGRESP
+c -> CONNECT in pieces of 3
+c <- CONNACK
+d -> CONNECT !ends_after=client_id
+d <- closed
+a -> PINGREQ
+a <- PINGRESP
+SCN
+logs_in() {	# NAME none|some ARGUMENTS...: whether the secret is in what clients sent
+	name=$1 times=$2
+	shift 2
+	timeout 60 "$MQASSAY" conform --scenarios "$tmp/logins.scn" --exec "'$MQASSAY' broker --listen tcp://127.0.0.1:{port} --users '$tmp/users'" \
+		--user ali --password-file "$tmp/password" --pcap "$tmp/logins.pcapng" "$@" >"$tmp/out" 2>&1
+	is "$name: exit 0" 0 $?
+	# Over the cuts: all that clients sent, as one row of hex
+	sent=$(read_capture "$tmp/logins.pcapng" -Y 'tcp.dstport == 1883' -T fields -e tcp.stream -e tcp.payload | sort -s -n -k 1,1 | cut -f 2 | tr -d '\n:')
+	hex=$(printf %s "$secret" | od -An -tx1 | tr -d ' \n') stars=$(printf %s "$secret" | tr -c '' '*' | od -An -tx1 | tr -d ' \n')
+	n_secret=$(printf %s "$sent" | grep -o "$hex" | wc -l) n_stars=$(printf %s "$sent" | grep -o "$stars" | wc -l)
+	case $times in
+	none) is "$name: nowhere" 0 "$n_secret"; if [ "$n_stars" -ge 9 ]; then ok "$name: masked"; else not_ok "$name: masked" "$n_stars times only"; fi ;;
+	some) if [ "$n_secret" -ge 9 ]; then ok "$name: it is there"; else not_ok "$name: it is there" "$n_secret times only"; fi ;;
+	esac
+}
+logs_in 'a password' none
+logs_in 'a password, byte by byte' none --split 1
+logs_in 'a password, cut at random' none --split random
+logs_in 'a password with --secrets' some --secrets
+
+cat >"$tmp/fails.scn" <<'SCN'
+scenario "No answer is expected where one comes"
+mqtt     5
+cites    5 MQTT-3.12.4-1
+
+a connects
+a -> PINGREQ
+a <- nothing
+SCN
+timeout 60 "$MQASSAY" conform --scenarios "$tmp/fails.scn" --exec "'$MQASSAY' broker --listen tcp://127.0.0.1:{port} --users '$tmp/users'" \
+	--user ali --password-file "$tmp/password" --artifacts "$tmp/folders" >"$tmp/out" 2>&1
+is 'a password in --artifacts: the test fails' 1 $?
+is 'a password in --artifacts: both tries are there' 2 "$(find "$tmp/folders" -name '*.pcapng' | wc -l)"
+is 'a password in --artifacts: nowhere' '' "$(grep -r -a -l -F -e "$secret" "$tmp/folders" "$tmp/out")"
+
 # ---- when it cannot be written ----
 
 cannot() {	# NAME CODE LINE ARGUMENTS...
