@@ -23,6 +23,7 @@ struct listener {
 	struct timer shortage;
 	char *path;			/* of a unix socket, to be removed */
 	unsigned port;
+	struct layers layers;
 	bool closed;
 	unsigned n_sockets;
 	struct listening {
@@ -89,7 +90,7 @@ static void shortage_over(struct timer *timer, struct loop *loop)
 static bool accept_one(struct listener *l, int listening)
 {
 	int fd = accept4(listening, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-	struct transport *t;
+	struct transport *t, *socket;
 
 	if (fd < 0) {
 		switch (errno) {
@@ -103,10 +104,11 @@ static bool accept_one(struct listener *l, int listening)
 			return true;		/* this client is gone, or its network: accept(2) */
 		}
 	}
-	t = socket_adopt(l->loop, fd, l->path != NULL);
+	socket = socket_adopt(l->loop, fd, l->path != NULL);
+	t = transport_server_layers(socket, &l->layers);
 	if (t) {
 		l->accepted(l->context, t);
-		socket_begin(t);
+		socket_begin(socket);
 	}
 	return true;
 }
@@ -246,6 +248,7 @@ struct listener *transport_listen(struct loop *loop, const struct address *addre
 	l->loop = loop;
 	l->accepted = accepted;
 	l->context = context;
+	l->layers = address->layers;
 	l->task.run = listener_task;
 	l->shortage.fire = shortage_over;
 	error = address->kind == ADDRESS_UNIX ? listen_unix(l, address) : listen_tcp(l, address);

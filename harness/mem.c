@@ -273,7 +273,9 @@ static void open_pipe(struct end *client)
 		return;
 	}
 	server->t.state &= ~(unsigned)(DONE | CLOSED);
-	p->service->accepted(p->service, &server->t);
+	struct transport *t = transport_server_layers(&server->t, &p->service->layers);
+	if (t)
+		p->service->accepted(p->service, t);
 	if (!(client->t.state & CLOSED))
 		client->t.event(&client->t, TRANSPORT_OPEN);
 	if (readable(client))
@@ -304,8 +306,11 @@ static void end_task(struct task *task, struct loop *loop)
 		events |= TRANSPORT_WRITABLE;
 		e->t.state &= ~(unsigned)WANTS_ROOM;
 	}
-	if (events)
-		e->t.event(&e->t, events);
+	if (!events)
+		return;
+	e->t.event(&e->t, events);
+	if (!(e->t.state & CLOSED) && readable(e))	/* an owner that read nothing is told again */
+		wake(e);
 }
 
 /* ---- what the owner calls ---- */

@@ -12,6 +12,8 @@ struct transport *mem_connect(struct loop *loop, const struct address *address,
 
 /* A transport for an accepted, non-blocking descriptor, which it takes; NULL: out of memory, fd is closed. */
 struct transport *socket_adopt(struct loop *loop, int fd, bool unix_socket);
+/* Puts a server's layers over an accepted transport, which it takes; NULL: out of memory, it is closed. */
+struct transport *transport_server_layers(struct transport *t, const struct layers *layers);
 /* Starts the events of an adopted transport, unless it was closed. */
 void socket_begin(struct transport *t);
 

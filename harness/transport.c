@@ -1,11 +1,60 @@
 #include "harness/transport.h"
 
+#include <errno.h>
+#include <stdio.h>
+
 #include "harness/socket.h"
+#include "harness/tls.h"
+#include "harness/websocket.h"
+
+/* The field Host of the request that opens a WebSocket: the port where it is not the scheme's own. */
+static void host_field(const struct address *address, char *text, size_t cap)
+{
+	bool number = strchr(address->host, ':') != NULL;
+	const char *host = address->kind == ADDRESS_TCP && *address->host ? address->host : "localhost";
+
+	snprintf(text, cap, number ? "[%s]" : "%s", host);
+	if (address->kind == ADDRESS_TCP && address->port != (address->layers.tls ? 443 : 80))
+		snprintf(text + strlen(text), cap - strlen(text), ":%u", address->port);
+}
+
+static struct transport *put_client_layers(struct transport *t, const struct address *address)
+{
+	const struct layers *layers = &address->layers;
+	char host[300];
+
+	if (layers->tls && t)
+		t = tls_client(t, layers->context, address->kind == ADDRESS_TCP && *address->host ? address->host : "localhost");
+	if (layers->websocket && t) {
+		host_field(address, host, sizeof(host));
+		t = ws_client(t, &(struct ws_settings){ host, *layers->path ? layers->path : "/mqtt", layers->protocol ? layers->protocol : "mqtt" });
+	}
+	return t;
+}
 
 struct transport *transport_connect(struct loop *loop, const struct address *address,
                                     void (*event)(struct transport *t, unsigned events), void *owner)
 {
-	if (address->kind == ADDRESS_MEMORY)
-		return mem_connect(loop, address, event, owner);
-	return socket_connect(loop, address, event, owner);
+	struct transport *t = address->kind == ADDRESS_MEMORY ? mem_connect(loop, address, event, owner)
+	                                                      : socket_connect(loop, address, event, owner);
+
+	if (!t || !(address->layers.tls || address->layers.websocket))
+		return t;
+	t = put_client_layers(t, address);
+	if (!t) {
+		errno = ENOMEM;
+		return NULL;
+	}
+	t->event = event;
+	t->owner = owner;
+	return t;
+}
+
+struct transport *transport_server_layers(struct transport *t, const struct layers *layers)
+{
+	if (layers->tls && t)
+		t = tls_server(t, layers->context);
+	if (layers->websocket && t)
+		t = ws_server(t);
+	return t;
 }

@@ -18,7 +18,7 @@ struct transport;
  * Once the end of the stream or an error has been read it comes no more.
  */
 enum transport_event {			/* bits */
-	TRANSPORT_OPEN = 1,		/* connected: may be sent to; once */
+	TRANSPORT_OPEN = 1,		/* connected: may be sent to; once. An accepted one with layers tells it too, late */
 	TRANSPORT_READABLE = 2,		/* bytes, end of stream or an error wait to be read */
 	TRANSPORT_WRITABLE = 4,		/* after a short or refused send: room again */
 	TRANSPORT_FAILED = 8,		/* could not connect; transport->error says why; last event */
@@ -41,6 +41,7 @@ struct transport {
 	void *owner;
 	int error;			/* after TRANSPORT_FAILED: what transport_strerror() tells in words */
 	unsigned state;			/* the implementation's own */
+	char *trouble;			/* what the error was in words, where a layer knows more; NULL else. Lives as long as the transport */
 };
 
 /*
@@ -51,12 +52,21 @@ struct transport {
 int transport_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 const char *transport_strerror(int error);	/* in words; static */
 
+/* What is spoken over the bare transport: TLS next to it, WebSocket on top. */
+struct layers {
+	bool tls, websocket;
+	struct tls_context *context;	/* with tls; borrowed, see tls.h */
+	char path[200];			/* of a client's WebSocket; "" is /mqtt */
+	const char *protocol;		/* the subprotocol that it offers; NULL is "mqtt", "" none. Static */
+};
+
 /* Where to connect or listen: a parsed URL (target.h parses). */
 struct address {
 	enum { ADDRESS_TCP, ADDRESS_UNIX, ADDRESS_MEMORY } kind;
 	char host[256];			/* name or number, without brackets; or the unix socket's path. To listen: "" is every interface */
 	unsigned port;
 	struct service *service;	/* ADDRESS_MEMORY */
+	struct layers layers;
 };
 
 /*
@@ -71,7 +81,8 @@ struct transport *transport_connect(struct loop *loop, const struct address *add
 /* ---- listening ---- */
 
 /*
- * Hands over each accepted transport, already open: the callee sets event and owner, or closes it, before it returns.
+ * Hands over each accepted transport, already open (with layers their handshake is still to come: what goes wrong
+ * there ends the stream that is read): the callee sets event and owner, or closes it, before it returns.
  * A name with several addresses is listened to on each, on one port. A unix socket that nobody serves any more is
  * replaced, and removed by listener_free(). A shortage of descriptors leaves clients in the kernel's queue for a while.
  */
@@ -96,6 +107,7 @@ struct service {
 		uint64_t split_seed;	/* not 0: recv yields random short pieces, and delays are random up to delay_ns */
 	} options;
 	uint64_t n_connections;		/* made so far; each draws its own pieces from the seed */
+	struct layers layers;		/* that it speaks */
 };
 
 /* How a send is cut into single sends: 0 not at all, 1 every byte, N, or SPLIT_RANDOM by the seed. */
