@@ -24,7 +24,7 @@ cflags  := -std=c11 -D_GNU_SOURCE -iquote . -g -O2 -fno-strict-aliasing -pthread
            $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer) \
            $(if $(COV),--coverage) $(if $(FUZZ),-fsanitize=fuzzer-no-link) $(if $(WERROR),-Werror)
 ldflags := -pthread $(if $(SAN),-fsanitize=$(SAN)) $(if $(COV),--coverage)
-libs    := -lcrypto
+libs    := -lssl -lcrypto
 
 codec   := $(wildcard codec/*.c)
 harness := $(filter-out harness/main.c,$(wildcard harness/*.c))

@@ -11,7 +11,8 @@
 #include "codec/span.h"
 #include "harness/console.h"
 
-#define MQTT_PORT 1883
+enum { MQTT_PORT = 1883, TLS_PORT = 8883, HTTP_PORT = 80, HTTPS_PORT = 443 };
+
 #define LABEL_CHARACTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
 
 static bool wrong(struct fault *fault, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -113,28 +114,67 @@ static bool parse_host_port(const char *text, enum address_use use, struct addre
 		return wrong(fault, "expected an IPv6 address in the brackets, not %s", console_safe(address->host));
 	if (!bracketed && !is_host_name(address->host))
 		return wrong(fault, "expected host[:port], not %s", console_safe(text));
-	address->port = MQTT_PORT;
+	if (!address->port)
+		address->port = MQTT_PORT;
 	if (port.at && !read_port(port, use, &address->port))
 		return wrong(fault, "expected a port from %d to 65535 behind the colon in %s", use == ADDRESS_TO_CONNECT, console_safe(text));
 	return true;
 }
 
-static bool parse_tcp(const char *text, enum address_use use, struct address *address, struct fault *fault)
+/* What stands between the scheme and the path: host[:port]. */
+static bool parse_authority(const char *text, size_t len, enum address_use use, struct address *address, struct fault *fault)
 {
 	char rest[300];
-	size_t len = strlen(text);
 
-	if (len && text[len - 1] == '/')	/* tcp://host/ is how many programs print it */
-		len--;
 	if (len >= sizeof(rest))
 		return wrong(fault, "the host is too long");
 	if (memchr(text, '@', len))
 		return wrong(fault, "credentials do not go into the URL: use --user and --password-file");
 	memcpy(rest, text, len);
 	rest[len] = '\0';
-	if (strchr(rest, '/'))
-		return wrong(fault, "expected nothing behind the port: tcp has no path");
 	return parse_host_port(rest, use, address, fault);
+}
+
+static bool parse_tcp(const char *text, enum address_use use, struct address *address, struct fault *fault)
+{
+	size_t len = strcspn(text, "/");
+
+	if (text[len] && text[len + 1])		/* tcp://host/ is how many programs print it */
+		return wrong(fault, "expected nothing behind the port: only ws and wss have a path");
+	return parse_authority(text, len, use, address, fault);
+}
+
+static bool parse_tls(const char *text, enum address_use use, struct address *address, struct fault *fault)
+{
+	address->port = TLS_PORT;
+	address->layers.tls = true;
+	return parse_tcp(text, use, address, fault);
+}
+
+static bool parse_ws(const char *text, enum address_use use, struct address *address, struct fault *fault)
+{
+	size_t len = strcspn(text, "/");
+	const char *path = text + len;
+
+	if (strlen(path) >= sizeof(address->layers.path))
+		return wrong(fault, "the path has %zu characters; at most %zu can be", strlen(path), sizeof(address->layers.path) - 1);
+	for (const char *c = path; *c; c++)
+		if (*c <= ' ' || *c > '~' || *c == '#')
+			return wrong(fault, "expected a path without spaces, # and bytes beyond ASCII (write them as %%xx), not %s", console_safe(path));
+	if (use == ADDRESS_TO_LISTEN && path[0] && path[1])
+		return wrong(fault, "expected nothing behind the port: this server takes every path");
+	strcpy(address->layers.path, path[0] && path[1] ? path : "");
+	address->layers.websocket = true;
+	if (!address->port)
+		address->port = HTTP_PORT;
+	return parse_authority(text, len, use, address, fault);
+}
+
+static bool parse_wss(const char *text, enum address_use use, struct address *address, struct fault *fault)
+{
+	address->port = HTTPS_PORT;
+	address->layers.tls = true;
+	return parse_ws(text, use, address, fault);
 }
 
 /* ---- unix ---- */
@@ -154,22 +194,14 @@ static bool parse_unix(const char *path, enum address_use use, struct address *a
 	return true;
 }
 
-static bool parse_later(const char *text, enum address_use use, struct address *address, struct fault *fault)
-{
-	(void)text;
-	(void)use;
-	(void)address;
-	return wrong(fault, "tls, ws and wss are not yet supported: use tcp://host:port or unix:/path");
-}
-
 /* ---- */
 
 static const struct scheme {
 	const char *prefix;
 	bool (*parse)(const char *rest, enum address_use use, struct address *address, struct fault *fault);
 } schemes[] = {
-	{ "tcp://", parse_tcp }, { "mqtt://", parse_tcp }, { "unix:", parse_unix }, { "tls://", parse_later },
-	{ "mqtts://", parse_later }, { "ws://", parse_later }, { "wss://", parse_later },
+	{ "tcp://", parse_tcp }, { "mqtt://", parse_tcp }, { "tls://", parse_tls }, { "mqtts://", parse_tls }, { "ssl://", parse_tls },
+	{ "ws://", parse_ws }, { "wss://", parse_wss }, { "unix:", parse_unix },
 };
 
 bool address_parse(const char *url, enum address_use use, struct address *address, struct fault *fault)
@@ -179,7 +211,7 @@ bool address_parse(const char *url, enum address_use use, struct address *addres
 		if (strncasecmp(url, schemes[i].prefix, strlen(schemes[i].prefix)) == 0)
 			return schemes[i].parse(url + strlen(schemes[i].prefix), use, address, fault);
 	if (strstr(url, "://"))
-		return wrong(fault, "expected tcp://host:port, unix:/path or host:port, not %s", console_safe(url));
+		return wrong(fault, "expected tcp://, tls://, ws:// or wss://host:port, unix:/path or host:port, not %s", console_safe(url));
 	return parse_host_port(url, use, address, fault);
 }
 
@@ -207,6 +239,11 @@ bool target_parse(const char *text, struct target *target, struct fault *fault)
 	return true;
 }
 
+static const char *scheme_of(const struct layers *layers)
+{
+	return layers->websocket ? layers->tls ? "wss" : "ws" : layers->tls ? "tls" : "tcp";
+}
+
 char *address_print(const struct address *address, char *buf, size_t cap)
 {
 	if (address->kind == ADDRESS_UNIX)
@@ -214,7 +251,8 @@ char *address_print(const struct address *address, char *buf, size_t cap)
 	else if (address->kind == ADDRESS_MEMORY)
 		snprintf(buf, cap, "in process");
 	else
-		snprintf(buf, cap, strchr(address->host, ':') ? "tcp://[%s]:%u" : "tcp://%s:%u", address->host, address->port);
+		snprintf(buf, cap, strchr(address->host, ':') ? "%s://[%s]:%u%s" : "%s://%s:%u%s", scheme_of(&address->layers), address->host,
+		         address->port, address->layers.path);
 	return buf;
 }
 

@@ -12,8 +12,8 @@ struct target {
 };
 
 /*
- * URL is tcp://host[:port], bare host[:port], or unix:/path; the port is 1883 when left out, IPv6 numbers stand in
- * brackets. tls, ws and wss are refused with "not yet". LABEL has letters, digits and . _ - only.
+ * URL is tcp://host[:1883], tls://host[:8883], ws://host[:80][/path], wss://host[:443][/path], bare host[:1883], or
+ * unix:/path; IPv6 numbers stand in brackets. The context of TLS is left to the caller. LABEL has letters, digits and . _ - only.
  * False: fault->text is one line that says what was expected (line and column are 0); *target is undefined.
  */
 bool target_parse(const char *text, struct target *target, struct fault *fault);
