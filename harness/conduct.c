@@ -92,6 +92,13 @@ static void start(struct conductor *c, struct job *job, bool exclusive)
 			job_skip(c, job, why);
 			return;
 		}
+	for (uint32_t i = 0; i < script->n_actors; i++)
+		if (script->actors[i].way < N_WAYS && !(in->reached & 1u << script->actors[i].way)) {
+			snprintf(why, sizeof(why), "an actor speaks %s, where the target is not reached: --also names it",
+			         way_names[script->actors[i].way]);
+			job_skip(c, job, why);
+			return;
+		}
 	for (uint32_t i = 0; i < script->n_needs; i++)
 		if (!need_met(&script->needs[i], script->version, &in->offers, c->o->without, c->o->n_without, why, sizeof(why))) {
 			job_skip(c, job, why);
@@ -267,8 +274,40 @@ static void set_stage(struct conductor *c, struct instance *in, const char *user
 		in->stage.target_lives = process_lives;
 		in->stage.context = c->process;
 	}
+	for (int way = 0; way < N_WAYS; way++)
+		in->stage.ways[way] = in->reached & 1u << way ? &in->ways[way] : NULL;
 	in->patient = in->stage;
 	in->patient.patience = REPLAY_PATIENCE;
+}
+
+static void add_way(struct instance *in, const struct address *address)
+{
+	enum way way = way_of(&address->layers);
+
+	in->ways[way] = *address;
+	in->reached |= 1u << way;
+}
+
+/* A broker of this process is reached over every way. */
+static void set_local_ways(struct instance *in, const struct local_service *local, enum way way)
+{
+	for (unsigned i = 0; i < N_WAYS; i++)
+		if (local->services[i])
+			add_way(in, &(struct address){ .kind = ADDRESS_MEMORY, .service = local->services[i],
+			        .layers = { .tls = i & WAY_TLS, .websocket = i & WAY_WS, .context = local->tls } });
+	in->address = in->ways[way];
+}
+
+/* A command serves where it names the port; whether {ws_port} speaks TLS the way that is asked for tells. */
+static void set_process_ways(struct conductor *c, struct instance *in)
+{
+	for (unsigned i = 0; i < N_WAYS; i++) {
+		struct address address = { .layers = { .tls = i & WAY_TLS, .websocket = i & WAY_WS, .context = c->o->tls } };
+		bool speaks = i & WAY_WS ? (c->o->way == WAY_WSS) == (i == WAY_WSS) : i != WAY_TLS || c->o->tls;
+
+		if (speaks && process_way(c->process, (enum way)i, &address))
+			add_way(in, &address);
+	}
 }
 
 static struct instance *instance_for(struct conductor *c, const struct script *script)
@@ -290,9 +329,8 @@ static struct instance *instance_for(struct conductor *c, const struct script *s
 	c->instances = in;
 	const char *why = NULL;
 	struct local_service local = { 0 };
-	in->address.kind = ADDRESS_MEMORY;
 	in->broker = c->o->local->start(&c->loop, in->needs, in->n_needs, c->o->faults, c->o->n_faults, c->o->seed, &local, &why);
-	in->address.service = local.service;
+	set_local_ways(in, &local, c->o->way);
 	set_stage(c, in, local.user_name, local.password);
 	if (!in->broker) {
 		/* Left as it is, unserved: its tests are skipped with this as the evidence. */
@@ -428,11 +466,17 @@ int conduct(const struct suite *suite, const struct conduct_options *o, struct c
 		struct instance *in = c.instances = must(calloc(1, sizeof(*in)));
 
 		in->conductor = &c;
+		in->address.layers = (struct layers){ .tls = o->way & WAY_TLS, .websocket = o->way & WAY_WS, .context = o->tls };
 		if (o->exec)
 			c.process = process_new(&c.loop, o->exec, o->start_timeout_ns, credential(o->user_name), credential(o->password),
 			                        &in->address, target_on_process, &c);
 		else
 			in->address = *o->address;
+		if (o->exec)
+			set_process_ways(&c, in);
+		for (size_t i = 0; i < o->n_also; i++)
+			add_way(in, &o->also[i]);
+		add_way(in, &in->address);
 		set_stage(&c, in, NULL, NULL);
 	}
 	c.versions = o->versions | versions_of(suite);

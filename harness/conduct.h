@@ -38,6 +38,10 @@ struct conduct_options {
 
 	/* The target: one of these. */
 	const struct address *address;
+	enum way way;			/* over which one that we start ourselves is played against */
+	struct tls_context *tls;	/* for TLS with one that a command starts; NULL: none is spoken */
+	const struct address *also;	/* other ways to it, for actors that ask for one */
+	size_t n_also;
 	const struct local_broker *local;
 	bool configured;		/* the local one is the same for all tests, rather than one for each set of needs */
 	const unsigned *faults;		/* that a local target commits */

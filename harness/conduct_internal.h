@@ -13,7 +13,8 @@ struct instance {
 	struct conductor *conductor;
 	const struct need *needs;
 	size_t n_needs;
-	struct address address;
+	struct address address, ways[N_WAYS];
+	unsigned reached;		/* which of the ways there are, bits */
 	struct stage stage, patient;	/* patient: for repeated failures */
 	struct offers offers;
 	struct probe *probe;

@@ -14,7 +14,7 @@ struct conform_options {
 	const char *exec, *user, *password_file, *split, *profile_file, *write_known, *pcap, *artifacts;
 	uint64_t timeout_ns, start_timeout_ns, timer_tolerance_ns, jobs, seed, repeat;
 	double slack;
-	int mqtt, format;
+	int mqtt, format, way;
 	bool list, coverage, real, prove, verbose, quiet, secrets;
 	struct string_list broker;
 	bool one_case;			/* only the tests of that case are played, whatever select says */

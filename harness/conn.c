@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "harness/websocket.h"
+
 enum { READ_SIZE = 64 * 1024, RATION_NS = 10000000, MAX_ROUNDS = 16, MAX_RATION = 1 << 30 };
 
 struct out {
@@ -75,6 +77,8 @@ int conn_open(struct conn *c, struct loop *loop, const struct address *address, 
 {
 	*c = (struct conn){ .loop = loop, .events = events, .limits = limits };
 	c->last_out = &c->out;
+	if (address->layers.websocket && !address->layers.protocol)
+		c->websocket = "mqtt";
 	monitor_open(&c->monitor, world, log);
 	c->transport = transport_connect(loop, address, on_transport, c);
 	if (!c->transport) {
@@ -167,6 +171,12 @@ static void end(struct conn *c, enum conn_end how)
 	if (c->end)
 		return;
 	c->end = (uint8_t)how;
+	if (c->transport && ws_sent_text(c->transport))
+		monitor_text_frame(&c->monitor);
+	if (c->transport && c->transport->trouble) {
+		c->trouble = c->transport->trouble;
+		c->transport->trouble = NULL;
+	}
 	release(c, how == END_GARBAGE || how == END_TOO_LARGE);
 	c->events->ended(c, how);
 }
@@ -355,6 +365,10 @@ static size_t deliver(struct conn *c, const uint8_t *bytes, size_t len)
 			end(c, END_TOO_LARGE);
 			return used;
 		}
+		if (c->websocket && c->transport) {
+			monitor_subprotocol(&c->monitor, ws_protocol(c->transport));
+			c->websocket = NULL;
+		}
 		enum status status = monitor_received(&c->monitor, bytes + used, frame.size, &frame, &packet);
 		used += frame.size;
 		c->events->packet(c, bytes + used - frame.size, frame.size, status == CODEC_OK ? &packet : NULL);
@@ -493,15 +507,19 @@ void conn_close(struct conn *c, bool reset)
 		c->end = END_OURS;
 	if (c->loop)
 		release(c, reset);
+	free(c->trouble);
+	c->trouble = NULL;
 }
 
 void conn_end_text(const struct conn *c, char *text, size_t cap)
 {
+	const char *error = c->trouble ? c->trouble : transport_strerror(c->error);
+
 	switch ((enum conn_end)c->end) {
 	case END_NONE:      snprintf(text, cap, "open"); break;
-	case END_FIN:       snprintf(text, cap, "closed by the broker (FIN)"); break;
-	case END_RESET:     snprintf(text, cap, "closed by the broker (%s)", c->error == ECONNRESET ? "RST" : transport_strerror(c->error)); break;
-	case END_REFUSED:   snprintf(text, cap, "could not connect: %s", transport_strerror(c->error)); break;
+	case END_FIN:       snprintf(text, cap, "closed by the broker (%s)", c->trouble ? c->trouble : "FIN"); break;
+	case END_RESET:     snprintf(text, cap, "closed by the broker (%s)", c->error == ECONNRESET && !c->trouble ? "RST" : error); break;
+	case END_REFUSED:   snprintf(text, cap, "could not connect: %s", error); break;
 	case END_OURS:      snprintf(text, cap, "closed by us"); break;
 	case END_GARBAGE:   snprintf(text, cap, "what the broker sent cannot be framed"); break;
 	case END_TOO_LARGE: snprintf(text, cap, "the broker announced a packet larger than the %zu bytes we take", c->limits->max_packet); break;

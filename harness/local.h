@@ -15,7 +15,8 @@ struct local_fault {
 };
 
 struct local_service {
-	struct service *service;	/* takes connections until stop() */
+	struct service *services[N_WAYS];	/* take connections until stop() */
+	struct tls_context *tls;	/* with which clients of this process speak TLS to it; borrowed */
 	const char *user_name, *password;	/* that it asks for, static; NULL: none */
 };
 

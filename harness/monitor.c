@@ -4,6 +4,7 @@
 
 #include "codec/fields.h"
 #include "codec/reader.h"
+#include "harness/console.h"
 #include "harness/monitor_internal.h"
 
 /* The connection: what may come when, and the way of each packet through the rules. */
@@ -396,6 +397,26 @@ enum status monitor_received(struct monitor *m, const uint8_t *bytes, size_t len
 	if (!seen.broken)
 		monitor_hold_packet(&seen);
 	return CODEC_OK;
+}
+
+void monitor_subprotocol(struct monitor *m, const char *protocol)
+{
+	struct seen seen = { .m = m };
+
+	monitor_hold(m, ROW_WEBSOCKET_BINARY);
+	if (!strcmp(protocol, "mqtt"))
+		monitor_hold(m, ROW_SUBPROTOCOL);
+	else if (*protocol)
+		monitor_violate(&seen, ROW_SUBPROTOCOL, NULL, NULL, "the WebSocket subprotocol is \"%.40s\"", console_safe(protocol));
+	else
+		monitor_violate(&seen, ROW_SUBPROTOCOL, NULL, NULL, "no WebSocket subprotocol was selected, and mqtt was offered");
+}
+
+void monitor_text_frame(struct monitor *m)
+{
+	struct seen seen = { .m = m };
+
+	monitor_violate(&seen, ROW_WEBSOCKET_BINARY, NULL, NULL, "a WebSocket text frame came");
 }
 
 void monitor_bad_frame(struct monitor *m, const struct finding *finding)

@@ -103,6 +103,10 @@ enum status monitor_received(struct monitor *m, const uint8_t *bytes, size_t len
                              struct packet *packet);
 void monitor_bad_frame(struct monitor *m, const struct finding *finding);	/* framing failed: nothing follows */
 
+/* Over WebSocket: which subprotocol the server selected ("" for none) when we offered "mqtt"; once, with its first packet. */
+void monitor_subprotocol(struct monitor *m, const char *protocol);
+void monitor_text_frame(struct monitor *m);		/* and that it sent a data frame which is not binary */
+
 /* What is in force on the connection after CONNACK, by CONNACK's names and defaults (receive_maximum 65535, ...);
  * server_keep_alive and session_expiry_interval after the server's override. 0 for other properties. */
 uint64_t monitor_in_force(const struct monitor *m, enum property_id property);

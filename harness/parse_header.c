@@ -368,6 +368,16 @@ static bool parse_need(struct parser *p)
 	return true;
 }
 
+static bool parse_way(struct parser *p, uint8_t *way)
+{
+	for (unsigned i = 0; i < N_WAYS; i++)
+		if (take_word_if(p, way_names[i])) {
+			*way = (uint8_t)i;
+			return true;
+		}
+	return fail_at(p, place_of(now(p)), "unknown transport `%s`; expected tcp, tls, ws or wss", shown(now(p)->text));
+}
+
 static bool parse_actor(struct parser *p)
 {
 	struct parts parts = { .bind_moment = -1 };
@@ -392,9 +402,8 @@ static bool parse_actor(struct parser *p)
 		take(p);
 		if (!need_sign(p, '='))
 			return false;
-		if (!token_word(now(p), "tcp"))
-			return fail_at(p, place_of(now(p)), "transport `%s` is not yet played; expected `tcp`", shown(now(p)->text));
-		take(p);
+		if (!parse_way(p, &actor->way))
+			return false;
 	}
 	if (!parse_assigns(p, CONNECT, actor->version, &parts))
 		return false;

@@ -100,7 +100,7 @@ bool new_actor(struct parser *p, const struct token *token, uint8_t *number)
 	p->shared[p->n_actors] = p->plain[p->n_actors] = false;
 	p->actors[p->n_actors++] = (struct actor){
 		.name = region_string(p->region, token->text),
-		.version = p->version,
+		.version = p->version, .way = N_WAYS,
 		.at = place_of(token),
 	};
 	return true;

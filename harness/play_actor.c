@@ -138,7 +138,9 @@ void actor_open(struct timeline *t, struct actor_state *a)
 	a->offence = (struct offence){ 0 };
 	a->n_connects = a->n_connacks = 0;
 	a->ever_opened = true;
-	int error = conn_open(&a->conn, t->stage->loop, t->stage->address, &actor_events, &t->stage->limits, t->stage->world, t->log);
+	unsigned way = t->script->actors[a->number].way;
+	const struct address *address = way < N_WAYS ? t->stage->ways[way] : t->stage->address;
+	int error = conn_open(&a->conn, t->stage->loop, address, &actor_events, &t->stage->limits, t->stage->world, t->log);
 	if (error) {
 		t->result->target_gone = true;
 		give_up(t, VERDICT_INCONCLUSIVE, NULL, "could not connect: %s", transport_strerror(-error));

@@ -300,6 +300,8 @@ struct probe *probe_start(const struct stage *stage, unsigned versions, const st
 		abort();
 	*offers = (struct offers){ .login = stage->user_name.at != NULL };
 	p->stage = stage;
+	for (unsigned way = 0; way < N_WAYS; way++)
+		offers->ways |= stage->ways[way] ? 1u << way : 0;
 	p->offers = offers;
 	p->done = done;
 	p->context = context;
@@ -403,8 +405,8 @@ bool need_met(const struct need *need, enum version version, const struct offers
 	if (!strcmp(need->name, "auth"))
 		return method_offered(need, offers, why, cap);
 	if (!strcmp(need->name, "tls") || !strcmp(need->name, "websocket")) {
-		snprintf(why, cap, "needs %s, which this target's URL does not offer", need->text);
-		return false;
+		snprintf(why, cap, "needs %s, where the target is not reached: --also names it", need->text);
+		return offers->ways & (need->name[0] == 't' ? 1u << WAY_TLS | 1u << WAY_WSS : 1u << WAY_WS | 1u << WAY_WSS);
 	}
 	const struct field *field = field_find(CONNACK, span_text(need->name));
 	if (!field || !field->property || field->property >= 64)

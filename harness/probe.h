@@ -23,6 +23,7 @@ struct offers {
 	struct offer version[MQTT_5 + 1];	/* by enum version */
 	bool reachable;				/* some connection opened */
 	bool cut;				/* one was ended, or refused, before all was asked */
+	unsigned ways;				/* over which it is reached, bits 1 << enum way */
 	bool login;				/* we have credentials for it */
 	struct method_offer {
 		const char *name;		/* NULL behind the last */

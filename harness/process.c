@@ -14,8 +14,11 @@
 #include "harness/console.h"
 #include "harness/escape.h"
 #include "harness/hello.h"
+#include "harness/target.h"
 
 enum { RETRY_NS = 20000000, ATTEMPT_NS = 2000000000, HUNG_GRACE_NS = 500000000, LAST_LINES = 3 };
+
+static const char *const port_words[N_WAYS] = { "{port}", "{tls_port}", "{ws_port}", "{ws_port}" };
 
 enum knocking { KNOCK_NOT, KNOCK_SOON, KNOCK_ASKED };
 
@@ -23,6 +26,7 @@ struct process {
 	struct child child;
 	struct loop *loop;
 	struct address *address;
+	const char *command;
 	uint64_t start_timeout_ns, give_up_ns;
 	void (*event)(void *context, enum process_event event, const char *how);
 	void *context;
@@ -38,6 +42,7 @@ struct process {
 	bool served, answered, shut;	/* of this start; shut: some knock was met with a close or "unavailable" and no more */
 	char fault[260];
 	char hung[300];			/* why process_kill() ends it; empty: it does not */
+	char trouble[300];		/* of the last knock */
 };
 
 /* ---- does it serve yet? ---- */
@@ -73,6 +78,7 @@ static void on_ended(struct conn *c, enum conn_end how)
 	struct process *p = of_conn(c);
 
 	/* Closed without a word: it does not speak this version, or a proxy has nobody behind it yet. */
+	snprintf(p->trouble, sizeof(p->trouble), "%s", c->trouble ? c->trouble : "");
 	p->shut |= c->open && (how == END_FIN || how == END_RESET);
 	p->answered |= how == END_GARBAGE || how == END_TOO_LARGE;
 	loop_post(p->loop, &p->task);
@@ -122,7 +128,7 @@ static void stop_knocking(struct process *p)
 static void on_task(struct task *task, struct loop *loop)
 {
 	struct process *p = (struct process *)((char *)task - offsetof(struct process, task));
-	char how[400], seconds[32];
+	char how[800], seconds[32], url[300];
 
 	(void)loop;
 	if (p->fault[0]) {
@@ -138,8 +144,8 @@ static void on_task(struct task *task, struct loop *loop)
 	} else if (p->loop->now_ns >= p->give_up_ns) {
 		stop_knocking(p);
 		snprintf(seconds, sizeof(seconds), "%.3g s", (double)p->start_timeout_ns / 1e9);
-		snprintf(how, sizeof(how), "--exec: the target answered no CONNECT on 127.0.0.1:%u within %s (--start-timeout); does CMD use {port}?",
-		         p->child.port, seconds);
+		snprintf(how, sizeof(how), "--exec: the target answered no CONNECT on %s within %s (--start-timeout)%s%s; does CMD use %s?",
+		         address_print(p->address, url, sizeof(url)), seconds, p->trouble[0] ? ": " : "", p->trouble, port_words[way_of(&p->address->layers)]);
 		p->event(p->context, PROCESS_STARTED_NOT, how);
 	} else {
 		knock_soon(p);
@@ -211,9 +217,19 @@ struct process *process_new(struct loop *loop, const char *command, uint64_t sta
 	p->conn.end = END_OURS;
 	if (!child_init(&p->child, loop, command, on_child_ended, p, &fault))
 		snprintf(p->fault, sizeof(p->fault), "--exec: %s", fault.text);
-	*address = (struct address){ .kind = ADDRESS_TCP, .port = p->child.port };
-	snprintf(address->host, sizeof(address->host), "127.0.0.1");
+	p->command = command;
+	process_way(p, way_of(&address->layers), address);
 	return p;
+}
+
+bool process_way(const struct process *p, enum way way, struct address *address)
+{
+	const unsigned ports[N_WAYS] = { p->child.port, p->child.tls_port, p->child.ws_port, p->child.ws_port };
+
+	address->kind = ADDRESS_TCP;
+	address->port = ports[way];
+	strcpy(address->host, address->layers.tls ? "localhost" : "127.0.0.1");	/* the name that such certificates are made for */
+	return strstr(p->command, port_words[way]);
 }
 
 void process_start(struct process *p)
@@ -290,7 +306,7 @@ bool process_lives(void *process, uint64_t *rss)
 
 bool process_listens(const struct process *p)
 {
-	struct sockaddr_in name = { .sin_family = AF_INET, .sin_port = htons((uint16_t)p->child.port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in name = { .sin_family = AF_INET, .sin_port = htons((uint16_t)p->address->port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	bool refused = fd >= 0 && connect(fd, (struct sockaddr *)&name, sizeof(name)) < 0 && errno == ECONNREFUSED;
 

@@ -17,8 +17,11 @@ enum process_event {
 	PROCESS_KILLED,			/* from outside: SIGTERM, SIGINT, SIGKILL */
 };
 
+/* Where the command is to speak these layers: on the port of {port}, {tls_port} or {ws_port}. False: it does not name that port. */
+bool process_way(const struct process *process, enum way way, struct address *address);
+
 /*
- * Given. It is asked with the credentials (borrowed; .at NULL for none), in one version after another. Who closes without
+ * Given. It is asked over the layers that *address has, with the credentials (borrowed; .at NULL for none), in one version after another. Who closes without
  * a word may not speak that version, or not be up yet, and is asked until the time is over; then it counts as READY,
  * and what it does with a CONNECT is its listener's to find out. *address becomes where it will serve. `how` is one
  * line, with its exit status or signal and last words; borrowed.

@@ -3,6 +3,7 @@
 
 #include "codec/build.h"
 #include "harness/region.h"
+#include "harness/transport.h"
 
 /*
  * A file in the notation, parsed and checked. One file holds one scenario; each of its
@@ -168,6 +169,7 @@ struct need {			/* CONNACK's names and defaults, or tls websocket auth=METHOD lo
 struct actor {
 	const char *name;
 	uint8_t version;
+	uint8_t way;			/* enum way; N_WAYS: as the target is reached */
 	const struct assign *connect;	/* fields for each of its CONNECTs */
 	uint32_t n_connect;
 	struct place at;

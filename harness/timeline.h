@@ -14,6 +14,7 @@ struct timeline;
 struct stage {
 	struct loop *loop;
 	const struct address *address;
+	const struct address *ways[N_WAYS];	/* where each is spoken, for actors that ask for it; NULL: nowhere */
 	struct span user_name, password;	/* given in every CONNECT that does not say otherwise; at NULL: none */
 	struct monitor_world *world;
 	struct conn_limits limits;

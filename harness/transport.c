@@ -7,6 +7,8 @@
 #include "harness/tls.h"
 #include "harness/websocket.h"
 
+const char *const way_names[N_WAYS + 1] = { "tcp", "tls", "ws", "wss", NULL };
+
 /* The field Host of the request that opens a WebSocket: the port where it is not the scheme's own. */
 static void host_field(const struct address *address, char *text, size_t cap)
 {

@@ -60,6 +60,15 @@ struct layers {
 	const char *protocol;		/* the subprotocol that it offers; NULL is "mqtt", "" none. Static */
 };
 
+/* Ways to one broker, by the layers that are spoken there. */
+enum way { WAY_TCP, WAY_TLS, WAY_WS, WAY_WSS, N_WAYS };
+extern const char *const way_names[N_WAYS + 1];		/* "tcp", "tls", "ws", "wss", NULL */
+
+static inline enum way way_of(const struct layers *layers)
+{
+	return (enum way)(layers->tls * WAY_TLS + layers->websocket * WAY_WS);
+}
+
 /* Where to connect or listen: a parsed URL (target.h parses). */
 struct address {
 	enum { ADDRESS_TCP, ADDRESS_UNIX, ADDRESS_MEMORY } kind;

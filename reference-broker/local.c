@@ -6,6 +6,7 @@
 
 #include "harness/cli.h"
 #include "harness/console.h"
+#include "harness/tls.h"
 #include "reference-broker/broker_options.h"
 #include "reference-broker/faults.h"
 #include "reference-broker/scram.h"
@@ -71,13 +72,13 @@ static bool meet_needs(struct broker_config *c, bool *login, const struct need *
 {
 	uint64_t qos = c->maximum_qos, retain = 1, wildcard = 1, shared = 1, identifiers = 1, receive = c->receive_maximum,
 	         size = c->maximum_packet_size, aliases = c->topic_alias_maximum, keep_alive = 0, expiry = c->session_expiry_maximum,
-	         asks = 0, information = 0;
+	         asks = 0, information = 0, layers = 1;
 	const struct knob knobs[] = {
 		{ "maximum_qos", &qos, 2 }, { "retain_available", &retain, 1 }, { "wildcard_subscription_available", &wildcard, 1 },
 		{ "shared_subscription_available", &shared, 1 }, { "subscription_identifier_available", &identifiers, 1 },
 		{ "receive_maximum", &receive, 65535 }, { "maximum_packet_size", &size, size }, { "topic_alias_maximum", &aliases, 65535 },
 		{ "server_keep_alive", &keep_alive, 65535 }, { "session_expiry_interval", &expiry, UINT32_MAX },
-		{ "login", &asks, 1 }, { "response_information", &information, 1 },
+		{ "login", &asks, 1 }, { "response_information", &information, 1 }, { "tls", &layers, 1 }, { "websocket", &layers, 1 },
 	};
 
 	for (size_t i = 0; i < n; i++) {
@@ -147,6 +148,18 @@ static bool configure_instance(struct instance *in, struct broker_config *c, con
 	return true;
 }
 
+/* One authority, made up when the first broker starts, is trusted by all clients of this process. */
+static void offer_ways(struct server *server, struct local_service *service)
+{
+	static struct tls_context *client, *serving;
+
+	if (!client && !tls_contexts_for_us(&client, &serving))
+		abort();
+	for (unsigned way = 0; way < N_WAYS; way++)
+		service->services[way] = server_service(server, (enum way)way, way & WAY_TLS ? serving : NULL);
+	service->tls = client;
+}
+
 static void *start(struct loop *loop, const struct need *needs, size_t n_needs, const unsigned *faults, size_t n_faults,
                    uint64_t seed, struct local_service *service, const char **why)
 {
@@ -168,7 +181,7 @@ static void *start(struct loop *loop, const struct need *needs, size_t n_needs, 
 	in->server = server_new(loop, &config);
 	if (!in->server)
 		abort();
-	service->service = server_service(in->server);
+	offer_ways(in->server, service);
 	if (config.login && !broker_options.users) {
 		service->user_name = user_name;
 		service->password = password;

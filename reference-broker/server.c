@@ -24,7 +24,10 @@ struct listening {
 };
 
 struct server {
-	struct service service;
+	struct door {			/* where in-memory pipes end, one for each way */
+		struct service service;
+		struct server *server;
+	} doors[N_WAYS];
 	struct loop *loop;
 	struct broker *broker;
 	struct peer *peers;
@@ -39,7 +42,7 @@ struct server {
 
 static struct server *server_of_service(struct service *service)
 {
-	return (struct server *)((char *)service - offsetof(struct server, service));
+	return ((struct door *)((char *)service - offsetof(struct door, service)))->server;
 }
 
 static void check_stopped(struct server *s)
@@ -245,15 +248,26 @@ struct server *server_new(struct loop *loop, const struct broker_config *config)
 		return NULL;
 	}
 	s->loop = loop;
-	s->service.accepted = accepted_by_service;
+	for (unsigned way = 0; way < N_WAYS; way++) {
+		struct service *service = &s->doors[way].service;
+
+		s->doors[way].server = s;
+		service->layers.tls = way & WAY_TLS;
+		service->layers.websocket = way & WAY_WS;
+		service->accepted = way & WAY_TLS ? NULL : accepted_by_service;
+	}
 	s->tick.fire = ticked;
 	s->flush.run = flush;
 	return s;
 }
 
-struct service *server_service(struct server *server)
+struct service *server_service(struct server *server, enum way way, struct tls_context *tls)
 {
-	return &server->service;
+	struct service *service = &server->doors[way].service;
+
+	service->layers.context = tls;
+	service->accepted = accepted_by_service;
+	return service;
 }
 
 struct listener *server_listen(struct server *server, const struct address *address)
@@ -286,7 +300,8 @@ static void stop_listening(struct server *s)
 		listener_free(l->listener);
 		free(l);
 	}
-	s->service.accepted = NULL;
+	for (unsigned way = 0; way < N_WAYS; way++)
+		s->doors[way].service.accepted = NULL;
 }
 
 void server_shutdown(struct server *server, void (*stopped)(void *context), void *context)

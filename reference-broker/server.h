@@ -18,8 +18,11 @@ struct server *server_new(struct loop *loop, const struct broker_config *config)
 /* Closes every connection at once; what the loop still knows of it is freed when its batch is over (loop_settle()). */
 void server_free(struct server *server);
 
-/* Connections to it by in-memory pipes; the caller may set its options. Lives as long as the server. */
-struct service *server_service(struct server *server);
+/*
+ * Connections to it by in-memory pipes, over these layers; the caller may set its options. tls: with which it speaks TLS there,
+ * NULL for the ways without. Lives as long as the server.
+ */
+struct service *server_service(struct server *server, enum way way, struct tls_context *tls);
 
 /* Listens, also in several places; freed with the server. NULL: errno says why. */
 struct listener *server_listen(struct server *server, const struct address *address);

@@ -1,0 +1,13 @@
+#ifndef HARNESS_TLS_OPTIONS_H
+#define HARNESS_TLS_OPTIONS_H
+
+#include "harness/cli.h"
+#include "harness/tls.h"
+
+/* The options of a command that connects with TLS: --ca --cert --key --insecure --alpn. */
+extern const struct cli_option tls_option_rows[];
+
+/* What they come to, made once and kept as long as the program; NULL after one line on stderr: *code is the exit code. */
+struct tls_context *tls_from_options(const struct command *command, int *code);
+
+#endif
