@@ -13,6 +13,7 @@
 #include "harness/coverage.h"
 #include "harness/prove.h"
 #include "harness/target.h"
+#include "harness/tls_options.h"
 #include "harness/transcript.h"
 
 /* mqassay conform: plays scenarios against targets and says what each clause came to. */
@@ -193,6 +194,7 @@ static int conform_targets(const struct suite *suite, struct conduct_options *o,
 {
 	struct target target, other;
 	struct fault fault;
+	int code;
 
 	if (n_args > MAX_TARGETS)
 		return cli_usage(&conform_command, "more than %d targets", MAX_TARGETS);
@@ -207,6 +209,8 @@ static int conform_targets(const struct suite *suite, struct conduct_options *o,
 		target_parse(args[i], &target, &fault);
 		o->label = conf->profile.name && !names_label(args[i]) ? conf->profile.name : target.label;
 		o->address = &target.address;
+		if (target.address.layers.tls && !(target.address.layers.context = tls_from_options(&conform_command, &code)))
+			return code;
 		conform_one(suite, o, args[i]);
 	}
 	return 0;
@@ -329,7 +333,8 @@ const struct command conform_command = {
 	.name = "conform", .arguments = "[TARGET...]",
 	.summary = "play scenarios against a broker and give a verdict for each clause of the standard",
 	.details = "Without a TARGET the built-in reference broker is tested, in this process and on simulated time.\n"
-	           "TARGET is [LABEL=]URL: tcp://host[:1883], unix:/path, or host[:port].\n"
+	           "TARGET is [LABEL=]URL: tcp://host[:1883], tls://host[:8883], ws://host[:80][/path], wss://host[:443][/path],\n"
+	           "unix:/path, or host[:port].\n"
 	           "--report F=FILE may be given several times; F is one of those of --format.\n"
 	           "Exit code 0: conformant; 1: a fail; 2: a mistake on the command line or in a scenario; 3: could not run.",
 	.example = "mqassay conform localhost:1883\nmqassay conform --exec 'mosquitto -p {port}' --mqtt 5\nmqassay conform --select 5:MQTT-3.3.1-2 -v",

@@ -9,6 +9,8 @@
 #include "harness/replay_file.h"
 #include "harness/report.h"
 #include "harness/shell.h"
+#include "harness/target.h"
+#include "harness/tls_options.h"
 #include "harness/units.h"
 
 static const char *const mqtt_choices[] = { "3.1", "3.1.1", "5", "all", NULL };
@@ -43,6 +45,8 @@ const struct cli_option conform_option_rows[] = {
 	OPT_HEADING("The target"),
 	OPT_STRING(0, "exec", conform_options.exec, "CMD", "start the target: {port} {tls_port} {ws_port} {dir} are filled in"),
 	OPT_DURATION(0, "start-timeout", conform_options.start_timeout_ns, "D", "how long it may take until it answers a CONNECT"),
+	OPT_ENUM(0, "transport", conform_options.way, way_names, "over which the built-in broker, or one that --exec starts, is played"),
+	OPT_LIST(0, "also", conform_options.also, "URL", "where the target speaks other transports, for the tests of these"),
 	OPT_STRING('u', "user", conform_options.user, "NAME", "user name given in every CONNECT"),
 	OPT_STRING(0, "password-file", conform_options.password_file, "FILE", "file whose first line is the password"),
 	OPT_STRING(0, "profile", conform_options.profile_file, "FILE", "what is known of the target: name, credentials, what it lacks, how late its timers are; options win over it"),
@@ -52,6 +56,7 @@ const struct cli_option conform_option_rows[] = {
 	OPT_LIST(0, "break", conform_options.broken, "RULE", "have the built-in broker break a rule (`mqassay broker --break list`)"),
 	OPT_FLAG(0, "real", conform_options.real, "the built-in broker in real time rather than simulated"),
 	OPT_FLAG(0, "prove", conform_options.prove, "play the suite once per fault of the built-in broker: which tests catch it"),
+	OPT_GROUP(tls_option_rows),
 	OPT_HEADING("How"),
 	OPT_DURATION(0, "timeout", conform_options.timeout_ns, "D", "longest wait of a step that names none"),
 	OPT_REAL(0, "slack", conform_options.slack, "X", "stretches deadlines, never waits or protocol intervals"),
@@ -207,6 +212,42 @@ static int check_values(struct conduct_options *o)
 	return 0;
 }
 
+/* --also: kept as long as the program. */
+static int parse_also(struct conduct_options *o)
+{
+	static struct address also[N_WAYS];
+	struct fault fault;
+	int code;
+
+	if (conform_options.also.n > N_WAYS)
+		return cli_usage(&conform_command, "--also: there are %d transports", N_WAYS);
+	for (size_t i = 0; i < conform_options.also.n; i++) {
+		if (!address_parse(conform_options.also.at[i], ADDRESS_TO_CONNECT, &also[i], &fault))
+			return cli_usage(&conform_command, "--also: %s", fault.text);
+		if (also[i].layers.tls && !(also[i].layers.context = tls_from_options(&conform_command, &code)))
+			return code;
+	}
+	o->also = also;
+	o->n_also = conform_options.also.n;
+	return 0;
+}
+
+/* How the target is reached, beside its URL. */
+static int apply_ways(struct conduct_options *o, int n_args)
+{
+	int code;
+
+	if (n_args && conform_options.way)
+		return cli_usage(&conform_command, "--transport: a TARGET says it in its URL, as in %s://host:port", way_names[conform_options.way]);
+	if (conform_options.also.n && n_args != 1 && !conform_options.exec)
+		return cli_usage(&conform_command, "--also is about one target: name it, or start it with --exec");
+	o->way = (enum way)conform_options.way;
+	if (conform_options.exec && (o->way & WAY_TLS || strstr(conform_options.exec, "{tls_port}")) &&
+	    !(o->tls = tls_from_options(&conform_command, &code)))
+		return code;
+	return parse_also(o);
+}
+
 int conform_options_apply(struct conduct_options *o, int n_args)
 {
 	int code;
@@ -218,7 +259,9 @@ int conform_options_apply(struct conduct_options *o, int n_args)
 	};
 	if ((code = check_together(n_args)) || (code = check_values(o)))
 		return code;
-	return apply_profile(o);
+	if ((code = apply_profile(o)))
+		return code;
+	return apply_ways(o, n_args);
 }
 
 const struct param *conform_params(size_t *n)
@@ -321,6 +364,15 @@ static void put_how(FILE *out)
 	put_list(out, "break", &conform_options.broken);
 	if (conform_options.real)
 		fputs(" --real", out);
+	if (conform_options.way)
+		put(out, "transport", way_names[conform_options.way]);
+	put_list(out, "also", &conform_options.also);
+	put(out, "ca", tls_options.ca);
+	put(out, "cert", tls_options.cert);
+	put(out, "key", tls_options.key);
+	put(out, "alpn", tls_options.alpn);
+	if (tls_options.insecure)
+		fputs(" --insecure", out);
 	put(out, "user", conform_options.user);
 	put(out, "password-file", conform_options.password_file);
 	put(out, "split", conform_options.split);

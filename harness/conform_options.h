@@ -16,7 +16,7 @@ struct conform_options {
 	double slack;
 	int mqtt, format, way;
 	bool list, coverage, real, prove, verbose, quiet, secrets;
-	struct string_list broker;
+	struct string_list broker, also;
 	bool one_case;			/* only the tests of that case are played, whatever select says */
 	const char *only_case;		/* its name; NULL: they have none */
 	struct profile profile;		/* that profile_file holds */

@@ -2,15 +2,15 @@
 
 #include <stdio.h>
 
-static struct tls_settings conf;
+struct tls_settings tls_options;
 
 const struct cli_option tls_option_rows[] = {
 	OPT_HEADING("TLS"),
-	OPT_STRING(0, "ca", conf.ca, "FILE", "authorities to trust, in PEM, in place of the system's"),
-	OPT_STRING(0, "cert", conf.cert, "FILE", "our certificate, for a server that asks for one"),
-	OPT_STRING(0, "key", conf.key, "FILE", "its private key"),
-	OPT_FLAG(0, "insecure", conf.insecure, "take any certificate"),
-	OPT_STRING(0, "alpn", conf.alpn, "NAMES", "protocols to offer, between commas"),
+	OPT_STRING(0, "ca", tls_options.ca, "FILE", "authorities to trust, in PEM, in place of the system's"),
+	OPT_STRING(0, "cert", tls_options.cert, "FILE", "our certificate, for a server that asks for one"),
+	OPT_STRING(0, "key", tls_options.key, "FILE", "its private key"),
+	OPT_FLAG(0, "insecure", tls_options.insecure, "take any certificate"),
+	OPT_STRING(0, "alpn", tls_options.alpn, "NAMES", "protocols to offer, between commas"),
 	OPT_END
 };
 
@@ -20,7 +20,7 @@ struct tls_context *tls_from_options(const struct command *command, int *code)
 	struct fault fault;
 
 	*code = EXIT_PASS;
-	if (!context && !(context = tls_client_context(&conf, &fault))) {
+	if (!context && !(context = tls_client_context(&tls_options, &fault))) {
 		fprintf(stderr, "mqassay %s: %s\n", command->name, fault.text);
 		*code = EXIT_UNABLE;
 	}

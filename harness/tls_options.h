@@ -5,6 +5,7 @@
 #include "harness/tls.h"
 
 /* The options of a command that connects with TLS: --ca --cert --key --insecure --alpn. */
+extern struct tls_settings tls_options;
 extern const struct cli_option tls_option_rows[];
 
 /* What they come to, made once and kept as long as the program; NULL after one line on stderr: *code is the exit code. */

@@ -12,6 +12,7 @@
 #include "harness/cli.h"
 #include "harness/console.h"
 #include "harness/target.h"
+#include "harness/tls.h"
 #include "reference-broker/broker_options.h"
 #include "reference-broker/faults.h"
 #include "reference-broker/server.h"
@@ -21,13 +22,19 @@ extern const struct command broker_command;
 static struct {
 	struct string_list listen, broken;
 	const char *make_verifier;
+	struct tls_settings tls;
 	uint64_t seed, max_memory, max_connections;
 } conf = { .max_memory = UINT64_C(1) << 30, .max_connections = 1000000 };
 
 static const struct cli_option options[] = {
-	OPT_LIST(0, "listen", conf.listen, "URL", "where to take connections: tcp://127.0.0.1:1883, port 0 for any free one, or unix:/path"),
+	OPT_LIST(0, "listen", conf.listen, "URL", "where to take connections: tcp://127.0.0.1:1883, tls://, ws://, wss://, port 0 for any free one, or unix:/path"),
 	OPT_LIST(0, "break", conf.broken, "RULE[/NAME]", "commit this fault; list: say which there are"),
 	OPT_COUNT(0, "seed", conf.seed, 0, 0, "N", "of what it chooses at random; 0: drawn afresh"),
+	OPT_HEADING("TLS"),
+	OPT_STRING(0, "cert", conf.tls.cert, "FILE", "the server's certificate in PEM, with its chain; tls:// and wss:// need it"),
+	OPT_STRING(0, "key", conf.tls.key, "FILE", "its private key, where it is not in the same file"),
+	OPT_STRING(0, "ca", conf.tls.ca, "FILE", "ask each client for a certificate of these authorities"),
+	OPT_STRING(0, "alpn", conf.tls.alpn, "NAMES", "protocols to agree on, between commas; a client that offers others only is refused"),
 	OPT_GROUP(broker_option_rows),
 	OPT_HEADING("Bounds"),
 	OPT_SIZE(0, "max-memory", conf.max_memory, "SIZE", "all that clients have it keep; past seven eighths only what passes through is served"),
@@ -125,6 +132,19 @@ static int make_verifier(void)
 
 /* ---- listening ---- */
 
+/* One for all that listen; NULL after one line on stderr. */
+static struct tls_context *server_tls(int *code)
+{
+	static struct tls_context *context;
+	struct fault fault;
+
+	if (!context && !(context = tls_server_context(&conf.tls, &fault))) {
+		fprintf(stderr, "mqassay broker: %s\n", fault.text);
+		*code = conf.tls.cert ? EXIT_UNABLE : EXIT_USAGE;
+	}
+	return context;
+}
+
 static int listen_all(struct server *server)
 {
 	static const char *const by_default[] = { "tcp://127.0.0.1:1883" };
@@ -135,13 +155,16 @@ static int listen_all(struct server *server)
 		struct address address;
 		struct listener *listener;
 		struct fault fault;
-		char url[300];
+		char url[600];
+		int code;
 
 		if (!address_parse(urls[i], ADDRESS_TO_LISTEN, &address, &fault))
 			return cli_usage(&broker_command, "listen %s: %s", console_safe(urls[i]), fault.text);
 		if (!address_is_loopback(&address) && !broker_options.users)
 			return cli_usage(&broker_command, "listen %s: others than this machine can reach it: say by --users FILE who may, "
 			                 "or listen on 127.0.0.1, ::1 or a unix socket", console_safe(urls[i]));
+		if (address.layers.tls && !(address.layers.context = server_tls(&code)))
+			return code;
 		listener = server_listen(server, &address);
 		if (!listener) {
 			fprintf(stderr, "mqassay broker: listen %s: %s%s\n", urls[i], transport_strerror(errno),
