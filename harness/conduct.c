@@ -274,6 +274,10 @@ static void set_stage(struct conductor *c, struct instance *in, const char *user
 		in->stage.target_lives = process_lives;
 		in->stage.context = c->process;
 	}
+	if (!(in->reached & 1u << WAY_WS) && in->reached & 1u << WAY_WSS) {	/* WebSocket over TLS is WebSocket */
+		in->ways[WAY_WS] = in->ways[WAY_WSS];
+		in->reached |= 1u << WAY_WS;
+	}
 	for (int way = 0; way < N_WAYS; way++)
 		in->stage.ways[way] = in->reached & 1u << way ? &in->ways[way] : NULL;
 	in->patient = in->stage;

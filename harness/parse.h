@@ -239,6 +239,7 @@ struct parts {
 };
 
 bool parse_assigns(struct parser *p, unsigned type, unsigned version, struct parts *parts);
+bool at_frame(const struct parser *p);		/* `frame=` or `!frame=`: a part of the step, not of its packet */
 bool parse_matches(struct parser *p, unsigned type, unsigned version, struct parts *parts);
 const struct pattern *parse_pattern(struct parser *p, const struct target *target, bool *dropped);
 

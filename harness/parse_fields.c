@@ -220,11 +220,16 @@ static bool parse_filters(struct parser *p, unsigned type, unsigned version, str
 
 /* ---- what ends the fields ---- */
 
+bool at_frame(const struct parser *p)
+{
+	return token_word(ahead(p, token_is(now(p), '!')), "frame");
+}
+
 static bool ends_fields(const struct parser *p)
 {
 	static const char *const words[] = { "gets", "within", "after", "of", "as", "in", "or", "once" };
 
-	if (at_line_end(p) || token_is(now(p), '[') || token_is(now(p), '{'))
+	if (at_line_end(p) || token_is(now(p), '[') || token_is(now(p), '{') || at_frame(p))
 		return true;
 	for (size_t i = 0; i < sizeof words / sizeof *words; i++)
 		if (token_word(now(p), words[i]))

@@ -350,7 +350,7 @@ void check_send(struct parser *p, const struct step *step)
 	struct finding finding;
 	struct trial t;
 
-	if (p->kind == FILE_FAULT || !trial_start(p, &t) || !try_packet(p, &t, step) || t.limit)
+	if (p->kind == FILE_FAULT || step->frame || !trial_start(p, &t) || !try_packet(p, &t, step) || t.limit)
 		return;
 	if (step->kind == STEP_SEND && t.framed == FRAME_MORE)
 		p->waiting[step->actor] = step;
@@ -366,7 +366,7 @@ void check_bytes(struct parser *p, const struct step *step)
 	struct frame frame;
 	size_t at = 0;
 
-	if (step->value->kind != EXPR_BYTES)
+	if (step->value->kind != EXPR_BYTES || step->frame)
 		return;
 	while (at < step->value->bytes.len) {
 		enum frame_status status = frame_next(step->value->bytes.at + at, step->value->bytes.len - at, &frame, &finding);

@@ -1,5 +1,7 @@
 #include "harness/parse.h"
 
+#include "codec/ws.h"
+
 /* Steps, one line each. */
 
 struct step *step_new(struct parser *p, enum step_kind kind, struct place at)
@@ -354,6 +356,33 @@ static bool parse_pieces(struct parser *p, struct step *step)
 	return !take_word_if(p, "every") || (step->every = parse_duration(p));
 }
 
+/* !frame=text, frame=ping, frame=pong */
+static bool parse_frame(struct parser *p, struct step *step)
+{
+	static const struct { const char *name; enum ws_opcode opcode; } kinds[] = { { "text", WS_TEXT }, { "ping", WS_PING }, { "pong", WS_PONG } };
+	struct place at = place_of(now(p));
+	bool illegal = take_sign_if(p, '!');
+
+	take(p);
+	if (step->kind != STEP_SEND && step->kind != STEP_BYTES)
+		return fail_at(p, at, "`frame` stands behind a send");
+	if (p->actors[step->actor].way != WAY_WS && p->actors[step->actor].way != WAY_WSS)
+		return fail_at(p, at, "`frame` is about WebSocket: `actor %s transport=ws` says that it speaks it", p->actors[step->actor].name);
+	if (!need_sign(p, '='))
+		return false;
+	for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+		if (take_word_if(p, kinds[i].name))
+			step->frame = (uint8_t)kinds[i].opcode;
+	if (!step->frame)
+		return expected(p, "text, ping or pong");
+	if ((step->frame == WS_TEXT) != illegal)
+		return fail_at(p, at, illegal ? "a control frame may come at any time; take the `!` out" : "MQTT travels in binary frames [MQTT-6.0.0-1]; write `!frame=text` if that is meant");
+	if (step->frame != WS_TEXT && step->kind != STEP_BYTES)
+		return fail_at(p, at, "a packet does not travel in a control frame; send `bytes`");
+	step->illegal |= illegal;
+	return true;
+}
+
 static bool parse_moment(struct parser *p, struct step *step)
 {
 	if (step->bind_moment >= 0)
@@ -387,6 +416,9 @@ static bool parse_tail(struct parser *p, struct step *step)
 				return false;
 		} else if (take_word_if(p, "in")) {
 			if (!parse_pieces(p, step))
+				return false;
+		} else if (at_frame(p)) {
+			if (!parse_frame(p, step))
 				return false;
 		} else if (take_word_if(p, "as")) {
 			if (!parse_moment(p, step))

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "codec/reader.h"
+#include "harness/websocket.h"
 
 /* Sending: steps become packets. */
 
@@ -306,8 +307,17 @@ static bool put(struct timeline *t, struct strand *s, struct actor_state *a, con
 		return false;
 	if (step && step->every && !eval_number(t, s, step->every, &every))
 		return false;
+	if (step && step->frame && !(a->conn.open && ws_next_frame(a->conn.transport, (enum ws_opcode)step->frame))) {
+		give_up(t, VERDICT_ERROR, step, "%s has no open WebSocket for that frame", t->script->actors[a->number].name);
+		return false;
+	}
 	record(t, EVENT_SENT, a, bytes);
-	account(t, a, bytes);
+	if (step && step->frame == WS_TEXT)
+		monitor_misbehaved(&a->conn.monitor);
+	if (!step || !step->frame)
+		account(t, a, bytes);
+	else
+		piece = bytes.len + 1;		/* one frame, whatever --split says */
 	conn_send(&a->conn, bytes, (size_t)piece, every);
 	return !t->over;
 }
@@ -403,7 +413,8 @@ bool send_bytes(struct timeline *t, struct strand *s, const struct step *step)
 	arena_reset(t->stage->scratch);
 	if (!eval(t, s, step->value, &v))
 		return false;
-	a->offence = offence_in(a, v.bytes);
+	if (!step->frame || step->illegal)
+		a->offence = offence_in(a, v.bytes);
 	return put(t, s, a, step, v.bytes);
 }
 

@@ -148,6 +148,7 @@ struct step {
 
 	const struct expr *value;	/* bytes */
 	const struct expr *pieces, *every;	/* in pieces of N every D */
+	uint8_t frame;			/* enum ws_opcode of the WebSocket frame it goes in; 0: binary */
 	const struct expr *within, *after, *duration;	/* nanoseconds */
 	int32_t of;			/* slot of the moment that within and after count from; -1: the actor's previous step */
 	int32_t bind_moment;		/* slot of `as $t` behind a step that is not a match; -1 */
