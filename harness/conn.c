@@ -173,10 +173,6 @@ static void end(struct conn *c, enum conn_end how)
 	c->end = (uint8_t)how;
 	if (c->transport && ws_sent_text(c->transport))
 		monitor_text_frame(&c->monitor);
-	if (c->transport && c->transport->trouble) {
-		c->trouble = c->transport->trouble;
-		c->transport->trouble = NULL;
-	}
 	release(c, how == END_GARBAGE || how == END_TOO_LARGE);
 	c->events->ended(c, how);
 }
@@ -507,19 +503,15 @@ void conn_close(struct conn *c, bool reset)
 		c->end = END_OURS;
 	if (c->loop)
 		release(c, reset);
-	free(c->trouble);
-	c->trouble = NULL;
 }
 
 void conn_end_text(const struct conn *c, char *text, size_t cap)
 {
-	const char *error = c->trouble ? c->trouble : transport_strerror(c->error);
-
 	switch ((enum conn_end)c->end) {
 	case END_NONE:      snprintf(text, cap, "open"); break;
-	case END_FIN:       snprintf(text, cap, "closed by the broker (%s)", c->trouble ? c->trouble : "FIN"); break;
-	case END_RESET:     snprintf(text, cap, "closed by the broker (%s)", c->error == ECONNRESET && !c->trouble ? "RST" : error); break;
-	case END_REFUSED:   snprintf(text, cap, "could not connect: %s", error); break;
+	case END_FIN:       snprintf(text, cap, "closed by the broker (FIN)"); break;
+	case END_RESET:     snprintf(text, cap, "closed by the broker (%s)", c->error == ECONNRESET ? "RST" : transport_strerror(c->error)); break;
+	case END_REFUSED:   snprintf(text, cap, "could not connect: %s", transport_strerror(c->error)); break;
 	case END_OURS:      snprintf(text, cap, "closed by us"); break;
 	case END_GARBAGE:   snprintf(text, cap, "what the broker sent cannot be framed"); break;
 	case END_TOO_LARGE: snprintf(text, cap, "the broker announced a packet larger than the %zu bytes we take", c->limits->max_packet); break;

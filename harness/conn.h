@@ -55,7 +55,6 @@ struct conn {
 	bool open, finished;
 	int error;			/* positive errno with END_RESET and END_REFUSED */
 	size_t unsent;			/* bytes that wait to be written */
-	char *trouble;			/* what a layer said of its end; NULL: nothing */
 	const char *websocket;		/* offers this subprotocol, until the monitor has heard of the answer; NULL: none to tell */
 	struct tapped *taps;		/* who sees its bytes; NULL: nobody */
 };

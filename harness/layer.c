@@ -1,8 +1,6 @@
 #include "harness/layer.h"
 
 #include <errno.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -114,39 +112,21 @@ ssize_t layer_end(struct layer *l, int error)
 	return -l->t.error;
 }
 
-static void set_trouble(struct layer *l, const char *format, va_list args)
+void layer_fail(struct layer *l, int error)
 {
-	char *text;
-
-	if (l->t.trouble)
-		return;
-	if (vasprintf(&text, format, args) < 0)
-		abort();
-	l->t.trouble = text;
-}
-
-void layer_trouble(struct layer *l, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	set_trouble(l, format, args);
-	va_end(args);
-}
-
-void layer_fail(struct layer *l, int error, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	set_trouble(l, format, args);
-	va_end(args);
 	if (l->t.state & LAYER_ENDED)
 		return;
 	layer_ended(l, error);
 	if (!(l->t.state & LAYER_OPEN) && !l->accepted)
 		l->t.state |= LAYER_FAILED;
 	loop_post(l->t.loop, &l->task);
+}
+
+void layer_failed_below(struct layer *l)
+{
+	l->t.state |= LAYER_FAILED | LAYER_ENDED | LAYER_TOLD_END;
+	l->t.error = l->below->error;
+	l->t.event(&l->t, TRANSPORT_FAILED);
 }
 
 void layer_pause(struct transport *t, bool pause)
@@ -170,7 +150,5 @@ void layer_close(struct layer *l, bool reset)
 	l->below->ops->close(l->below, reset);
 	l->release(l);
 	free(l->out);
-	free(l->t.trouble);
-	l->t.trouble = NULL;
 	loop_post(l->t.loop, &l->task);
 }

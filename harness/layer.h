@@ -50,10 +50,11 @@ void layer_ended(struct layer *l, int error);
 /* The same, for recv to return, now and from now on. */
 ssize_t layer_end(struct layer *l, int error);
 
-/* What it was becomes t.trouble; the owner is told TRANSPORT_FAILED before it opened, else its stream ends with the error. */
-void layer_fail(struct layer *l, int error, const char *format, ...) __attribute__((format(printf, 3, 4)));
-/* Sets t.trouble, the first stays. */
-void layer_trouble(struct layer *l, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Before it opened the owner is told TRANSPORT_FAILED, later, and always that of a server, its stream ends with the error. */
+void layer_fail(struct layer *l, int error);
+
+/* The transport below failed, and so does this one, from inside its event. */
+void layer_failed_below(struct layer *l);
 
 /* For transport_ops. */
 void layer_pause(struct transport *t, bool pause);

@@ -78,7 +78,7 @@ static void on_ended(struct conn *c, enum conn_end how)
 	struct process *p = of_conn(c);
 
 	/* Closed without a word: it does not speak this version, or a proxy has nobody behind it yet. */
-	snprintf(p->trouble, sizeof(p->trouble), "%s", c->trouble ? c->trouble : "");
+	snprintf(p->trouble, sizeof(p->trouble), "%s", c->error ? transport_strerror(c->error) : "");
 	p->shut |= c->open && (how == END_FIN || how == END_RESET);
 	p->answered |= how == END_GARBAGE || how == END_TOO_LARGE;
 	loop_post(p->loop, &p->task);

@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "harness/console.h"
 #include "harness/layer.h"
 #include "harness/tls_context.h"
 
@@ -94,7 +93,7 @@ static BIO_METHOD *bio_method(void)
 
 /* ---- what went wrong, for whom, and what to do ---- */
 
-static void bad_certificate(struct tls *s, long verdict)
+static int bad_certificate(const struct tls *s, long verdict)
 {
 	X509 *cert = SSL_get1_peer_certificate(s->ssl);
 	const char *peer = s->name ? s->name : "the client";
@@ -111,80 +110,64 @@ static void bad_certificate(struct tls *s, long verdict)
 	}
 	switch (verdict) {
 	case X509_V_ERR_CERT_HAS_EXPIRED:
-		layer_trouble(&s->l, "the certificate of %s has expired on %s: it must be renewed (--insecure takes it as it is)", peer, when);
-		break;
+		return transport_error("the certificate of %s has expired on %s: it must be renewed (--insecure takes it as it is)", peer, when);
 	case X509_V_ERR_CERT_NOT_YET_VALID:
-		layer_trouble(&s->l, "the certificate of %s is valid from %s only: is a clock wrong? (--insecure takes it as it is)", peer, when);
-		break;
+		return transport_error("the certificate of %s is valid from %s only: is a clock wrong? (--insecure takes it as it is)", peer, when);
 	case X509_V_ERR_HOSTNAME_MISMATCH: case X509_V_ERR_IP_ADDRESS_MISMATCH:
-		layer_trouble(&s->l, "the certificate is for %s, not for %s: connect by the name in it (--insecure takes it as it is)", console_safe(shown), peer);
-		break;
+		return transport_error("the certificate is for %s, not for %s: connect by the name in it (--insecure takes it as it is)", shown, peer);
 	case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY: case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT: case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
 	case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT: case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
-		layer_trouble(&s->l, "the certificate of %s is from an authority that we do not know: name its file with --ca (--insecure takes it as it is)", peer);
-		break;
+		return transport_error("the certificate of %s is from an authority that we do not know: name its file with --ca (--insecure takes it as it is)", peer);
 	default:
-		layer_trouble(&s->l, "the certificate of %s is refused: %s (--insecure takes it as it is)", peer, X509_verify_cert_error_string(verdict));
+		return transport_error("the certificate of %s is refused: %s (--insecure takes it as it is)", peer, X509_verify_cert_error_string(verdict));
 	}
 }
 
-/* An alert of the peer's, by its number in the error's reason. */
-static bool told_by_alert(struct tls *s, int reason)
+/* An alert of the peer's, by its number in the error's reason; 0: none that needs explaining. */
+static int told_by_alert(const struct tls *s, int reason)
 {
 	switch (reason - SSL_AD_REASON_OFFSET) {
 	case SSL_AD_CERTIFICATE_REQUIRED:
-		layer_trouble(&s->l, "the server asks for a client certificate: name it with --cert and --key");
-		return true;
+		return transport_error("the server asks for a client certificate: name it with --cert and --key");
 	case SSL_AD_HANDSHAKE_FAILURE:
-		layer_trouble(&s->l, "the %s cannot agree with us on how to speak TLS%s", s->name ? "server" : "client",
+		return transport_error("the %s cannot agree with us on how to speak TLS%s", s->name ? "server" : "client",
 		              s->name ? ", or asks for a client certificate (--cert and --key)" : "");
-		return true;
 	case SSL_AD_UNKNOWN_CA: case SSL_AD_BAD_CERTIFICATE: case SSL_AD_CERTIFICATE_EXPIRED: case SSL_AD_CERTIFICATE_REVOKED:
 	case SSL_AD_CERTIFICATE_UNKNOWN: case SSL_AD_UNSUPPORTED_CERTIFICATE: case SSL_AD_ACCESS_DENIED: case SSL_AD_DECRYPT_ERROR:
-		layer_trouble(&s->l, "the %s does not accept our certificate (%s)%s", s->name ? "server" : "client",
+		return transport_error("the %s does not accept our certificate (%s)%s", s->name ? "server" : "client",
 		              SSL_alert_desc_string_long(reason - SSL_AD_REASON_OFFSET), s->name ? ": --cert and --key name another" : "");
-		return true;
 	case SSL_AD_NO_APPLICATION_PROTOCOL:
-		layer_trouble(&s->l, "the server takes none of the protocols that we offer: --alpn names them");
-		return true;
+		return transport_error("the server takes none of the protocols that we offer: --alpn names them");
 	case SSL_AD_PROTOCOL_VERSION:
-		layer_trouble(&s->l, "the %s speaks no version of TLS that we do (1.2, 1.3)", s->name ? "server" : "client");
-		return true;
+		return transport_error("the %s speaks no version of TLS that we do (1.2, 1.3)", s->name ? "server" : "client");
 	case SSL_AD_UNRECOGNIZED_NAME:
-		layer_trouble(&s->l, "the server does not serve the name %s", s->name ? s->name : "");
-		return true;
+		return transport_error("the server does not serve the name %s", s->name ? s->name : "");
 	default:
-		return false;
+		return 0;
 	}
 }
 
-/* Fills t.trouble from OpenSSL's queue of errors, which it empties. */
-static void explain(struct tls *s)
+/* From OpenSSL's queue of errors, which is emptied, and from what was met below: an error for transport_strerror(). */
+static int explain(struct tls *s)
 {
 	unsigned long code = ERR_peek_error();
-	int reason = ERR_GET_REASON(code);
-	long verdict = SSL_get_verify_result(s->ssl);
-	bool shaking = !(s->l.t.state & LAYER_OPEN);
+	int reason = ERR_GET_LIB(code) == ERR_LIB_SSL ? ERR_GET_REASON(code) : 0, told = told_by_alert(s, reason);
+	bool shaking = !(s->l.t.state & LAYER_OPEN), gone = s->below_ended || s->below_error;
+	const char *said = ERR_reason_error_string(code), *who = s->name ? "server" : "client";
 
-	if (code && ERR_GET_LIB(code) == ERR_LIB_SSL && reason == SSL_R_CERTIFICATE_VERIFY_FAILED)
-		bad_certificate(s, verdict);
-	else if (code && ERR_GET_LIB(code) == ERR_LIB_SSL && told_by_alert(s, reason))
-		;
-	else if (code && (reason == SSL_R_WRONG_VERSION_NUMBER || reason == SSL_R_PACKET_LENGTH_TOO_LONG || reason == SSL_R_HTTP_REQUEST) && shaking && s->name)
-		layer_trouble(&s->l, "the server speaks no TLS on this port: try tcp:// or ws://, or another port");
-	else if (code && shaking && !s->name && (reason == SSL_R_WRONG_VERSION_NUMBER || reason == SSL_R_HTTP_REQUEST || reason == SSL_R_UNSUPPORTED_PROTOCOL))
-		layer_trouble(&s->l, "the client speaks no TLS on this TLS port");
-	else if (code && reason == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE)
-		layer_trouble(&s->l, "the client shows no certificate");
-	else if ((s->below_ended || s->below_error) && shaking && s->name)
-		layer_trouble(&s->l, "the server ended the connection in the TLS handshake: does it speak TLS on this port?");
-	else if ((s->below_ended || s->below_error) && shaking)
-		layer_trouble(&s->l, "the client ended the connection in the TLS handshake");
-	else if (code)
-		layer_trouble(&s->l, "TLS: %s", ERR_reason_error_string(code) ? ERR_reason_error_string(code) : "error");
-	if (s->l.below->trouble)
-		layer_trouble(&s->l, "%s", s->l.below->trouble);
 	ERR_clear_error();
+	if (reason == SSL_R_CERTIFICATE_VERIFY_FAILED)
+		return bad_certificate(s, SSL_get_verify_result(s->ssl));
+	if (told)
+		return told;
+	if (shaking && (reason == SSL_R_WRONG_VERSION_NUMBER || reason == SSL_R_PACKET_LENGTH_TOO_LONG || reason == SSL_R_HTTP_REQUEST))
+		return s->name ? transport_error("the server speaks no TLS on this port: try tcp:// or ws://, or another port")
+		               : transport_error("the client speaks no TLS on this TLS port");
+	if (reason == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE)
+		return transport_error("the client shows no certificate");
+	if (shaking && gone)
+		return transport_error("the %s ended the connection in the TLS handshake%s", who, s->name ? ": does it speak TLS on this port?" : "");
+	return s->below_error ? s->below_error : transport_error("TLS: %s", said ? said : "failed");
 }
 
 /* ---- sending ---- */
@@ -286,8 +269,7 @@ static ssize_t tls_recv(struct transport *t, void *bytes, size_t len)
 	case SSL_ERROR_ZERO_RETURN:
 		return layer_end(&s->l, 0);
 	}
-	explain(s);
-	return layer_end(&s->l, s->below_error ? s->below_error : EPROTO);
+	return layer_end(&s->l, explain(s));
 }
 
 /* ---- the handshake ---- */
@@ -308,8 +290,7 @@ static void shake(struct tls *s)
 	error = SSL_get_error(s->ssl, n);
 	if (error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE)
 		return;
-	explain(s);
-	layer_fail(l, s->below_error ? s->below_error : EPROTO, "the TLS handshake failed");
+	layer_fail(l, explain(s));
 }
 
 /* ---- events ---- */
@@ -320,11 +301,7 @@ static void on_below(struct transport *below, unsigned events)
 	struct tls *s = tls_of(l);
 
 	if (events & TRANSPORT_FAILED) {
-		if (below->trouble)
-			layer_trouble(l, "%s", below->trouble);
-		l->t.state |= LAYER_FAILED | LAYER_ENDED | LAYER_TOLD_END;
-		l->t.error = below->error;
-		l->t.event(&l->t, TRANSPORT_FAILED);
+		layer_failed_below(l);
 		return;
 	}
 	if (!(l->t.state & LAYER_OPEN)) {

@@ -41,13 +41,12 @@ struct transport {
 	void *owner;
 	int error;			/* after TRANSPORT_FAILED: what transport_strerror() tells in words */
 	unsigned state;			/* the implementation's own */
-	char *trouble;			/* what the error was in words, where a layer knows more; NULL else. Lives as long as the transport */
 };
 
 /*
  * An error is one number wherever it travels, also as the negative result of recv: a positive errno, or, where none says it
  * (a failed look-up; what a layer met in its handshake), the number of a text. One line, foreign bytes escaped, cut to
- * 159 bytes; kept for the life of the program, equal ones once, at most 256 of them. From any thread.
+ * 239 bytes; kept for the life of the program, equal ones once, at most 256 of them. From any thread.
  */
 int transport_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 const char *transport_strerror(int error);	/* in words; static */

@@ -9,7 +9,7 @@
 
 /* What went wrong, for which no errno exists: texts, numbered above every errno. A hostile peer must not fill memory. */
 
-enum { FIRST = 0x10000, MAX_TEXTS = 256, MAX_TEXT = 160 };
+enum { FIRST = 0x10000, MAX_TEXTS = 256, MAX_TEXT = 240 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static char texts[MAX_TEXTS][MAX_TEXT];

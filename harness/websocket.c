@@ -9,7 +9,6 @@
 #include <sys/random.h>
 
 #include "codec/http.h"
-#include "harness/console.h"
 #include "harness/layer.h"
 
 /* There is one of these per client: the reader is most of it. */
@@ -160,15 +159,15 @@ static void refused(struct websocket *w, const struct ws_response *response, con
 	if (response->location.len)
 		snprintf(location, sizeof(location), "%.*s", (int)(response->location.len < 160 ? response->location.len : 160), (const char *)response->location.at);
 	if (*location)
-		layer_fail(&w->l, EPROTO, "the server answers HTTP %u%s: its WebSocket is elsewhere; try %s", response->status, console_safe(reason), console_safe(location));
+		layer_fail(&w->l, transport_error("the server answers HTTP %u%s: its WebSocket is elsewhere; try %s", response->status, reason, location));
 	else if (response->status == 404 || response->status == 426 || response->status == 400)
-		layer_fail(&w->l, EPROTO, "the server answers HTTP %u%s: is this the path of its WebSocket?", response->status, console_safe(reason));
+		layer_fail(&w->l, transport_error("the server answers HTTP %u%s: is this the path of its WebSocket?", response->status, reason));
 	else if (response->status == 401 || response->status == 403)
-		layer_fail(&w->l, EPROTO, "the server answers HTTP %u%s: it wants to know who asks before WebSocket, which no MQTT client can say", response->status, console_safe(reason));
+		layer_fail(&w->l, transport_error("the server answers HTTP %u%s: it wants to know who asks before WebSocket, which no MQTT client can say", response->status, reason));
 	else if (response->status && response->status != 101)
-		layer_fail(&w->l, EPROTO, "the server answers HTTP %u%s instead of WebSocket", response->status, console_safe(reason));
+		layer_fail(&w->l, transport_error("the server answers HTTP %u%s instead of WebSocket", response->status, reason));
 	else
-		layer_fail(&w->l, EPROTO, "no WebSocket: %s", why);
+		layer_fail(&w->l, transport_error("no WebSocket: %s", why));
 }
 
 static void client_shakes(struct websocket *w, const struct http_head *head)
@@ -193,7 +192,7 @@ static void server_refuses(struct websocket *w, unsigned status, const char *why
 
 	http_refusal_write(&out, status, why);
 	layer_put(&w->l, text, out.len < sizeof(text) ? out.len : sizeof(text));
-	layer_fail(&w->l, EPROTO, "no WebSocket: %s", why);
+	layer_fail(&w->l, transport_error("no WebSocket: %s", why));
 }
 
 static void server_shakes(struct websocket *w, const struct http_head *head)
@@ -217,7 +216,7 @@ static void server_shakes(struct websocket *w, const struct http_head *head)
 	strcpy(w->protocol, request.offers_mqtt ? "mqtt" : "");		/* [MQTT-6.0.0-4] */
 	ws_response_write(&out, accept, w->protocol);
 	if (layer_put(&w->l, text, out.len))
-		layer_fail(&w->l, EPIPE, "the client is gone");
+		layer_fail(&w->l, EPIPE);
 	else
 		drop_input(w);
 	layer_opened(&w->l);
@@ -235,7 +234,7 @@ static void shake(struct websocket *w)
 			abort();
 		if (w->in_len == WS_HANDSHAKE_MAX) {
 			if (w->client)
-				layer_fail(l, EPROTO, "no WebSocket: the HTTP answer has more than %d bytes before its end", WS_HANDSHAKE_MAX);
+				layer_fail(l, transport_error("no WebSocket: the HTTP answer has more than %d bytes before its end", WS_HANDSHAKE_MAX));
 			else
 				server_refuses(w, 431, "the request is too large");
 			return;
@@ -244,10 +243,9 @@ static void shake(struct websocket *w)
 		if (n == -EAGAIN)
 			return;
 		if (n <= 0) {
-			if (l->below->trouble)
-				layer_trouble(l, "%s", l->below->trouble);
-			layer_fail(l, n ? (int)-n : ECONNRESET, "the %s", w->client ? "server ended the connection instead of answering the WebSocket request: is this a WebSocket port?"
-			                                                             : "client ended the connection before its WebSocket request");
+			layer_fail(l, n && n != -ECONNRESET ? (int)-n : transport_error("the %s", w->client
+			           ? "server ended the connection instead of answering the WebSocket request: is this a WebSocket port?"
+			           : "client ended the connection before its WebSocket request"));
 			return;
 		}
 		w->in_len += (size_t)n;
@@ -256,7 +254,7 @@ static void shake(struct websocket *w)
 			continue;
 		case FRAME_BAD:
 			if (w->client)
-				layer_fail(l, EPROTO, "the server does not answer the WebSocket request in HTTP: %s", why);
+				layer_fail(l, transport_error("the server does not answer the WebSocket request in HTTP: %s", why));
 			else
 				server_refuses(w, 400, why);
 			return;
@@ -285,7 +283,6 @@ static void on_control(struct websocket *w, const struct ws_got *got)
 		put_frame(w, WS_PONG, got->bytes.at, got->bytes.len);
 	if (got->opcode != WS_CLOSE)
 		return;
-	layer_trouble(&w->l, got->code == WS_NORMAL || !got->code ? "WebSocket Close" : "WebSocket Close %u", got->code);
 	send_close(w, got->code, "");
 	layer_ended(&w->l, 0);
 }
@@ -293,9 +290,8 @@ static void on_control(struct websocket *w, const struct ws_got *got)
 static void on_bad(struct websocket *w, const struct ws_got *got)
 {
 	w->sent_text = got->not_binary;
-	layer_trouble(&w->l, "WebSocket: %s", got->why);
 	send_close(w, got->code, got->why);
-	layer_ended(&w->l, EPROTO);
+	layer_ended(&w->l, transport_error("no WebSocket: %s", got->why));
 }
 
 /* Takes the frames off bytes[0..len): their payload moves to the front, its size is returned. */
@@ -347,11 +343,8 @@ static ssize_t ws_recv(struct transport *t, void *bytes, size_t len)
 		ssize_t n = raw(w, bytes, len);
 		if (n == -EAGAIN)
 			return -EAGAIN;
-		if (n <= 0) {
-			if (w->l.below->trouble)
-				layer_trouble(&w->l, "%s", w->l.below->trouble);
+		if (n <= 0)
 			return layer_end(&w->l, (int)-n);
-		}
 		size_t out = unframe(w, bytes, (size_t)n);
 		if (out) {
 			layer_look(&w->l);	/* the end, met behind these bytes */
@@ -369,11 +362,7 @@ static void on_below(struct transport *below, unsigned events)
 	struct websocket *w = ws_of_layer(l);
 
 	if (events & TRANSPORT_FAILED) {
-		if (below->trouble)
-			layer_trouble(l, "%s", below->trouble);
-		l->t.state |= LAYER_FAILED | LAYER_ENDED | LAYER_TOLD_END;
-		l->t.error = below->error;
-		l->t.event(&l->t, TRANSPORT_FAILED);
+		layer_failed_below(l);
 		return;
 	}
 	if (events & TRANSPORT_OPEN && w->request) {
