@@ -57,6 +57,6 @@ struct transport *transport_server_layers(struct transport *t, const struct laye
 	if (layers->tls && t)
 		t = tls_server(t, layers->context);
 	if (layers->websocket && t)
-		t = ws_server(t);
+		t = ws_server(t, layers->broken);
 	return t;
 }

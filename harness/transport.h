@@ -51,11 +51,20 @@ struct transport {
 int transport_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 const char *transport_strerror(int error);	/* in words; static */
 
+enum layer_fault {
+	WS_TAKES_TEXT = 1,		/* text frames for binary ones */
+	WS_SENDS_TEXT = 2,
+	WS_ALIGNS = 4,			/* takes each frame for one packet: what else is in it is lost, and a part of one too */
+	WS_SELECTS_OTHER = 8,		/* a subprotocol that was not offered */
+	WS_SELECTS_NONE = 16,
+};
+
 /* What is spoken over the bare transport: TLS next to it, WebSocket on top. */
 struct layers {
 	bool tls, websocket;
 	struct tls_context *context;	/* with tls; borrowed, see tls.h */
 	char path[200];			/* of a client's WebSocket; "" is /mqtt */
+	unsigned broken;		/* what a server does wrong on purpose, bits of enum layer_fault */
 	const char *protocol;		/* the subprotocol that it offers; NULL is "mqtt", "" none. Static */
 };
 

@@ -21,6 +21,7 @@ struct websocket {
 	char accept[WS_ACCEPT_LEN];	/* that a client expects */
 	char protocol[24];
 	uint8_t opcode;			/* of the next send */
+	uint8_t broken;			/* enum layer_fault */
 	bool client, close_sent, sent_text;
 };
 
@@ -133,6 +134,8 @@ static ssize_t ws_send(struct transport *t, const void *bytes, size_t len)
 		return error;
 	}
 	w->opcode = WS_BINARY;
+	if (w->broken & WS_SENDS_TEXT)
+		opcode = WS_TEXT;
 	error = put_frame(w, opcode, bytes, len);
 	return error ? error : (ssize_t)len;
 }
@@ -213,7 +216,7 @@ static void server_shakes(struct websocket *w, const struct http_head *head)
 		return;
 	}
 	accept_for(request.key.at, accept);
-	strcpy(w->protocol, request.offers_mqtt ? "mqtt" : "");		/* [MQTT-6.0.0-4] */
+	strcpy(w->protocol, w->broken & WS_SELECTS_OTHER ? "mqttv3.1" : request.offers_mqtt && !(w->broken & WS_SELECTS_NONE) ? "mqtt" : "");	/* [MQTT-6.0.0-4] */
 	ws_response_write(&out, accept, w->protocol);
 	if (layer_put(&w->l, text, out.len))
 		layer_fail(&w->l, EPIPE);
@@ -294,6 +297,15 @@ static void on_bad(struct websocket *w, const struct ws_got *got)
 	layer_ended(&w->l, transport_error("no WebSocket: %s", got->why));
 }
 
+/* [MQTT-6.0.0-2] broken: the packet that is all of these bytes, or their first; else nothing. */
+static struct span one_packet(struct span bytes)
+{
+	struct frame frame;
+	struct finding finding;
+
+	return frame_next(bytes.at, bytes.len, &frame, &finding) == FRAME_OK ? span_of(bytes.at, frame.size) : span_of(bytes.at, 0);
+}
+
 /* Takes the frames off bytes[0..len): their payload moves to the front, its size is returned. */
 static size_t unframe(struct websocket *w, uint8_t *bytes, size_t len)
 {
@@ -305,6 +317,8 @@ static size_t unframe(struct websocket *w, uint8_t *bytes, size_t len)
 		enum ws_event event = ws_read(&w->reader, bytes + at, len - at, &used, &got);
 
 		at += used;
+		if (event == WS_DATA && w->broken & WS_ALIGNS)
+			got.bytes = one_packet(got.bytes);
 		if (event == WS_DATA) {
 			memmove(bytes + out, got.bytes.at, got.bytes.len);
 			out += got.bytes.len;
@@ -471,11 +485,15 @@ struct transport *ws_client(struct transport *below, const struct ws_settings *s
 	return &w->l.t;
 }
 
-struct transport *ws_server(struct transport *below)
+struct transport *ws_server(struct transport *below, unsigned broken)
 {
 	struct websocket *w = ws_new(below, false);
 
-	return w ? &w->l.t : NULL;
+	if (!w)
+		return NULL;
+	w->broken = (uint8_t)broken;
+	w->reader.takes_text = broken & WS_TAKES_TEXT;
+	return &w->l.t;
 }
 
 /* ---- what a WebSocket has beside ---- */

@@ -19,7 +19,7 @@ struct ws_settings {
 struct transport *ws_client(struct transport *below, const struct ws_settings *settings);
 
 /* A server takes any path, and whoever offers "mqtt" or no subprotocol at all; it selects "mqtt" where that was offered. */
-struct transport *ws_server(struct transport *below);
+struct transport *ws_server(struct transport *below, unsigned broken);	/* bits of enum layer_fault */
 
 /* What is wrong on purpose, and what TCP does not have. False when t is no WebSocket. */
 bool ws_next_frame(struct transport *t, enum ws_opcode opcode);	/* the next send is a frame of that kind */

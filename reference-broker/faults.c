@@ -409,6 +409,13 @@ const struct fault_row fault_rows[] = {
 	V31("connack-reserved", "", PRESENT_IN_3_1, "says Session Present in the reserved byte")
 	V31("suback-codes", "", FAILURE_CODE_IN_3_1, "answers a filter with 0x80")
 	V31("dup-flags", "", DUP_PASSED_OVER_3_1, "passes over SUBSCRIBE, UNSUBSCRIBE and PUBREL that carry DUP")
+
+	/* WebSocket */
+	BOTH("MQTT-6.0.0-1", "MQTT-6.0.0-1", "", TAKE_TEXT_FRAMES, "takes WebSocket text frames for binary ones")
+	BOTH("MQTT-6.0.0-1", "MQTT-6.0.0-1", "sent", SEND_TEXT_FRAMES, "sends WebSocket text frames")
+	BOTH("MQTT-6.0.0-2", "MQTT-6.0.0-2", "", ALIGN_FRAMES, "takes each WebSocket frame for one packet")
+	BOTH("MQTT-6.0.0-4", "MQTT-6.0.0-4", "", SELECT_OTHER_PROTOCOL, "selects another subprotocol than mqtt")
+	BOTH("MQTT-6.0.0-4", "MQTT-6.0.0-4", "none", SELECT_NO_PROTOCOL, "selects no subprotocol")
 };
 
 const size_t n_fault_rows = sizeof(fault_rows) / sizeof(*fault_rows);

@@ -3,6 +3,9 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "reference-broker/effects.h"
+#include "reference-broker/faults.h"
+
 #define LINGER_NS UINT64_C(2000000000)	/* for a client to read what we said last */
 #define READ_SIZE 65536
 
@@ -32,6 +35,7 @@ struct server {
 	struct broker *broker;
 	struct peer *peers;
 	struct listening *listening;
+	unsigned broken;		/* bits of enum layer_fault */
 	struct timer tick;
 	struct task flush, corpse;
 	void (*stopped)(void *context);
@@ -236,6 +240,22 @@ static void accepted_by_service(struct service *service, struct transport *t)
 	take(server_of_service(service), t);
 }
 
+/* What the layers do wrong is told to them: the broker above them sees bytes only. */
+static unsigned layer_faults(const struct broker_config *config)
+{
+	static const struct { enum effect effect; enum layer_fault fault; } faults[] = {
+		{ TAKE_TEXT_FRAMES, WS_TAKES_TEXT }, { SEND_TEXT_FRAMES, WS_SENDS_TEXT }, { ALIGN_FRAMES, WS_ALIGNS },
+		{ SELECT_OTHER_PROTOCOL, WS_SELECTS_OTHER }, { SELECT_NO_PROTOCOL, WS_SELECTS_NONE },
+	};
+	unsigned broken = 0;
+
+	for (size_t i = 0; config->broken && i < n_fault_rows; i++)
+		for (size_t k = 0; k < sizeof(faults) / sizeof(*faults); k++)
+			if (fault_rows[i].effect == faults[k].effect && fault_set(config->broken, (unsigned)i))
+				broken |= faults[k].fault;
+	return broken;
+}
+
 struct server *server_new(struct loop *loop, const struct broker_config *config)
 {
 	struct server *s = calloc(1, sizeof(*s));
@@ -248,12 +268,14 @@ struct server *server_new(struct loop *loop, const struct broker_config *config)
 		return NULL;
 	}
 	s->loop = loop;
+	s->broken = layer_faults(config);
 	for (unsigned way = 0; way < N_WAYS; way++) {
 		struct service *service = &s->doors[way].service;
 
 		s->doors[way].server = s;
 		service->layers.tls = way & WAY_TLS;
 		service->layers.websocket = way & WAY_WS;
+		service->layers.broken = s->broken;
 		service->accepted = way & WAY_TLS ? NULL : accepted_by_service;
 	}
 	s->tick.fire = ticked;
@@ -278,7 +300,9 @@ struct listener *server_listen(struct server *server, const struct address *addr
 		errno = ENOMEM;
 		return NULL;
 	}
-	l->listener = transport_listen(server->loop, address, accepted_by_listener, server);
+	struct address layered = *address;
+	layered.layers.broken = server->broken;
+	l->listener = transport_listen(server->loop, &layered, accepted_by_listener, server);
 	if (!l->listener) {
 		int error = errno;
 
