@@ -335,11 +335,29 @@ bool conn_idle(const struct conn *c)
 
 /* ---- reading ---- */
 
+/* What else may answer on that port: the answer of a server that takes our CONNECT for a mistake of its own protocol. */
+static int other_protocol(const struct conn *c, const uint8_t *bytes, size_t len)
+{
+	if (c->heard)
+		return 0;
+	if (len >= 3 && bytes[0] == 0x15 && bytes[1] == 3 && bytes[2] <= 4)
+		return transport_error("it speaks TLS on this port: try tls:// or wss://");
+	if (len >= 5 && !memcmp(bytes, "HTTP/", 5))
+		return transport_error("it speaks HTTP on this port: try ws:// or wss://");
+	return 0;
+}
+
 /* Hands over every whole packet in bytes[0..len); returns how much was used up. */
 static size_t deliver(struct conn *c, const uint8_t *bytes, size_t len)
 {
 	size_t used = 0;
+	int other = other_protocol(c, bytes, len);
 
+	if (other) {
+		c->error = other;
+		end(c, END_GARBAGE);
+		return 0;
+	}
 	while (used < len && !c->end) {
 		struct frame frame = { 0 };
 		struct finding finding;
@@ -361,6 +379,7 @@ static size_t deliver(struct conn *c, const uint8_t *bytes, size_t len)
 			end(c, END_TOO_LARGE);
 			return used;
 		}
+		c->heard = true;
 		if (c->websocket && c->transport) {
 			monitor_subprotocol(&c->monitor, ws_protocol(c->transport));
 			c->websocket = NULL;
@@ -513,7 +532,7 @@ void conn_end_text(const struct conn *c, char *text, size_t cap)
 	case END_RESET:     snprintf(text, cap, "closed by the broker (%s)", c->error == ECONNRESET ? "RST" : transport_strerror(c->error)); break;
 	case END_REFUSED:   snprintf(text, cap, "could not connect: %s", transport_strerror(c->error)); break;
 	case END_OURS:      snprintf(text, cap, "closed by us"); break;
-	case END_GARBAGE:   snprintf(text, cap, "what the broker sent cannot be framed"); break;
+	case END_GARBAGE:   snprintf(text, cap, "%s", c->error ? transport_strerror(c->error) : "what the broker sent cannot be framed"); break;
 	case END_TOO_LARGE: snprintf(text, cap, "the broker announced a packet larger than the %zu bytes we take", c->limits->max_packet); break;
 	}
 }

@@ -52,7 +52,7 @@ struct conn {
 	struct out *out, **last_out;
 	struct pace *pace;
 	uint8_t end;			/* enum conn_end */
-	bool open, finished;
+	bool open, finished, heard;	/* heard: a packet came */
 	int error;			/* positive errno with END_RESET and END_REFUSED */
 	size_t unsent;			/* bytes that wait to be written */
 	const char *websocket;		/* offers this subprotocol, until the monitor has heard of the answer; NULL: none to tell */

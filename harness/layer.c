@@ -112,10 +112,21 @@ ssize_t layer_end(struct layer *l, int error)
 	return -l->t.error;
 }
 
+/* What a client still had to say would turn our close into a reset, and that would destroy the refusal on its way. */
+static void drain(struct transport *below)
+{
+	uint8_t bytes[4096];
+
+	for (int i = 0; i < 16 && below->ops->recv(below, bytes, sizeof(bytes)) > 0; i++)
+		;
+}
+
 void layer_fail(struct layer *l, int error)
 {
 	if (l->t.state & LAYER_ENDED)
 		return;
+	if (l->accepted)
+		drain(l->below);
 	layer_ended(l, error);
 	if (!(l->t.state & LAYER_OPEN) && !l->accepted)
 		l->t.state |= LAYER_FAILED;

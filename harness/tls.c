@@ -23,6 +23,7 @@ struct tls {
 	char *name;			/* of the peer, a client's */
 	bool below_ended;		/* by a FIN */
 	int below_error;		/* or by an errno */
+	int refused;			/* what is wrong with the peer's certificate */
 };
 
 enum { RECORD = 16384 };
@@ -93,26 +94,48 @@ static BIO_METHOD *bio_method(void)
 
 /* ---- what went wrong, for whom, and what to do ---- */
 
-static int bad_certificate(const struct tls *s, long verdict)
+/* Whom it is for: the first DNS name, else the common name. */
+static void name_in(X509 *cert, char *text, size_t cap)
 {
-	X509 *cert = SSL_get1_peer_certificate(s->ssl);
-	const char *peer = s->name ? s->name : "the client";
-	char shown[256] = "somebody else", when[64] = "";
+	GENERAL_NAMES *names = X509_get_ext_d2i(cert, NID_subject_alt_name, NULL, NULL);
+	bool found = false;
 
-	if (cert) {
-		X509_NAME_get_text_by_NID(X509_get_subject_name(cert), NID_commonName, shown, sizeof(shown));
-		BIO *text = BIO_new(BIO_s_mem());
-		const ASN1_TIME *time = verdict == X509_V_ERR_CERT_NOT_YET_VALID ? X509_get0_notBefore(cert) : X509_get0_notAfter(cert);
-		if (text && ASN1_TIME_print(text, time))
-			BIO_read(text, when, sizeof(when) - 1);
-		BIO_free(text);
-		X509_free(cert);
+	for (int i = 0; i < sk_GENERAL_NAME_num(names) && !found; i++) {
+		const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, i);
+
+		if (name->type != GEN_DNS)
+			continue;
+		snprintf(text, cap, "%.*s", ASN1_STRING_length(name->d.dNSName), (const char *)ASN1_STRING_get0_data(name->d.dNSName));
+		found = true;
 	}
+	if (!found)
+		X509_NAME_get_text_by_NID(X509_get_subject_name(cert), NID_commonName, text, (int)cap);
+	GENERAL_NAMES_free(names);
+}
+
+/* A certificate's time, as a day. */
+static void day_of(const ASN1_TIME *time, char text[16])
+{
+	struct tm tm;
+
+	if (!time || !ASN1_TIME_to_tm(time, &tm) || !strftime(text, 16, "%Y-%m-%d", &tm))
+		strcpy(text, "an unknown day");
+}
+
+static int bad_certificate(const struct tls *s, int verdict, X509 *cert)
+{
+	const char *peer = s->name ? s->name : "the client";
+	char shown[256] = "nobody", from[16], until[16];
+
+	day_of(cert ? X509_get0_notBefore(cert) : NULL, from);
+	day_of(cert ? X509_get0_notAfter(cert) : NULL, until);
+	if (cert)
+		name_in(cert, shown, sizeof(shown));
 	switch (verdict) {
 	case X509_V_ERR_CERT_HAS_EXPIRED:
-		return transport_error("the certificate of %s has expired on %s: it must be renewed (--insecure takes it as it is)", peer, when);
+		return transport_error("the certificate of %s has expired on %s: it must be renewed (--insecure takes it as it is)", peer, until);
 	case X509_V_ERR_CERT_NOT_YET_VALID:
-		return transport_error("the certificate of %s is valid from %s only: is a clock wrong? (--insecure takes it as it is)", peer, when);
+		return transport_error("the certificate of %s is valid from %s only: is a clock wrong? (--insecure takes it as it is)", peer, from);
 	case X509_V_ERR_HOSTNAME_MISMATCH: case X509_V_ERR_IP_ADDRESS_MISMATCH:
 		return transport_error("the certificate is for %s, not for %s: connect by the name in it (--insecure takes it as it is)", shown, peer);
 	case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY: case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT: case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
@@ -121,6 +144,17 @@ static int bad_certificate(const struct tls *s, long verdict)
 	default:
 		return transport_error("the certificate of %s is refused: %s (--insecure takes it as it is)", peer, X509_verify_cert_error_string(verdict));
 	}
+}
+
+/* OpenSSL forgets the certificate that it refuses: what is wrong with it is said while it is at hand. */
+int tls_verified(int good, X509_STORE_CTX *store)
+{
+	SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
+	struct tls *s = SSL_get_app_data(ssl);
+
+	if (!good && !s->refused)
+		s->refused = bad_certificate(s, X509_STORE_CTX_get_error(store), X509_STORE_CTX_get_current_cert(store));
+	return good;
 }
 
 /* An alert of the peer's, by its number in the error's reason; 0: none that needs explaining. */
@@ -157,7 +191,7 @@ static int explain(struct tls *s)
 
 	ERR_clear_error();
 	if (reason == SSL_R_CERTIFICATE_VERIFY_FAILED)
-		return bad_certificate(s, SSL_get_verify_result(s->ssl));
+		return s->refused ? s->refused : bad_certificate(s, (int)SSL_get_verify_result(s->ssl), NULL);
 	if (told)
 		return told;
 	if (shaking && (reason == SSL_R_WRONG_VERSION_NUMBER || reason == SSL_R_PACKET_LENGTH_TOO_LONG || reason == SSL_R_HTTP_REQUEST))
@@ -383,6 +417,7 @@ static struct tls *tls_new(struct transport *below, struct tls_context *context)
 	BIO_set_data(bio, s);
 	BIO_set_init(bio, 1);
 	SSL_set_bio(s->ssl, bio, bio);
+	SSL_set_app_data(s->ssl, s);
 	layer_init(&s->l, below, &tls_ops, on_below);
 	s->l.waits = tls_waits;
 	s->l.release = tls_release;

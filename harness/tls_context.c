@@ -118,7 +118,7 @@ struct tls_context *tls_client_context(const struct tls_settings *s, struct faul
 {
 	struct tls_context *c = context_new(TLS_client_method());
 
-	SSL_CTX_set_verify(c->ctx, s->insecure ? SSL_VERIFY_NONE : SSL_VERIFY_PEER, NULL);
+	SSL_CTX_set_verify(c->ctx, s->insecure ? SSL_VERIFY_NONE : SSL_VERIFY_PEER, s->insecure ? NULL : tls_verified);
 	if (!s->ca && !s->insecure)
 		SSL_CTX_set_default_verify_paths(c->ctx);
 	if (!trust(c, s->ca, fault) || !use_own(c, s, fault) || !parse_alpn(c, s->alpn, fault)) {
@@ -164,7 +164,7 @@ struct tls_context *tls_server_context(const struct tls_settings *s, struct faul
 		return NULL;
 	}
 	if (s->ca) {
-		SSL_CTX_set_verify(c->ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+		SSL_CTX_set_verify(c->ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, tls_verified);
 		SSL_CTX_set_client_CA_list(c->ctx, SSL_load_client_CA_file(s->ca));
 	}
 	if (c->alpn_len)
@@ -218,7 +218,7 @@ bool tls_contexts_for_us(struct tls_context **client, struct tls_context **serve
 	*client = context_new(TLS_client_method());
 	*server = context_new(TLS_server_method());
 	be_server(*server);
-	SSL_CTX_set_verify((*client)->ctx, SSL_VERIFY_PEER, NULL);
+	SSL_CTX_set_verify((*client)->ctx, SSL_VERIFY_PEER, tls_verified);
 	if (cert)
 		made = X509_STORE_add_cert(SSL_CTX_get_cert_store((*client)->ctx), authority) == 1 &&
 		       SSL_CTX_use_certificate((*server)->ctx, cert) == 1 && SSL_CTX_use_PrivateKey((*server)->ctx, key) == 1;

@@ -12,4 +12,7 @@ struct tls_context {
 	unsigned alpn_len;
 };
 
+/* OpenSSL's callback for each certificate of a chain; refuses none that OpenSSL takes. */
+int tls_verified(int good, X509_STORE_CTX *store);
+
 #endif

@@ -180,7 +180,7 @@ static void receive(struct peer *p)
 		return;
 	}
 	if (n < 0) {
-		drop(p, true);
+		drop(p, n == -ECONNRESET);	/* a layer's handshake may have failed, and its refusal be on its way */
 		return;
 	}
 	p->ended = true;
