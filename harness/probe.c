@@ -30,6 +30,7 @@ struct probe {
 	struct task finish, reaper;
 	struct monitor_log log;		/* what the probe sees is judged by nobody */
 	char name[24];
+	unsigned wordless;		/* connections that were closed before anything came */
 };
 
 static const char *const version_names[] = { [MQTT_3_1] = "3.1", [MQTT_3_1_1] = "3.1.1", [MQTT_5] = "5" };
@@ -206,11 +207,11 @@ static void on_ended(struct conn *c, enum conn_end how)
 	char *evidence;
 	size_t size;
 
-	(void)how;
 	a->probe->offers->cut |= !a->done;
 	evidence = evidence_of(a, &size);
 	if (!has_answered(a))
 		conn_end_text(c, evidence, size);
+	a->probe->wordless += !has_answered(a) && c->open && !c->heard && (how == END_FIN || how == END_RESET);
 	answered(a);
 }
 
@@ -274,6 +275,9 @@ static void on_finish(struct task *task, struct loop *loop)
 	for (unsigned i = 0; i < p->n; i++)
 		conn_close(&p->asking[i].conn, false);
 	say_why(p->offers);
+	size_t len = strlen(p->offers->why);
+	if (len && p->wordless == p->n && !p->stage->address->layers.tls && !p->stage->address->layers.websocket)
+		snprintf(p->offers->why + len, sizeof(p->offers->why) - len, " without a word; does it speak TLS there (tls://)?");
 	p->done(p->context);
 }
 

@@ -160,7 +160,7 @@ one_line 'no such command'
 shows 'no such command: says so' 'exited with 127 \(no such command\?\)' "$tmp/err"
 exec_suite never-serves --start-timeout 300ms
 one_line 'never serves'
-shows 'never serves: the remedy' 'no CONNECT on 127.0.0.1:[0-9]+ within 0.3 s.*--start-timeout' "$tmp/err"
+shows 'never serves: the remedy' 'no CONNECT on tcp://127.0.0.1:[0-9]+ within 0.3 s.*--start-timeout' "$tmp/err"
 for mode in slow-start opens-late; do
 	exec_suite $mode
 	is "$mode: exit 0" 0 $code
