@@ -10,9 +10,9 @@ trap 'rm -rf "$folder"' EXIT
 trap 'exit 3' INT TERM
 echo secret >"$folder/password"
 
-# adjudicated NAME VERSION PACKAGE CMD [OPTION...]
+# adjudicated NAME KNOWN PACKAGE CMD [OPTION...]: KNOWN is a file of scenarios/known, and ends in the version that it is about
 adjudicated() {
-	name=$1 version=$2 package=$3 command=$4
+	name=$1 known=$2 package=$3 command=$4 version=${2##*-}
 	shift 4
 	installed=$(dpkg-query -W -f '${Version}' "$package" 2>/dev/null)
 	case $installed in
@@ -23,7 +23,7 @@ adjudicated() {
 		;;
 	esac
 	rm -f "$logs/$name.json"
-	"$MQASSAY" conform --exec "$command" --known "scenarios/known/$name-$version.tsv" --report json="$logs/$name.json" "$@" \
+	"$MQASSAY" conform --exec "$command" --known "scenarios/known/$known.tsv" --report json="$logs/$name.json" "$@" \
 		>"$folder/$name.report" 2>&1
 	code=$?
 	sed 's/^/    /' "$folder/$name.report"
@@ -41,9 +41,14 @@ adjudicated() {
 }
 
 started=harness/tests/brokers
-adjudicated mosquitto 2.0.11 mosquitto 'mosquitto -p {port}' >"$folder/1" 2>&1 &
-adjudicated ejabberd 23.01 ejabberd "$started/ejabberd {port} {dir}" --user u --password-file "$folder/password" >"$folder/2" 2>&1 &
-adjudicated nats 2.9.10 nats-server "$started/nats-server {port} {dir}" >"$folder/3" 2>&1 &
+mosquitto="$started/mosquitto {port} {tls_port} {ws_port} {dir}"
+adjudicated mosquitto mosquitto-2.0.11 mosquitto 'mosquitto -p {port}' >"$folder/1" 2>&1 &
+adjudicated mosquitto-tls mosquitto-2.0.11 mosquitto "$mosquitto" --transport tls --insecure >"$folder/2" 2>&1 &
+adjudicated mosquitto-ws mosquitto-2.0.11 mosquitto "$mosquitto" --transport ws --insecure >"$folder/3" 2>&1 &
+adjudicated mosquitto-wss mosquitto-2.0.11 mosquitto "$mosquitto wss" --transport wss --insecure >"$folder/4" 2>&1 &
+adjudicated ejabberd ejabberd-23.01 ejabberd "$started/ejabberd {port} {dir} {ws_port}" --user u --password-file "$folder/password" >"$folder/5" 2>&1 &
+adjudicated ejabberd-ws ejabberd-23.01 ejabberd "$started/ejabberd {port} {dir} {ws_port}" --transport ws --known scenarios/known/ejabberd-23.01-ws.tsv --user u --password-file "$folder/password" >"$folder/6" 2>&1 &
+adjudicated nats nats-2.9.10 nats-server "$started/nats-server {port} {dir}" >"$folder/7" 2>&1 &
 wait
-cat "$folder"/[123]
-! grep -q '^not ok ' "$folder"/[123]
+cat "$folder"/[1-7]
+! grep -q '^not ok ' "$folder"/[1-7]
