@@ -123,7 +123,7 @@ $B/harness/tests/test_monitor: $B/harness/tests/shorthand.o
 
 build_needs := gcc libc6-dev libssl-dev pkg-config
 check_needs := $(build_needs) clang libcmocka-dev mosquitto mosquitto-clients ejabberd nats-server \
-               libpaho-mqtt-dev python3-paho-mqtt python3-jsonschema libwslay-dev libxml2-utils mandoc perl tshark
+               libpaho-mqtt-dev python3-paho-mqtt python3-jsonschema libwslay-dev openssl nodejs node-mqtt libxml2-utils mandoc perl tshark
 
 # Brokers are installed to be started by tests: no package may start its service now.
 define install_missing

@@ -165,6 +165,10 @@ suite_in_process() {
 	make -j"$jobs" SAN=$san all || return 1
 	run 'in process, all configurations' "$MQASSAY" conform --broker all
 	run 'in random pieces' "$MQASSAY" conform --split random
+	for transport in tls ws wss; do
+		run "in process, over $transport" "$MQASSAY" conform --transport $transport
+	done
+	run 'with sanitizers, over wss, in random pieces' build/san/mqassay conform --transport wss --split random --mqtt 5
 	run 'with sanitizers, all configurations' build/san/mqassay conform --broker all
 	run 'with sanitizers, in random pieces' build/san/mqassay conform --broker all --split random
 	run 'cases.tsv on the wire, with sanitizers' env MQASSAY="$PWD/build/san/mqassay" sh harness/tests/cases.sh
@@ -173,7 +177,7 @@ suite_in_process() {
 # The tests of a protocol about time wait side by side, and so do these; their outputs come one after the other.
 suite_in_real_time() {
 	run 'in process, in real time' "$MQASSAY" conform --real >"$logs/apart.1" &
-	run 'a process, over loopback' "$MQASSAY" conform --exec "'$MQASSAY' broker --listen tcp://127.0.0.1:{port}" >"$logs/apart.2" &
+	run 'a process, over loopback' "$MQASSAY" conform --exec "'$MQASSAY' broker --listen tcp://127.0.0.1:{port} --listen ws://127.0.0.1:{ws_port}" >"$logs/apart.2" &
 	sh harness/tests/brokers.sh >"$logs/apart.3" 2>&1 &
 	wait
 	cat "$logs"/apart.[123]

@@ -113,7 +113,7 @@ static bool act(struct string *s, unsigned type, const struct packet *p)
 		case PUPPET_LATER: s->later = row; loop_timer(puppet->loop, &s->timer, puppet->loop->now_ns + row->ms * UINT64_C(1000000)); return true;
 		case PUPPET_FLOOD: s->flood = row; loop_timer(puppet->loop, &s->timer, puppet->loop->now_ns); return true;
 		case PUPPET_CLOSE: say(s, row->hex); cut(s, false); return false;
-		case PUPPET_DEAF:  answer(s, p); s->deaf = true; return true;
+		case PUPPET_DEAF:  answer(s, p); s->t->ops->pause(s->t, true); s->deaf = true; return true;
 		case PUPPET_RESET: cut(s, true); return false;
 		case PUPPET_END: break;
 		}
@@ -199,7 +199,7 @@ static void *start(struct loop *loop, const struct need *needs, size_t n_needs, 
 	puppet->service.accepted = accepted;
 	puppet->loop = loop;
 	puppet->rows = part;
-	service->service = &puppet->service;
+	service->services[WAY_TCP] = &puppet->service;
 	return puppet;
 }
 

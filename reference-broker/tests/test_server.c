@@ -93,7 +93,7 @@ static void end(struct peer *p)
 
 static struct address in_memory(void)
 {
-	return (struct address){ .kind = ADDRESS_MEMORY, .service = server_service(server) };
+	return (struct address){ .kind = ADDRESS_MEMORY, .service = server_service(server, WAY_TCP, NULL) };
 }
 
 static void serves_in_memory(void **state)
@@ -152,7 +152,7 @@ static void lets_a_slow_reader_go(void **state)
 
 	(void)state;
 	start(true);
-	server_service(server)->options.room = 64;
+	server_service(server, WAY_TCP, NULL)->options.room = 64;
 	address = in_memory();
 	peer_open(&p, &address);
 	peer_send(&p, connect_311, sizeof(connect_311));
