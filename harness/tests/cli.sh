@@ -149,6 +149,16 @@ wait
 ok 'a timer within the tolerance passes' sh -c "tail -n 1 '$dir/late.1' | grep -qx 0 || { cat '$dir/late.1'; exit 1; }"
 ok 'without it the same is a fail' sh -c "tail -n 1 '$dir/late.2' | grep -qx 1 || { cat '$dir/late.2'; exit 1; }"
 
+# ---- the README ----
+
+# Its table of verdicts says what `explain` says.
+sed -n '/^| verdict | meaning |$/,/^$/p' README.md | sed -n 's/^| `\([a-z]*\)` | \(.*\) |$/\1: \2./p' | tr -d '`' >"$dir/verdicts"
+for verdict in pass fail warn skip inconclusive unstable known fixed error; do
+	"$mqassay" explain $verdict | head -n 1 >"$dir/meaning"
+	ok "the README explains $verdict as the program does" grep -x -F -f "$dir/meaning" "$dir/verdicts"
+done
+ok 'the README has a row for each verdict' test "$(wc -l <"$dir/verdicts")" = 9
+
 # ---- the manual page ----
 
 ok 'the manual page' sh -c "'$mqassay' --man >'$dir/mqassay.1'"

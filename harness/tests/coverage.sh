@@ -34,6 +34,16 @@ for status in ("judged", "untested", "missing", "not_chosen"):
 assert sum(t["clauses"] for t in doc["totals"]) == len(clauses)
 assert sum(t["with_faults"] for t in doc["totals"]) == sum(bool(c["faults"]) for c in clauses)
 PY
+keeps_to_schema() {
+	python3 - "$1" <<'PY'
+import json, sys, jsonschema
+schema = json.load(open("harness/docs/coverage.schema.json"))
+jsonschema.Draft202012Validator.check_schema(schema)
+wrong = [f"{list(e.absolute_path)}: {e.message[:200]}" for e in jsonschema.Draft202012Validator(schema).iter_errors(json.load(open(sys.argv[1])))]
+sys.exit("; ".join(wrong[:5]) or 0)
+PY
+}
+check 'it keeps to the schema' keeps_to_schema "$dir/json"
 "$mqassay" conform --coverage --mqtt 5 --select common/qos/qos2-repeated.scn --format json >"$dir/json"
 check 'a selection' python3 - "$dir/json" <<'PY'
 import json, sys
@@ -44,5 +54,6 @@ assert "5:MQTT-4.3.3-10" in [c["rule"] for c in judged]
 assert all(t["id"].startswith("common/qos/qos2-repeated.scn") for c in judged for t in c["cited_by"] + c["watched_by"])
 assert not any(c["status"] == "missing" for c in doc["clauses"])
 PY
+check 'a selection keeps to the schema' keeps_to_schema "$dir/json"
 check 'no target' sh -c "'$mqassay' conform --coverage localhost 2>&1 | grep -q 'plays nothing'"
 check 'text or JSON only' sh -c "'$mqassay' conform --coverage --format tap 2>&1 | grep -q 'as text or'"
