@@ -302,7 +302,7 @@ struct probe *probe_start(const struct stage *stage, unsigned versions, const st
 
 	if (!p)
 		abort();
-	*offers = (struct offers){ .login = stage->user_name.at != NULL };
+	*offers = (struct offers){ .login = stage->user_name.at != NULL, .password = stage->password.at != NULL };
 	p->stage = stage;
 	for (unsigned way = 0; way < N_WAYS; way++)
 		offers->ways |= stage->ways[way] ? 1u << way : 0;
@@ -402,8 +402,8 @@ bool need_met(const struct need *need, enum version version, const struct offers
 		snprintf(why, cap, "needs login: no --user was given");
 		return offers->login;
 	}
-	if (!strcmp(need->name, "auth") && !offers->login) {
-		snprintf(why, cap, "needs %s: no --user was given", need->text);
+	if (!strcmp(need->name, "auth") && !(offers->login && offers->password)) {
+		snprintf(why, cap, "needs %s: no --user%s was given", need->text, offers->login ? " with a --password-file" : "");
 		return false;
 	}
 	if (!strcmp(need->name, "auth"))

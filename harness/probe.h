@@ -24,7 +24,7 @@ struct offers {
 	bool reachable;				/* some connection opened */
 	bool cut;				/* one was ended, or refused, before all was asked */
 	unsigned ways;				/* over which it is reached, bits 1 << enum way */
-	bool login;				/* we have credentials for it */
+	bool login, password;			/* we have credentials for it; a password, too */
 	struct method_offer {
 		const char *name;		/* NULL behind the last */
 		bool offered;

@@ -8,6 +8,8 @@
  * config.authentication's affair.
  */
 
+#define STEP_WORK 200		/* of cryptography, in the broker's steps */
+
 struct exchange {
 	void *state;			/* of the method, behind the CONNECT */
 	size_t connect_len, cost;
@@ -95,6 +97,7 @@ static void take_data(struct link *link, struct span properties)
 	struct value data = { 0 };
 	enum authenticated how;
 
+	link->broker->work += STEP_WORK;
 	property_find(properties, PROP_authentication_data, &data);
 	how = config->authentication->step(config->users, link->exchange->state, data.bytes, &answer, &user_name);
 	if (how == AUTHENTICATION_WRONG && user_name.at && broken(link, ANY_PROOF))

@@ -110,6 +110,11 @@ printf 'secret of alice\n' >"$tmp/password"
 	-D 'other_user="bob"' -D 'other_password="secret of bob"' >"$tmp/suite" 2>&1
 is 'conform with a login: exit 0' 0 $?
 contains 'conform with a login: all pass' '29 pass, 0 fail' "$tmp/suite"
+"$MQASSAY" conform "localhost:$port" --user alice --password-file "$tmp/password" --select '5/auth/*' >"$tmp/suite" 2>&1
+is 'SCRAM-SHA-256: exit 0' 0 $?
+contains 'SCRAM-SHA-256: all pass' '61 pass, 0 fail' "$tmp/suite"
+"$MQASSAY" conform "localhost:$port" --user alice --select '5/auth/scram*' >"$tmp/suite" 2>&1
+is 'SCRAM-SHA-256 without a password: exit 3' 3 $?
 "$MQASSAY" conform "localhost:$port" --select common/ping/answered.scn >"$tmp/suite" 2>&1
 is 'conform without a login: exit 3' 3 $?
 contains 'conform without a login: says why' 'Not_authorized' "$tmp/suite"
