@@ -49,7 +49,7 @@ int layer_flush(struct layer *l)
 			l->out_at = l->out_len = 0;
 		}
 	}
-	if ((l->t.state & (LAYER_FINISH | LAYER_FINISHED)) == LAYER_FINISH) {
+	if ((l->t.state & (LAYER_OPEN | LAYER_FINISH | LAYER_FINISHED)) == (LAYER_OPEN | LAYER_FINISH)) {
 		l->t.state |= LAYER_FINISHED;
 		l->below->ops->finish(l->below);
 	}
@@ -85,6 +85,8 @@ void layer_opened(struct layer *l)
 	if (l->t.state & LAYER_PAUSED)
 		l->below->ops->pause(l->below, true);
 	l->t.event(&l->t, TRANSPORT_OPEN | room);
+	if ((l->t.state & (LAYER_FINISH | LAYER_FINISHED | LAYER_CLOSED)) == LAYER_FINISH)
+		l->t.ops->finish(&l->t);
 	layer_look(l);
 }
 
@@ -96,10 +98,21 @@ void layer_look(struct layer *l)
 		loop_post(l->t.loop, &l->task);
 }
 
+/* What a client still had to say would turn our close into a reset, and that would destroy the refusal on its way. */
+static void drain(struct transport *below)
+{
+	uint8_t bytes[4096];
+
+	for (int i = 0; i < 16 && below->ops->recv(below, bytes, sizeof(bytes)) > 0; i++)
+		;
+}
+
 void layer_ended(struct layer *l, int error)
 {
 	if (l->t.state & LAYER_ENDED)
 		return;
+	if (error && l->accepted)
+		drain(l->below);
 	l->t.state |= LAYER_ENDED;
 	l->t.error = error;
 	l->below->ops->pause(l->below, true);		/* what may still come there concerns nobody */
@@ -112,21 +125,10 @@ ssize_t layer_end(struct layer *l, int error)
 	return -l->t.error;
 }
 
-/* What a client still had to say would turn our close into a reset, and that would destroy the refusal on its way. */
-static void drain(struct transport *below)
-{
-	uint8_t bytes[4096];
-
-	for (int i = 0; i < 16 && below->ops->recv(below, bytes, sizeof(bytes)) > 0; i++)
-		;
-}
-
 void layer_fail(struct layer *l, int error)
 {
 	if (l->t.state & LAYER_ENDED)
 		return;
-	if (l->accepted)
-		drain(l->below);
 	layer_ended(l, error);
 	if (!(l->t.state & LAYER_OPEN) && !l->accepted)
 		l->t.state |= LAYER_FAILED;

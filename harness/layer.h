@@ -39,13 +39,13 @@ void layer_init(struct layer *l, struct transport *below, const struct transport
 int layer_put(struct layer *l, const uint8_t *bytes, size_t len);
 int layer_flush(struct layer *l);		/* what was kept; finishes below when that is due. 0, -EAGAIN or worse */
 
-/* The handshake is over: the owner is told, also a server's. */
+/* The handshake is over: the owner is told, also a server's. A finish() that came before is done now. */
 void layer_opened(struct layer *l);
 
 /* The task is posted when something waits for an owner who reads. */
 void layer_look(struct layer *l);
 
-/* The stream has ended, with 0 in good order; the owner reads so later. */
+/* The stream has ended, with 0 in good order; the owner reads so later. A server's reads on a little below before it ends with an error. */
 void layer_ended(struct layer *l, int error);
 /* The same, for recv to return, now and from now on. */
 ssize_t layer_end(struct layer *l, int error);

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <openssl/bio.h>
+#include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
@@ -21,6 +22,7 @@ struct tls {
 	struct layer l;			/* first; its `out` is plain text that waits for a record to go out */
 	SSL *ssl;
 	char *name;			/* of the peer, a client's */
+	bool held;			/* nothing is read below: OpenSSL has to write first */
 	bool below_ended;		/* by a FIN */
 	int below_error;		/* or by an errno */
 	int refused;			/* what is wrong with the peer's certificate */
@@ -77,18 +79,25 @@ static long bio_ctrl(BIO *bio, int command, long number, void *pointer)
 	return command == BIO_CTRL_FLUSH || (command == BIO_CTRL_EOF && s->below_ended);
 }
 
+static BIO_METHOD *method;
+
+static void make_method(void)
+{
+	method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "transport");
+	if (!method)
+		abort();
+	BIO_meth_set_read(method, bio_read);
+	BIO_meth_set_write(method, bio_write);
+	BIO_meth_set_ctrl(method, bio_ctrl);
+}
+
+/* From any thread. */
 static BIO_METHOD *bio_method(void)
 {
-	static BIO_METHOD *method;
+	static CRYPTO_ONCE once = CRYPTO_ONCE_STATIC_INIT;
 
-	if (!method) {
-		method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "transport");
-		if (!method)
-			abort();
-		BIO_meth_set_read(method, bio_read);
-		BIO_meth_set_write(method, bio_write);
-		BIO_meth_set_ctrl(method, bio_ctrl);
-	}
+	if (!CRYPTO_THREAD_run_once(&once, make_method))
+		abort();
 	return method;
 }
 
@@ -206,6 +215,18 @@ static int explain(struct tls *s)
 
 /* ---- sending ---- */
 
+/*
+ * A handshake, or a KeyUpdate to be answered, has to write before it reads on. What comes meanwhile would be told, and not
+ * read, again and again: who asks for keys and takes none could have us turn in a circle.
+ */
+static void hold(struct tls *s, bool held)
+{
+	unsigned state = s->l.t.state;
+
+	s->held = held;
+	s->l.below->ops->pause(s->l.below, held || state & LAYER_ENDED || (state & (LAYER_OPEN | LAYER_PAUSED)) == (LAYER_OPEN | LAYER_PAUSED));
+}
+
 /* What waits goes out, record by record. 0, -EAGAIN or -EPIPE. */
 static int flush(struct tls *s)
 {
@@ -225,8 +246,12 @@ static int flush(struct tls *s)
 		}
 	}
 	if ((l->t.state & (LAYER_FINISH | LAYER_FINISHED)) == LAYER_FINISH && l->t.state & LAYER_OPEN) {
+		ERR_clear_error();
+		int n = SSL_shutdown(s->ssl);
+
+		if (n < 0 && SSL_get_error(s->ssl, n) == SSL_ERROR_WANT_WRITE)
+			return -EAGAIN;
 		l->t.state |= LAYER_FINISHED;
-		SSL_shutdown(s->ssl);
 		l->below->ops->finish(l->below);
 	}
 	return 0;
@@ -256,7 +281,7 @@ static ssize_t tls_send(struct transport *t, const void *bytes, size_t len)
 		t->state |= LAYER_WANTS_ROOM;
 		return -EAGAIN;
 	}
-	if (s->l.out)
+	if (s->l.out || t->state & LAYER_FINISH)
 		return -EPIPE;
 	while (done < len) {
 		const uint8_t *at = (const uint8_t *)bytes + done;
@@ -267,7 +292,7 @@ static ssize_t tls_send(struct transport *t, const void *bytes, size_t len)
 		if (n <= 0) {
 			ssize_t kept = SSL_get_error(s->ssl, n) == SSL_ERROR_WANT_WRITE ? keep(s, at, (size_t)want) : -EPIPE;
 
-			return kept > 0 ? (ssize_t)done + kept : done ? (ssize_t)done : kept;
+			return kept > 0 ? (ssize_t)done + kept : kept;	/* an error is told at once: no room would follow */
 		}
 		done += (size_t)n;
 	}
@@ -278,7 +303,7 @@ static ssize_t tls_send(struct transport *t, const void *bytes, size_t len)
 
 static bool tls_waits(const struct layer *l)
 {
-	return l->t.state & LAYER_OPEN && SSL_pending(tls_of(l)->ssl);	/* whole records only: there is no read-ahead */
+	return l->t.state & LAYER_OPEN && !tls_of(l)->held && SSL_pending(tls_of(l)->ssl);	/* whole records only: there is no read-ahead */
 }
 
 static ssize_t tls_recv(struct transport *t, void *bytes, size_t len)
@@ -298,7 +323,10 @@ static ssize_t tls_recv(struct transport *t, void *bytes, size_t len)
 		return n;
 	}
 	switch (SSL_get_error(s->ssl, n)) {
-	case SSL_ERROR_WANT_READ: case SSL_ERROR_WANT_WRITE:
+	case SSL_ERROR_WANT_WRITE:
+		hold(s, true);
+		return -EAGAIN;
+	case SSL_ERROR_WANT_READ:
 		return -EAGAIN;
 	case SSL_ERROR_ZERO_RETURN:
 		return layer_end(&s->l, 0);
@@ -322,6 +350,8 @@ static void shake(struct tls *s)
 		return;
 	}
 	error = SSL_get_error(s->ssl, n);
+	if (error == SSL_ERROR_WANT_WRITE)
+		hold(s, true);
 	if (error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE)
 		return;
 	layer_fail(l, explain(s));
@@ -337,6 +367,10 @@ static void on_below(struct transport *below, unsigned events)
 	if (events & TRANSPORT_FAILED) {
 		layer_failed_below(l);
 		return;
+	}
+	if (events & TRANSPORT_WRITABLE && s->held) {
+		hold(s, false);
+		events |= TRANSPORT_READABLE;
 	}
 	if (!(l->t.state & LAYER_OPEN)) {
 		shake(s);
@@ -363,10 +397,19 @@ static void tls_finish(struct transport *t)
 	struct tls *s = tls_of((struct layer *)t);
 
 	t->state |= LAYER_FINISH;
-	if (!(t->state & LAYER_OPEN))
-		s->l.below->ops->finish(s->l.below);
-	else
+	if (t->state & LAYER_OPEN)
 		flush(s);
+	else if (s->l.accepted)			/* it has waited for long enough */
+		s->l.below->ops->finish(s->l.below);
+}
+
+static void tls_pause(struct transport *t, bool pause)
+{
+	struct tls *s = tls_of((struct layer *)t);
+
+	layer_pause(t, pause);
+	if (s->held)
+		hold(s, true);
 }
 
 static void tls_close(struct transport *t, bool reset)
@@ -394,7 +437,7 @@ static void tls_release(struct layer *l)
 static const struct transport_ops tls_ops = {
 	.send = tls_send,
 	.recv = tls_recv,
-	.pause = layer_pause,
+	.pause = tls_pause,
 	.finish = tls_finish,
 	.close = tls_close,
 };
@@ -437,8 +480,9 @@ struct transport *tls_client(struct transport *below, struct tls_context *contex
 	SSL_set_connect_state(s->ssl);
 	param = SSL_get0_param(s->ssl);
 	if (!X509_VERIFY_PARAM_set1_ip_asc(param, name)) {	/* a name, then */
-		X509_VERIFY_PARAM_set1_host(param, name, 0);
-		SSL_set_tlsext_host_name(s->ssl, name);
+		X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+		if (!X509_VERIFY_PARAM_set1_host(param, name, 0) || !SSL_set_tlsext_host_name(s->ssl, name))
+			abort();		/* rather than to trust any name */
 	}
 	ERR_clear_error();
 	return &s->l.t;

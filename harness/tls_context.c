@@ -146,6 +146,7 @@ static void be_server(struct tls_context *c)
 
 	SSL_CTX_set_session_id_context(c->ctx, id, sizeof(id) - 1);
 	SSL_CTX_set_session_cache_mode(c->ctx, SSL_SESS_CACHE_OFF);
+	SSL_CTX_set_options(c->ctx, SSL_OP_NO_TICKET);
 	SSL_CTX_set_num_tickets(c->ctx, 0);		/* nobody resumes: each would cost a segment */
 }
 

@@ -25,7 +25,7 @@ struct websocket {
 	bool client, close_sent, sent_text;
 };
 
-enum { SCRATCH = 32 * 1024, PONGS_MAX = 16 * 1024 };
+enum { SCRATCH = 32 * 1024, PAYLOAD_MAX = SCRATCH - WS_HEAD_MAX, PONGS_MAX = 16 * 1024, ROUNDS_MAX = 16 };
 
 static const struct transport_ops ws_ops;
 
@@ -78,29 +78,22 @@ static uint32_t next_random(void)
 
 /* ---- sending ---- */
 
-/* One frame, whole: sent, or kept where the transport below is slow. 0 or negative errno. */
+/* One frame of at most PAYLOAD_MAX, whole: sent, or kept where the transport below is slow. 0 or negative errno. */
 static int put_frame(struct websocket *w, enum ws_opcode opcode, const void *bytes, size_t len)
 {
 	static _Thread_local uint8_t scratch[SCRATCH];
 	uint8_t head[WS_HEAD_MAX], mask[4];
 	uint32_t random = w->client ? next_random() : 0;
 	size_t n;
-	int error;
 
 	memcpy(mask, &random, 4);
 	n = ws_head(head, opcode, true, len, w->client ? mask : NULL);
-	uint8_t *frame = n + len <= SCRATCH ? scratch : malloc(n + len);
-	if (!frame)
-		return -ENOMEM;
-	memcpy(frame, head, n);
+	memcpy(scratch, head, n);
 	if (len)
-		memcpy(frame + n, bytes, len);
+		memcpy(scratch + n, bytes, len);
 	if (w->client)
-		ws_mask(frame + n, len, mask, 0);
-	error = layer_put(&w->l, frame, n + len);
-	if (frame != scratch)
-		free(frame);
-	return error;
+		ws_mask(scratch + n, len, mask, 0);
+	return layer_put(&w->l, scratch, n + len);
 }
 
 static void send_close(struct websocket *w, unsigned code, const char *why)
@@ -122,11 +115,16 @@ static ssize_t ws_send(struct transport *t, const void *bytes, size_t len)
 {
 	struct websocket *w = ws_of(t);
 	enum ws_opcode opcode = (enum ws_opcode)w->opcode;
+	size_t done = 0;
 	int error;
 
 	assert(!(t->state & LAYER_CLOSED));
-	if (!(t->state & LAYER_OPEN))
-		return t->state & LAYER_ENDED ? -ENOTCONN : -EAGAIN;
+	if (!(t->state & LAYER_OPEN) && t->state & LAYER_ENDED)
+		return -ENOTCONN;
+	if (!(t->state & LAYER_OPEN)) {
+		t->state |= LAYER_WANTS_ROOM;
+		return -EAGAIN;
+	}
 	if (w->close_sent)
 		return -EPIPE;
 	if (w->l.out && (error = layer_flush(&w->l))) {
@@ -136,8 +134,17 @@ static ssize_t ws_send(struct transport *t, const void *bytes, size_t len)
 	w->opcode = WS_BINARY;
 	if (w->broken & WS_SENDS_TEXT)
 		opcode = WS_TEXT;
-	error = put_frame(w, opcode, bytes, len);
-	return error ? error : (ssize_t)len;
+	do {
+		size_t n = len - done < PAYLOAD_MAX ? len - done : PAYLOAD_MAX;
+
+		error = put_frame(w, opcode, (const uint8_t *)bytes + done, n);
+		if (error)
+			return error;
+		done += n;
+	} while (done < len && !w->l.out);
+	if (done < len)
+		t->state |= LAYER_WANTS_ROOM;
+	return (ssize_t)done;
 }
 
 /* ---- the handshake ---- */
@@ -218,10 +225,11 @@ static void server_shakes(struct websocket *w, const struct http_head *head)
 	accept_for(request.key.at, accept);
 	strcpy(w->protocol, w->broken & WS_SELECTS_OTHER ? "mqttv3.1" : request.offers_mqtt && !(w->broken & WS_SELECTS_NONE) ? "mqtt" : "");	/* [MQTT-6.0.0-4] */
 	ws_response_write(&out, accept, w->protocol);
-	if (layer_put(&w->l, text, out.len))
+	if (layer_put(&w->l, text, out.len)) {
 		layer_fail(&w->l, EPIPE);
-	else
-		drop_input(w);
+		return;
+	}
+	drop_input(w);
 	layer_opened(&w->l);
 }
 
@@ -282,6 +290,7 @@ static bool ws_waits(const struct layer *l)
 
 static void on_control(struct websocket *w, const struct ws_got *got)
 {
+	/* Who sends pings and does not read is not answered to the end of memory. A failure shows at the next send or read. */
 	if (got->opcode == WS_PING && w->l.out_len < PONGS_MAX && !w->close_sent)
 		put_frame(w, WS_PONG, got->bytes.at, got->bytes.len);
 	if (got->opcode != WS_CLOSE)
@@ -351,9 +360,13 @@ static ssize_t ws_recv(struct transport *t, void *bytes, size_t len)
 	struct websocket *w = ws_of(t);
 
 	assert(!(t->state & LAYER_CLOSED));
-	while (!(t->state & LAYER_ENDED)) {
+	for (int round = 0; !(t->state & LAYER_ENDED); round++) {
 		if (!(t->state & LAYER_OPEN))
 			return -EAGAIN;
+		if (round == ROUNDS_MAX) {		/* a flood of pings must not starve the rest of the loop */
+			layer_look(&w->l);
+			return -EAGAIN;
+		}
 		ssize_t n = raw(w, bytes, len);
 		if (n == -EAGAIN)
 			return -EAGAIN;
@@ -385,7 +398,7 @@ static void on_below(struct transport *below, unsigned events)
 		w->request = NULL;
 	}
 	/* An error is told as room: the next send says what it is. */
-	if (events & TRANSPORT_WRITABLE && layer_flush(l) != -EAGAIN && l->t.state & LAYER_WANTS_ROOM) {
+	if (events & TRANSPORT_WRITABLE && layer_flush(l) != -EAGAIN && (l->t.state & (LAYER_OPEN | LAYER_WANTS_ROOM)) == (LAYER_OPEN | LAYER_WANTS_ROOM)) {
 		l->t.state &= ~(unsigned)LAYER_WANTS_ROOM;
 		l->t.event(&l->t, TRANSPORT_WRITABLE);
 		if (l->t.state & LAYER_CLOSED)
@@ -409,7 +422,10 @@ static void ws_finish(struct transport *t)
 
 	send_close(w, WS_NORMAL, "");
 	t->state |= LAYER_FINISH;
-	layer_flush(&w->l);
+	if (t->state & LAYER_OPEN)
+		layer_flush(&w->l);
+	else if (w->l.accepted)			/* it has waited for long enough */
+		w->l.below->ops->finish(w->l.below);
 }
 
 static void ws_close(struct transport *t, bool reset)

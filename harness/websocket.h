@@ -5,7 +5,7 @@
 #include "harness/transport.h"
 
 /*
- * WebSocket over another transport: each send is one binary frame, and what is received comes without frames.
+ * WebSocket over another transport: each send is one binary frame, of 32 kB at most, and what is received comes without frames.
  * Pings are answered and Close frames returned by the layer itself. Both take `below`; NULL: out of memory, below is closed.
  */
 

@@ -802,7 +802,7 @@ static const struct row {
 } rows[] = {
 	{ "both ways", both_ways, ALL },
 	{ "half close", half_close, ALL & ~WEBSOCKETS },
-	{ "finish before open", finish_before_open, BARE },
+	{ "finish before open", finish_before_open, ALL },
 	{ "close ends the stream after the data", close_ends_the_stream_after_the_data, ALL },
 	{ "reset is seen", reset_is_seen, ALL },
 	{ "close with bytes unread resets", close_with_bytes_unread_resets, BARE },
