@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "codec/topic.h"
 #include "harness/layer.h"
 #include "harness/tls_context.h"
 
@@ -501,19 +502,39 @@ struct transport *tls_server(struct transport *below, struct tls_context *contex
 
 /* ---- what TLS has beside ---- */
 
+/* Into text[cap]; whatever could be read differently by somebody else is refused. */
+static bool only_common_name(X509_NAME *subject, char *text, size_t cap)
+{
+	int at = X509_NAME_get_index_by_NID(subject, NID_commonName, -1), len;
+	unsigned char *utf8 = NULL;
+	bool fits;
+
+	if (at < 0 || X509_NAME_get_index_by_NID(subject, NID_commonName, at) >= 0)
+		return false;
+	len = ASN1_STRING_to_UTF8(&utf8, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at)));
+	fits = len > 0 && (size_t)len < cap && utf8_valid(span_of(utf8, (size_t)len));
+	for (int i = 0; fits && i < len; i++)
+		fits = utf8[i] >= ' ' && utf8[i] != 0x7f;
+	if (fits) {
+		memcpy(text, utf8, (size_t)len);
+		text[len] = '\0';
+	}
+	OPENSSL_free(utf8);
+	ERR_clear_error();
+	return fits;
+}
+
 bool tls_peer_name(const struct transport *t, char *name, size_t cap)
 {
 	X509 *cert;
-	int len;
+	bool named;
 
 	if (t->ops != &tls_ops || SSL_get_verify_result(((const struct tls *)t)->ssl) != X509_V_OK)
 		return false;
 	cert = SSL_get1_peer_certificate(((const struct tls *)t)->ssl);
-	if (!cert)
-		return false;
-	len = X509_NAME_get_text_by_NID(X509_get_subject_name(cert), NID_commonName, name, (int)cap);
+	named = cert && only_common_name(X509_get_subject_name(cert), name, cap);
 	X509_free(cert);
-	return len > 0 && (size_t)len < cap;
+	return named;
 }
 
 bool tls_describe(const struct transport *t, char *text, size_t cap)

@@ -31,7 +31,10 @@ void tls_context_release(struct tls_context *context);	/* harmless with NULL */
 struct transport *tls_client(struct transport *below, struct tls_context *context, const char *name);
 struct transport *tls_server(struct transport *below, struct tls_context *context);
 
-/* The common name in the certificate that the peer has shown and the context trusts: into name[cap]. False: none. */
+/*
+ * The common name in the certificate that the peer has shown and the context trusts: into name[cap], UTF-8. False: t is no TLS,
+ * there is no such certificate, or none, more than one, an empty or too long name, or control characters in it.
+ */
 bool tls_peer_name(const struct transport *t, char *name, size_t cap);
 
 /* "TLS 1.3, TLS_AES_256_GCM_SHA384" into text[cap]; false when t is no TLS. */

@@ -60,3 +60,10 @@ struct transport *transport_server_layers(struct transport *t, const struct laye
 		t = ws_server(t, layers->broken);
 	return t;
 }
+
+bool transport_peer_name(const struct transport *t, char *name, size_t cap)
+{
+	const struct transport *below = ws_below(t);
+
+	return tls_peer_name(below ? below : t, name, cap);
+}

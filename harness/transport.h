@@ -95,6 +95,9 @@ struct address {
 struct transport *transport_connect(struct loop *loop, const struct address *address,
                                     void (*event)(struct transport *t, unsigned events), void *owner);
 
+/* Whom the peer has proven to be by a certificate, whatever lies over its TLS: as tls_peer_name(). False: nobody we could name. */
+bool transport_peer_name(const struct transport *t, char *name, size_t cap);
+
 /* ---- listening ---- */
 
 /*

@@ -527,6 +527,11 @@ const char *ws_protocol(const struct transport *t)
 	return t->ops == &ws_ops && t->state & LAYER_OPEN ? ((const struct websocket *)t)->protocol : NULL;
 }
 
+const struct transport *ws_below(const struct transport *t)
+{
+	return t->ops == &ws_ops ? ((const struct websocket *)t)->l.below : NULL;
+}
+
 bool ws_sent_text(const struct transport *t)
 {
 	return t->ops == &ws_ops && ((const struct websocket *)t)->sent_text;

@@ -27,6 +27,9 @@ bool ws_next_frame(struct transport *t, enum ws_opcode opcode);	/* the next send
 /* Which subprotocol the server selected: "" for none; NULL when t is no WebSocket, or not open yet. */
 const char *ws_protocol(const struct transport *t);
 
+/* What it runs over; NULL when t is no WebSocket. */
+const struct transport *ws_below(const struct transport *t);
+
 /* Whether the peer sent a data frame that is not binary, and so ended the connection [MQTT-6.0.0-1]. */
 bool ws_sent_text(const struct transport *t);
 

@@ -104,6 +104,8 @@ static void take_data(struct link *link, struct span properties)
 		how = AUTHENTICATION_RIGHT;
 	if (how == AUTHENTICATION_RIGHT && link->state == CONNECTED && broken(link, NO_REAUTHENTICATION))
 		how = AUTHENTICATION_WRONG;
+	if (how == AUTHENTICATION_RIGHT && link->identity.len && !span_equal(user_name, link->identity))
+		how = AUTHENTICATION_WRONG;		/* the certificate is another user's */
 	if (how == AUTHENTICATION_WRONG)
 		reject(link, 0x87, "the authentication failed");
 	else if (how == AUTHENTICATION_RIGHT)

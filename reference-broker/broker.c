@@ -121,7 +121,8 @@ static void link_release(struct link *link)
 	if (link->next)
 		link->next->prev = link->prev;
 	link_release_buffers(link);
-	memory_give(b, LINK_COST);
+	memory_give(b, LINK_COST + IDENTITY_COST(link->identity.len));
+	free((void *)(uintptr_t)link->identity.at);
 	b->stats.links--;
 	free(link);
 }
@@ -192,6 +193,22 @@ struct link *broker_accept(struct broker *broker, void *owner, uint64_t now_ns)
 	if (broker->config.connect_timeout_ns && !effect_any(broker, CONNECT_AWAITED))
 		deadline_set(&broker->deadlines, &link->deadline, now_ns + broker->config.connect_timeout_ns);
 	return link;
+}
+
+bool broker_identify(struct broker *broker, struct link *link, struct span name)
+{
+	uint8_t *at;
+
+	if (link->identity.at || !name.len || name.len > BROKER_TEXT_MAX || !memory_take(broker, IDENTITY_COST(name.len)))
+		return false;
+	at = malloc(name.len);
+	if (!at) {
+		memory_give(broker, IDENTITY_COST(name.len));
+		return false;
+	}
+	memcpy(at, name.at, name.len);
+	link->identity = span_of(at, name.len);
+	return true;
 }
 
 void *link_owner(const struct link *link)

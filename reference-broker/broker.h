@@ -61,6 +61,9 @@ struct broker_config {
 	 */
 	const struct authentication *authentication;
 
+	/* Who brings no identity (broker_identify()) has to log in, and is refused where nobody can. */
+	bool identities;
+
 	/* Bounds on what clients can make it keep. 0 is not "no bound": it forbids. */
 	uint32_t max_sessions, max_subscriptions_per_session, max_queued_per_session, max_retained;
 	size_t max_output;			/* unsent bytes of one link; then QoS 0 is dropped, and past twice that the link is closed */
@@ -91,6 +94,13 @@ void broker_free(struct broker *broker);
  */
 struct link *broker_accept(struct broker *broker, void *owner, uint64_t now_ns);
 void *link_owner(const struct link *link);
+
+/*
+ * Whom the client has proven to be before it says a word, by a certificate: that is its user name then, and no password is
+ * asked for; a CONNECT that names another user is refused. At most BROKER_TEXT_MAX bytes, copied. False: no room, the
+ * caller ends the link.
+ */
+bool broker_identify(struct broker *broker, struct link *link, struct span name);
 
 /* Bytes from the client, in any pieces. They are taken whole; nothing is borrowed after the call. */
 void broker_receive(struct broker *broker, struct link *link, const uint8_t *bytes, size_t len, uint64_t now_ns);

@@ -23,8 +23,11 @@ static struct {
 	struct string_list listen, broken;
 	const char *make_verifier;
 	struct tls_settings tls;
+	int identity;
 	uint64_t seed, max_memory, max_connections;
 } conf = { .max_memory = UINT64_C(1) << 30, .max_connections = 1000000 };
+
+static const char *const identities[] = { "login", "certificate", NULL };
 
 static const struct cli_option options[] = {
 	OPT_LIST(0, "listen", conf.listen, "URL", "where to take connections: tcp://127.0.0.1:1883, tls://, ws://, wss://, port 0 for any free one, or unix:/path"),
@@ -35,6 +38,7 @@ static const struct cli_option options[] = {
 	OPT_STRING(0, "key", conf.tls.key, "FILE", "its private key, where it is not in the same file"),
 	OPT_STRING(0, "ca", conf.tls.ca, "FILE", "ask each client for a certificate of these authorities"),
 	OPT_STRING(0, "alpn", conf.tls.alpn, "NAMES", "protocols to agree on, between commas; a client that offers others only is refused"),
+	OPT_ENUM(0, "identity", conf.identity, identities, "what says who a client is; certificate: the common name in the client's is its user name, without a password"),
 	OPT_GROUP(broker_option_rows),
 	OPT_HEADING("Bounds"),
 	OPT_SIZE(0, "max-memory", conf.max_memory, "SIZE", "all that clients have it keep; past seven eighths only what passes through is served"),
@@ -160,8 +164,9 @@ static int listen_all(struct server *server)
 
 		if (!address_parse(urls[i], ADDRESS_TO_LISTEN, &address, &fault))
 			return cli_usage(&broker_command, "listen %s: %s", console_safe(urls[i]), fault.text);
-		if (!address_is_loopback(&address) && !broker_options.users)
-			return cli_usage(&broker_command, "listen %s: others than this machine can reach it: say by --users FILE who may, "
+		if (!address_is_loopback(&address) && !broker_options.users && !(conf.identity && address.layers.tls))
+			return cli_usage(&broker_command, "listen %s: others than this machine can reach it: say by --users FILE who may "
+			                 "(with TLS also: --ca FILE --identity certificate), "
 			                 "or listen on 127.0.0.1, ::1 or a unix socket", console_safe(urls[i]));
 		if (address.layers.tls && !(address.layers.context = server_tls(&code)))
 			return code;
@@ -234,6 +239,7 @@ static int configure(struct broker_config *c, struct users **users)
 		c->seed = (uint64_t)getpid();
 	c->max_memory = (size_t)conf.max_memory;
 	c->max_connections = (uint32_t)conf.max_connections;
+	c->identities = conf.identity;
 	c->broken = broken;
 	return broker_options_apply(&broker_command, c, users);
 }
@@ -279,6 +285,8 @@ static int run(int n_args, char **args)
 		return make_verifier();
 	if (conf.max_memory < 1 << 20)
 		return cli_usage(&broker_command, "--max-memory: less than 1M holds no client");
+	if (conf.identity && !conf.tls.ca)
+		return cli_usage(&broker_command, "--identity certificate: name the authorities of the clients' certificates by --ca");
 	code = read_faults();
 	if (code == EXIT_PASS)
 		code = configure(&config, &users);
@@ -304,6 +312,8 @@ const struct command broker_command = {
 	.summary = "run the reference broker as a server",
 	.details = "Serves MQTT 3.1, 3.1.1 and 5 until SIGTERM or SIGINT. It keeps every rule of the standards, but those it is\n"
 	           "told to break. Nothing is stored on disk.\n"
+	           "--identity certificate: whoever connects by TLS is the user that the certificate's common name names; a CONNECT\n"
+	           "that names another is refused, as is who shows no such name and cannot log in by --users.\n"
 	           "Without --users it lets everybody in, and takes connections of this machine only. What CONNACK of 5 announces\n"
 	           "as missing, older clients cannot be told: without retained messages, wildcards or QoS 2 serve --mqtt 5 only.",
 	.example = "mqassay broker --listen tcp://127.0.0.1:0\n"

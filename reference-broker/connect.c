@@ -117,6 +117,25 @@ static struct span user_of(const struct packet *p)
 	return p->connect_flags & CONNECT_USER_NAME ? p->user_name : (struct span){ 0 };
 }
 
+/*
+ * Who has shown a certificate is who stands in it, whether CONNECT names that user or none. One that names another is refused
+ * rather than taken for what it does not claim to be. False when it was.
+ */
+static bool is_itself(struct link *link, struct packet *p)
+{
+	struct span user = user_of(p);
+
+	if (!link->identity.len)
+		return true;
+	if (user.at && !span_equal(user, link->identity)) {
+		refuse_connect(link, link->version, 0x86, "the certificate is another user's");
+		return false;
+	}
+	p->connect_flags |= CONNECT_USER_NAME;
+	p->user_name = link->identity;
+	return true;
+}
+
 /* [5 MQTT-3.1.4-2] False when it was refused. */
 static bool logged_in(struct link *link, const struct packet *p)
 {
@@ -124,8 +143,12 @@ static bool logged_in(struct link *link, const struct packet *p)
 	struct span user = user_of(p);
 	enum login verdict = LOGIN_RIGHT;
 
-	if (!config->login)
+	if (link->identity.len || (!config->login && !config->identities))
 		return true;
+	if (!config->login) {
+		refuse_connect(link, link->version, 0x87, "a certificate that names its client is asked for");
+		return false;
+	}
 	if (!user.at) {
 		refuse_connect(link, link->version, 0x87, "a user name and its password are asked for");
 		return false;
@@ -428,7 +451,7 @@ void handle_connect(struct link *link, struct span bytes, bool overlong)
 		return;
 	if (version == MQTT_5 && property_find(p.properties, PROP_maximum_packet_size, &v) && v.number)
 		link->maximum_packet_size = (uint32_t)v.number;
-	if (!admissible(link, &p, bad ? &finding : NULL))
+	if (!admissible(link, &p, bad ? &finding : NULL) || !is_itself(link, &p))
 		return;
 	if (version == MQTT_5 && property_find(p.properties, PROP_authentication_method, &v) && !broken(link, ANY_AUTHENTICATION))
 		authentication_begin(link, &p, bytes);

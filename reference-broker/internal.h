@@ -27,6 +27,7 @@
 #define IDS_FREE 8
 #define DEADLINE_COST (2 * sizeof(void *))
 #define LINK_COST (heap_size(sizeof(struct link)) + 512 + 2 * DEADLINE_COST + 2 * heap_size(BUFFER_FREE))
+#define IDENTITY_COST(len) ((len) ? heap_size(len) : 0)
 #define SESSION_COST(id_len) \
 	(heap_size(sizeof(struct session) + (id_len)) + ENTRY_COST + DEADLINE_COST + \
 	 heap_size(WINDOW_FREE * sizeof(void *)) + heap_size(IDS_FREE * sizeof(uint32_t)))
@@ -182,6 +183,7 @@ struct link {
 	uint64_t heard_ns;			/* last whole packet */
 	uint64_t keep_alive_ns;			/* 1.5 times; 0: none */
 	struct buffer in, out;
+	struct span identity;			/* see broker_identify(); heap */
 	struct span *aliases;			/* the client's, by number - 1; heap */
 	struct span *out_aliases;		/* those that we gave out, likewise */
 	struct exchange *exchange;		/* an authentication under way */

@@ -40,7 +40,7 @@ struct server {
 	struct task flush, corpse;
 	void (*stopped)(void *context);
 	void *stopped_context;
-	bool stopping;
+	bool stopping, identities;
 	uint8_t room[READ_SIZE];
 };
 
@@ -193,10 +193,24 @@ static void receive(struct peer *p)
 		drop(p, false);
 }
 
+/* The handshake is over, and nothing of MQTT was read yet. False when the peer is gone. */
+static bool identify(struct peer *p)
+{
+	char name[BROKER_TEXT_MAX + 1];
+
+	if (!p->server->identities || !transport_peer_name(p->transport, name, sizeof(name)) ||
+	    broker_identify(p->server->broker, p->link, span_text(name)))
+		return true;
+	drop(p, true);
+	return false;
+}
+
 static void happened(struct transport *t, unsigned events)
 {
 	struct peer *p = t->owner;
 
+	if (events & TRANSPORT_OPEN && !identify(p))
+		return;
 	if (events & TRANSPORT_WRITABLE) {
 		p->blocked = false;
 		if (!send_output(p))
@@ -268,6 +282,7 @@ struct server *server_new(struct loop *loop, const struct broker_config *config)
 		return NULL;
 	}
 	s->loop = loop;
+	s->identities = config->identities;
 	s->broken = layer_faults(config);
 	for (unsigned way = 0; way < N_WAYS; way++) {
 		struct service *service = &s->doors[way].service;

@@ -66,6 +66,44 @@ exchange 'mosquitto_pub --cert' --cafile "$tmp/ca.pem" --cert "$tmp/client.pem" 
 refused 'mosquitto_pub without --cert' --cafile "$tmp/ca.pem"
 stop 'tls with client certificates'
 
+# ---- who is in the certificate ----
+
+(cd "$tmp" && serial=100 && certificate bob bob 2 'extendedKeyUsage=clientAuth' && certificate two 'bob/CN=alice' 2 'extendedKeyUsage=clientAuth' &&
+ certificate nobody '' 2 'extendedKeyUsage=clientAuth') || not_ok certificates 'openssl could not make them'
+
+says() {		# NAME STATUS OPTION...: mosquitto_pub with the certificate of NAME ends so; 0: let in, 4 and 5: as CONNACK says
+	name=$1 status=$2 who=$3
+	shift 3
+	timeout 10 mosquitto_sub -h localhost -p "$port" --cafile "$tmp/ca.pem" --cert "$tmp/$who.pem" --key "$tmp/$who.key" -V 311 "$@" -t t -E >/dev/null 2>"$tmp/err"
+	code=$?
+	if [ $code -eq "$status" ]; then ok "identity: $name"; else not_ok "identity: $name" "exit $code, expected $status: $(cat "$tmp/err")"; fi
+}
+
+start tls://localhost:0 $pair --ca "$tmp/ca.pem" --identity certificate
+says 'no user name' 0 client
+says 'the user name in the certificate' 0 client -u alice
+says 'and any password' 0 client -u alice -P wrong
+says 'the user name of another' 4 client -u bob
+says 'a session is kept' 0 client -c -i shared
+says 'its user comes back' 0 client -c -i shared -u alice
+says 'another user with its client id' 2 bob -c -i shared
+says 'two names are none' 5 two -u bob
+says 'an empty name' 5 nobody
+stop 'identity'
+start wss://localhost:0 $pair --ca "$tmp/ca.pem" --identity certificate
+for user in alice bob; do
+	timeout 30 "$MQASSAY" conform "wss://localhost:$port" --ca "$tmp/ca.pem" --cert "$tmp/client.pem" --key "$tmp/client.key" --user $user \
+		--select common/connect/accepted.scn --mqtt 5 -q >/dev/null 2>"$tmp/err"
+	code=$?
+	if [ $code -eq $([ $user = alice ] && echo 0 || echo 3) ]; then ok "identity over wss: $user"; else not_ok "identity over wss: $user" "exit $code: $(cat "$tmp/err")"; fi
+done
+stop 'identity over wss'
+start tcp://localhost:0 --listen tls://localhost:0 $pair --ca "$tmp/ca.pem" --identity certificate
+refused 'identity: who cannot show a certificate' -u alice
+stop 'identity beside tcp'
+"$MQASSAY" broker --identity certificate --listen tls://localhost:0 $pair >"$tmp/out" 2>"$tmp/err"
+if [ $? -eq 2 ] && grep -q -e '--ca' "$tmp/err"; then ok 'identity without --ca'; else not_ok 'identity without --ca' "$(cat "$tmp/err")"; fi
+
 # ---- MQTT.js ----
 
 cat >"$tmp/client.js" <<'JS'

@@ -52,6 +52,14 @@ static void refused(struct client *client, uint8_t version, struct terms t, unsi
 	expect_closed(client);
 }
 
+static size_t memory_now(void)
+{
+	struct broker_stats stats;
+
+	broker_stats(w.broker, &stats);
+	return stats.memory;
+}
+
 /* ---- logins ---- */
 
 static void logins(void **state)
@@ -78,6 +86,86 @@ static void logins(void **state)
 		client_drop(&b);
 	}
 	refused(&b, MQTT_5, (struct terms){ .id = "b", .password = "alice" }, 0x87, 5);
+}
+
+/* Who has shown a certificate: the name in it is the user's, and passwords are asked of others only. */
+static void certificates(void **state)
+{
+	static const uint8_t versions[] = { MQTT_3_1, MQTT_3_1_1, MQTT_5 };
+	static const struct { const char *user, *password; bool itself; } says[] = {
+		{ NULL, NULL, true }, { "alice", NULL, true }, { "alice", "wrong", true }, { "bob", "bob", false }, { "alice2", NULL, false }, { "", NULL, false },
+	};
+
+	(void)state;
+	w.config.identities = true;
+	start(true);
+	for (size_t i = 0; i < sizeof(versions); i++) {
+		n_asked = 0;
+		for (size_t k = 0; k < sizeof(says) / sizeof(*says); k++) {
+			client_open(&w, &a, versions[i]);
+			assert_true(broker_identify(w.broker, a.link, span_text("alice")));
+			assert_false(broker_identify(w.broker, a.link, span_text("bob")));
+			send_connect(&a, (struct terms){ .id = "a", .user = says[k].user, .password = says[k].password });
+			assert_int_equal(expect(&a, CONNACK).reason, says[k].itself ? 0 : versions[i] == MQTT_5 ? 0x86 : 4);
+			client_drop(&a);
+		}
+		client_open(&w, &a, versions[i]);
+		assert_true(broker_identify(w.broker, a.link, span_text("alice")));
+		send_connect(&a, (struct terms){ .id = "s", .resume = true, .expiry = 60 });
+		assert_int_equal(expect(&a, CONNACK).reason, 0);
+		assert_int_equal(n_asked, 0);
+		connects(&w, &b, versions[i], (struct terms){ .id = "b", .user = "bob", .password = "bob" });
+		refused(&c, versions[i], (struct terms){ .id = "s", .user = "bob", .password = "bob" }, 0x85, 2);
+		assert_int_equal(broker_count_memory(w.broker), memory_now());
+		client_drop(&a);
+		client_drop(&b);
+		connects(&w, &a, versions[i], (struct terms){ .id = "s", .user = "alice", .password = "alice" });
+		client_drop(&a);
+	}
+}
+
+/* Whoever it says at once, the client has proven it. */
+static enum authenticated says_who(void *users, void *state, struct span data, struct span *answer, struct span *user_name)
+{
+	(void)users, (void)answer;
+	memcpy(state, data.at, data.len);
+	*user_name = span_of(state, data.len);
+	return AUTHENTICATION_RIGHT;
+}
+
+/* A certificate and a proof are of the same user, or nobody is let in. */
+static void certificate_and_authentication(void **state)
+{
+	static const struct authentication method = { { (const uint8_t *)"M", 1 }, 16, says_who };
+	static const uint8_t connect[] = { 0x10, 0x1a, 0, 4, 'M', 'Q', 'T', 'T', 5, 2, 0, 0, 12, 21, 0, 1, 'M', 22, 0, 5, 'a', 'l', 'i', 'c', 'e', 0, 1, 'a' };
+	static const char *const shown[] = { "alice", "bob", NULL };
+
+	(void)state;
+	w.config.identities = true;
+	w.config.authentication = &method;
+	start(true);
+	for (size_t i = 0; i < sizeof(shown) / sizeof(*shown); i++) {
+		client_open(&w, &a, MQTT_5);
+		if (shown[i])
+			assert_true(broker_identify(w.broker, a.link, span_text(shown[i])));
+		send_bytes(&a, connect, sizeof(connect));
+		assert_int_equal(expect(&a, CONNACK).reason, i == 1 ? 0x87 : 0);
+		client_drop(&a);
+	}
+}
+
+static void certificates_only(void **state)
+{
+	(void)state;
+	w.config.identities = true;
+	start(false);
+	refused(&b, MQTT_5, (struct terms){ .id = "b" }, 0x87, 5);
+	refused(&b, MQTT_3_1_1, (struct terms){ .id = "b", .user = "alice", .password = "alice" }, 0x87, 5);
+	client_open(&w, &a, MQTT_5);
+	assert_false(broker_identify(w.broker, a.link, span_text("")));
+	assert_true(broker_identify(w.broker, a.link, span_text("alice")));
+	send_connect(&a, (struct terms){ .id = "a" });
+	assert_int_equal(expect(&a, CONNACK).reason, 0);
 }
 
 /* A client that may not come learns nothing and changes nothing: neither the client id's session nor where to go. */
@@ -251,7 +339,8 @@ static void successor(void **state)
 int main(void)
 {
 	struct CMUnitTest tests[5 + N_OWNERS] = {
-		TEST(logins), TEST(nothing_is_done_for_who_is_refused), TEST(response_information), TEST(redirect), TEST(successor),
+		TEST(logins), TEST(certificates), TEST(certificates_only), TEST(certificate_and_authentication),
+		TEST(nothing_is_done_for_who_is_refused), TEST(response_information), TEST(redirect), TEST(successor),
 	};
 
 	for (size_t i = 0; i < N_OWNERS; i++)

@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include "codec/codec.h"
+#include "harness/tls.h"
 #include "reference-broker/server.h"
 
 /* The server over in-memory pipes on simulated time, and over loopback sockets. */
@@ -145,6 +146,39 @@ static void closes_after_errors(void **state)
 	end(&p);
 }
 
+/* The time for CONNECT is that of handshakes too: who is slow about them, or has done with them and says no more, is shown out. */
+static void shows_slow_handshakes_out(void **state)
+{
+	static const char request[] = "GET / HTTP/1.1\r\nHost: x\r\n", hello[] = "\x16\3\1\2\0\1\0\1\xfc\3\3";
+	static const struct { enum way way; bool layered; const char *begins; size_t len; } rows[] = {
+		{ WAY_TLS, false, "", 0 }, { WAY_WS, false, "", 0 }, { WAY_WSS, false, "", 0 },
+		{ WAY_TLS, false, hello, sizeof(hello) - 1 }, { WAY_WSS, false, hello, sizeof(hello) - 1 }, { WAY_WS, false, request, sizeof(request) - 1 },
+		{ WAY_TLS, true, "", 0 }, { WAY_WS, true, "", 0 }, { WAY_WSS, true, "", 0 }, { WAY_WSS, true, "\x10", 1 },
+	};
+	struct tls_context *client, *serving;
+
+	(void)state;
+	assert_true(tls_contexts_for_us(&client, &serving));
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		struct address address = { .kind = ADDRESS_MEMORY };
+		struct peer p;
+		uint64_t from;
+
+		start(true);
+		address.service = server_service(server, rows[i].way, rows[i].way & WAY_TLS ? serving : NULL);
+		address.layers = (struct layers){ .tls = rows[i].layered && rows[i].way & WAY_TLS, .websocket = rows[i].layered && rows[i].way & WAY_WS, .context = client };
+		from = loop.now_ns;
+		peer_open(&p, &address);
+		if (rows[i].len)
+			peer_send(&p, rows[i].begins, rows[i].len);
+		peer_wait_end(&p);
+		assert_int_equal((loop.now_ns - from) / 1000000000, 10);
+		end(&p);
+	}
+	tls_context_release(client);
+	tls_context_release(serving);
+}
+
 static void lets_a_slow_reader_go(void **state)
 {
 	struct address address;
@@ -241,7 +275,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(serves_in_memory), cmocka_unit_test(keeps_time_in_memory), cmocka_unit_test(closes_after_errors),
-		cmocka_unit_test(lets_a_slow_reader_go), cmocka_unit_test(serves_over_tcp), cmocka_unit_test(port_in_use),
+		cmocka_unit_test(shows_slow_handshakes_out), cmocka_unit_test(lets_a_slow_reader_go), cmocka_unit_test(serves_over_tcp), cmocka_unit_test(port_in_use),
 		cmocka_unit_test(stops_when_asked),
 	};
 
