@@ -118,7 +118,7 @@ static bool is_key(struct span key)
 
 unsigned ws_request_read(const struct http_head *head, struct ws_request *request, const char **why)
 {
-	struct span rest = head->start, method = cut(&rest, ' '), version;
+	struct span rest = head->start, method = cut(&rest, ' '), version, again;
 
 	*request = (struct ws_request){ .path = cut(&rest, ' ') };
 	version = rest;
@@ -131,11 +131,11 @@ unsigned ws_request_read(const struct http_head *head, struct ws_request *reques
 		return *why = "expected a path that begins with /", 400;
 	if (!http_has_token(head, "Upgrade", "websocket") || !http_has_token(head, "Connection", "upgrade"))
 		return *why = "expected a WebSocket: Upgrade: websocket, Connection: Upgrade", 426;
-	if (!http_field(head, "Host", 0, &request->host))
-		return *why = "expected the field Host", 400;
+	if (!http_field(head, "Host", 0, &request->host) || http_field(head, "Host", 1, &again))
+		return *why = "expected the field Host, once", 400;	/* [RFC 9112, 3.2] */
 	if (!http_has_token(head, "Sec-WebSocket-Version", "13"))
 		return *why = "expected Sec-WebSocket-Version: 13", 426;
-	if (!http_field(head, "Sec-WebSocket-Key", 0, &request->key) || !is_key(request->key))
+	if (!http_field(head, "Sec-WebSocket-Key", 0, &request->key) || !is_key(request->key) || http_field(head, "Sec-WebSocket-Key", 1, &again))
 		return *why = "expected Sec-WebSocket-Key, 16 bytes in base64", 400;
 	struct span list;
 	request->offers_any = http_field(head, "Sec-WebSocket-Protocol", 0, &list);

@@ -13,7 +13,8 @@ struct out {
 	struct out *next;
 	size_t len, done, piece;
 	uint64_t every_ns, not_before_ns;
-	const uint8_t *shown;		/* to taps: the bytes, or behind them a copy in which the password is masked */
+	const uint8_t *shown;		/* to taps: the bytes, or behind them a copy in which the password is masked; NULL: nothing */
+	uint8_t opcode;			/* of the WebSocket frame; 0: as usual */
 	uint8_t bytes[];
 };
 
@@ -179,12 +180,12 @@ static void end(struct conn *c, enum conn_end how)
 
 /* ---- writing ---- */
 
-/* As transport_ops.send. shown: what taps see of it. */
+/* As transport_ops.send. shown: what taps see of it; NULL: nothing. */
 static ssize_t put(struct conn *c, const uint8_t *bytes, const uint8_t *shown, size_t len)
 {
 	ssize_t n = c->transport->ops->send(c->transport, bytes, len);
 
-	if (n > 0 && c->taps)
+	if (n > 0 && shown && c->taps)
 		tap_bytes(c, TAP_CLIENT, shown, (size_t)n);
 	return n;
 }
@@ -233,6 +234,8 @@ static size_t next_piece(struct conn *c, const struct out *o)
 {
 	size_t left = o->len - o->done, piece = o->piece;
 
+	if (o->opcode)
+		return left;
 	if (!piece)
 		piece = c->limits->split;
 	if (piece == SPLIT_RANDOM) {
@@ -256,7 +259,9 @@ static void write_out(struct conn *c)
 			return;
 		}
 		size_t want = next_piece(c, o);
-		ssize_t n = put(c, o->bytes + o->done, o->shown + o->done, want);
+		if (o->opcode)
+			ws_next_frame(c->transport, (enum ws_opcode)o->opcode);
+		ssize_t n = put(c, o->bytes + o->done, o->shown ? o->shown + o->done : NULL, want);
 		if (n == -EAGAIN)
 			return;
 		if (n < 0) {
@@ -288,7 +293,8 @@ static struct out *queue(struct conn *c, struct span bytes, const uint8_t *shown
 	struct out *o = must(malloc(sizeof(*o) + bytes.len * (shown ? 2 : 1)));
 
 	*o = (struct out){ .len = bytes.len, .shown = o->bytes + (shown ? bytes.len : 0) };
-	memcpy(o->bytes, bytes.at, bytes.len);
+	if (bytes.len)
+		memcpy(o->bytes, bytes.at, bytes.len);
 	if (shown)
 		memcpy(o->bytes + bytes.len, shown, bytes.len);
 	*c->last_out = o;
@@ -325,6 +331,20 @@ bool conn_send(struct conn *c, struct span bytes, size_t piece, uint64_t every_n
 		}
 	}
 	free(shown);
+	return true;
+}
+
+bool conn_send_frame(struct conn *c, unsigned opcode, struct span bytes)
+{
+	if (c->end || !c->transport || c->finished)
+		return false;
+
+	struct out *o = queue(c, bytes, NULL);
+	o->opcode = (uint8_t)opcode;
+	if (opcode >= WS_CLOSE)
+		o->shown = NULL;
+	if (c->open && c->out == o)
+		write_out(c);
 	return true;
 }
 

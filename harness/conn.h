@@ -71,6 +71,8 @@ void conn_tap(struct conn *c, struct tap *tap, const char *who);
  * size (0: as limits say), every_ns apart. Nothing is sent, and false returned, once the connection has ended.
  */
 bool conn_send(struct conn *c, struct span bytes, size_t piece, uint64_t every_ns);
+/* Over WebSocket, one frame of that kind, in its turn; enum ws_opcode. What is in a control frame is no MQTT, and may be empty. */
+bool conn_send_frame(struct conn *c, unsigned opcode, struct span bytes);
 bool conn_idle(const struct conn *c);			/* nothing waits to be written; c->unsent says how much does */
 
 void conn_read_rate(struct conn *c, uint64_t bytes_per_second);	/* UINT64_MAX: freely, as at first; 0: not at all */

@@ -307,18 +307,19 @@ static bool put(struct timeline *t, struct strand *s, struct actor_state *a, con
 		return false;
 	if (step && step->every && !eval_number(t, s, step->every, &every))
 		return false;
-	if (step && step->frame && !(a->conn.open && ws_next_frame(a->conn.transport, (enum ws_opcode)step->frame))) {
-		give_up(t, VERDICT_ERROR, step, "%s has no open WebSocket for that frame", t->script->actors[a->number].name);
+	if (step && step->frame >= WS_CLOSE && bytes.len > WS_CONTROL_MAX) {
+		give_up(t, VERDICT_ERROR, step, "a control frame of %zu bytes: at most %d may be in it", bytes.len, WS_CONTROL_MAX);
 		return false;
 	}
 	record(t, EVENT_SENT, a, bytes);
 	if (step && step->frame == WS_TEXT)
 		monitor_misbehaved(&a->conn.monitor);
-	if (!step || !step->frame)
+	if (!step || !step->frame) {
 		account(t, a, bytes);
-	else
-		piece = bytes.len + 1;		/* one frame, whatever --split says */
-	conn_send(&a->conn, bytes, (size_t)piece, every);
+		conn_send(&a->conn, bytes, (size_t)piece, every);
+	} else {
+		conn_send_frame(&a->conn, step->frame, bytes);
+	}
 	return !t->over;
 }
 

@@ -32,6 +32,8 @@ static const struct request {
 	{ "a page", "GET / HTTP/1.1\r\nHost: h\r\n\r\n", 426, false },
 	{ "no Connection", "GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\n" KEY "Sec-WebSocket-Version: 13\r\n\r\n", 426, false },
 	{ "no Host", "GET / HTTP/1.1\r\n" UPGRADE KEY "Sec-WebSocket-Version: 13\r\n\r\n", 400, false },
+	{ "two Hosts", ASK "Host: other\r\nSec-WebSocket-Version: 13\r\n\r\n", 400, false },
+	{ "two keys", ASK KEY "Sec-WebSocket-Version: 13\r\n\r\n", 400, false },
 	{ "version 8", ASK "Sec-WebSocket-Version: 8\r\n\r\n", 426, false },
 	{ "no key", "GET / HTTP/1.1\r\nHost: h\r\n" UPGRADE "Sec-WebSocket-Version: 13\r\n\r\n", 400, false },
 	{ "a short key", "GET / HTTP/1.1\r\nHost: h\r\n" UPGRADE "Sec-WebSocket-Key: abc=\r\nSec-WebSocket-Version: 13\r\n\r\n", 400, false },

@@ -100,6 +100,19 @@ works 'ws, with a path'                "ws://localhost:$port/some/where?x=1"
 fails 'plain client on a WebSocket port' 'speaks HTTP on this port: try ws://' "tcp://localhost:$port"
 end
 
+cat >"$tmp/long.scn" <<'SCN'
+scenario "A ping of 126 bytes is nothing that we can send"
+mqtt 5
+cites 5 MQTT-6.0.0-2
+actor w transport=ws
+w connects
+w -> bytes fill(126) frame=ping
+w -> PINGREQ
+w <- PINGRESP
+SCN
+timeout 30 "$MQASSAY" conform --scenarios "$tmp/long.scn" >"$tmp/out" 2>&1
+if [ $? -eq 3 ] && grep -q 'a control frame of 126 bytes: at most 125' "$tmp/out"; then ok 'a long control frame'; else not_ok 'a long control frame' "$(cat "$tmp/out")"; fi
+
 # ---- a web server that is none of ours ----
 
 cat >"$tmp/web.py" <<'PY'
