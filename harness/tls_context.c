@@ -47,8 +47,8 @@ static struct tls_context *context_new(const SSL_METHOD *method)
 	SSL_CTX_set_min_proto_version(c->ctx, TLS1_2_VERSION);
 	/* Between records no buffers are kept: what an idle connection costs. */
 	SSL_CTX_set_mode(c->ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-	/* A FIN without close_notify ends the stream as one with it: what an MQTT packet lacks the codec notices. */
-	SSL_CTX_set_options(c->ctx, SSL_OP_IGNORE_UNEXPECTED_EOF | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
+	/* A FIN without close_notify ends the stream as one with it: what an MQTT packet lacks the codec notices. Nobody resumes. */
+	SSL_CTX_set_options(c->ctx, SSL_OP_IGNORE_UNEXPECTED_EOF | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_NO_TICKET);
 	return c;
 }
 
@@ -146,8 +146,7 @@ static void be_server(struct tls_context *c)
 
 	SSL_CTX_set_session_id_context(c->ctx, id, sizeof(id) - 1);
 	SSL_CTX_set_session_cache_mode(c->ctx, SSL_SESS_CACHE_OFF);
-	SSL_CTX_set_options(c->ctx, SSL_OP_NO_TICKET);
-	SSL_CTX_set_num_tickets(c->ctx, 0);		/* nobody resumes: each would cost a segment */
+	SSL_CTX_set_num_tickets(c->ctx, 0);		/* nor in TLS 1.3: each would cost a segment */
 }
 
 struct tls_context *tls_server_context(const struct tls_settings *s, struct fault *fault)
