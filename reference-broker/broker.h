@@ -17,6 +17,7 @@ struct broker;
 struct link;			/* one connection of a client, seen from the broker */
 
 enum login { LOGIN_WRONG, LOGIN_RIGHT, LOGIN_BUSY };	/* busy: not now, for too many are being checked */
+enum act { ACT_PUBLISH = 1, ACT_SUBSCRIBE = 2 };	/* what a client may or may not do; bits, where there are several */
 
 enum authenticated { AUTHENTICATION_WRONG, AUTHENTICATION_RIGHT, AUTHENTICATION_GOES_ON };
 
@@ -63,6 +64,15 @@ struct broker_config {
 
 	/* Who brings no identity (broker_identify()) has to log in, and is refused where nobody can. */
 	bool identities;
+
+	/*
+	 * Whether a client may publish to a topic, subscribe to a filter (that of a shared subscription comes without its
+	 * $share/NAME/), or get what is published to a topic: ACT_SUBSCRIBE with that one. Asked each time, so the answers
+	 * may change: what is denied from then on is not delivered, though it was subscribed to, queued or retained before.
+	 * user_name at NULL: the client named none. NULL: everybody may do everything.
+	 */
+	bool (*may)(void *rules, struct span user_name, struct span client_id, enum act act, struct span topic);
+	void *rules;
 
 	/* Bounds on what clients can make it keep. 0 is not "no bound": it forbids. */
 	uint32_t max_sessions, max_subscriptions_per_session, max_queued_per_session, max_retained;
