@@ -18,6 +18,7 @@ struct local_service {
 	struct service *services[N_WAYS];	/* take connections until stop() */
 	struct tls_context *tls;	/* with which clients of this process speak TLS to it; borrowed */
 	const char *user_name, *password;	/* that it asks for, static; NULL: none */
+	bool denies;			/* what scenarios have as defaults of denied_publish and denied_subscribe */
 };
 
 struct local_configuration {

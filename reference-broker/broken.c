@@ -307,6 +307,8 @@ bool taken_over_by_fault(struct link *link, struct session *s)
 /* Takes DUP for proof that the message came before. */
 bool publish_by_fault(struct link *link, const struct packet *p)
 {
+	if (broken(link, DENIED_UNANSWERED) && !session_may(link->session, ACT_PUBLISH, p->topic))
+		return true;
 	if (publish_qos(p) != 1 || !(p->flags & PUBLISH_DUP) || !broken(link, QOS1_ID_REMEMBERED))
 		return false;
 	link_send(link, &(struct packet){ .type = PUBACK, .packet_id = p->packet_id });

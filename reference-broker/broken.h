@@ -45,6 +45,10 @@ bool taken_over_by_fault(struct link *link, struct session *s);		/* true: s live
 bool publish_by_fault(struct link *link, const struct packet *p);	/* true: dealt with */
 bool acknowledged_by_fault(struct link *link, const struct packet *ack, const struct delivery *d);
 void failed_by_fault(struct link *link);				/* after our DISCONNECT */
+void denied_by_fault(struct link *link, const struct packet *p, struct span topic);	/* a PUBLISH that is refused */
+bool granted_by_fault(const struct link *link, struct span filter, bool shared);	/* a filter that is denied */
+bool kept_by_fault(const struct link *link);				/* true: it is refused and subscribed to */
+bool got_by_fault(const struct session *s, bool retained);		/* true: messages of a denied topic come all the same */
 void aliases_kept_by_fault(struct link *link, struct session *s);
 
 /* ---- stored ---- */

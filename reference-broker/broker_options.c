@@ -16,6 +16,7 @@ struct broker_options broker_options = BY_DEFAULT;
 const struct cli_option broker_option_rows[] = {
 	OPT_HEADING("Who may use it"),
 	OPT_STRING(0, "users", broker_options.users, "FILE", "only who is in this file, with the password whose verifier stands there"),
+	OPT_STRING(0, "acl", broker_options.acl, "FILE", "and may publish and subscribe only as this file allows: allow|deny publish|subscribe|both FILTER [user NAME | anonymous]"),
 	OPT_HEADING("What it offers, as CONNACK can announce"),
 	OPT_ENUM(0, "mqtt", broker_options.version, version_names, "protocol version that is served"),
 	OPT_COUNT(0, "maximum-qos", broker_options.maximum_qos, 0, 2, "N", "highest QoS"),
@@ -93,30 +94,87 @@ static enum login check_login(void *users, struct span user_name, struct span pa
 	return users_login(users, user_name, password, now_ns);
 }
 
-static int apply_users(const struct command *command, struct broker_config *c, struct users **users)
+static bool may(void *rules, struct span user_name, struct span client_id, enum act act, struct span topic)
 {
-	const char *path = broker_options.users;
-	struct fault fault;
+	return acl_may(rules, user_name, client_id, act, topic);
+}
 
-	*users = NULL;
-	if (!path)
-		return EXIT_PASS;
-	*users = users_read(path, &fault);
-	if (!*users && !fault.line) {
-		fprintf(stderr, "mqassay %s: --users %s: %s\n", command->name, console_safe(path), fault.text);
+static int file_wrong(const struct command *command, const char *option, const char *path, const struct fault *fault)
+{
+	if (!fault->line) {
+		fprintf(stderr, "mqassay %s: --%s %s: %s\n", command->name, option, console_safe(path), fault->text);
 		return EXIT_UNABLE;
 	}
-	if (!*users) {
-		console_error("%s:%u:%u: %s", console_safe(path), fault.line, fault.column, fault.text);
-		return EXIT_USAGE;
+	console_error("%s:%u:%u: %s", console_safe(path), fault->line, fault->column, fault->text);
+	return EXIT_USAGE;
+}
+
+/* A rule about a user protects nothing where everybody may call himself so. */
+static bool users_are_known(const struct access *access, struct fault *fault)
+{
+	unsigned line = access->acl && !access->users && !access->identities ? acl_line_about_user(access->acl) : 0;
+
+	if (line) {
+		*fault = (struct fault){ .line = line, .column = 1 };
+		snprintf(fault->text, sizeof(fault->text), "a rule about a user, but anybody can take any name: check them by --users FILE or --identity certificate");
 	}
-	c->users = *users;
-	c->login = check_login;
-	c->authentication = &scram_sha_256;
+	return !line;
+}
+
+static int access_read(const struct command *command, struct access *access, bool identities)
+{
+	const struct broker_options *o = &broker_options;
+	struct fault fault;
+
+	*access = (struct access){ .identities = identities };
+	if (o->users && !(access->users = users_read(o->users, &fault)))
+		return file_wrong(command, "users", o->users, &fault);
+	if (o->acl && (!(access->acl = acl_read(o->acl, &fault)) || !users_are_known(access, &fault)))
+		return file_wrong(command, "acl", o->acl, &fault);
 	return EXIT_PASS;
 }
 
-int broker_options_apply(const struct command *command, struct broker_config *c, struct users **users)
+int access_read_again(const struct command *command, struct access *access)
+{
+	struct access fresh;
+	int code = access_read(command, &fresh, access->identities);
+
+	if (code == EXIT_PASS && access->users) {
+		users_replace(access->users, fresh.users);
+		fresh.users = NULL;
+	}
+	if (code == EXIT_PASS && access->acl) {
+		acl_replace(access->acl, fresh.acl);
+		fresh.acl = NULL;
+	}
+	access_release(&fresh);
+	return code;
+}
+
+void access_release(struct access *access)
+{
+	users_free(access->users);
+	acl_free(access->acl);
+	*access = (struct access){ 0 };
+}
+
+static int apply_access(const struct command *command, struct broker_config *c, struct access *access)
+{
+	int code = access_read(command, access, c->identities);
+
+	if (access->users) {
+		c->users = access->users;
+		c->login = check_login;
+		c->authentication = &scram_sha_256;
+	}
+	if (access->acl) {
+		c->rules = access->acl;
+		c->may = may;
+	}
+	return code;
+}
+
+int broker_options_apply(const struct command *command, struct broker_config *c, struct access *access)
 {
 	static const uint8_t versions[] = {
 		1 << MQTT_3_1 | 1 << MQTT_3_1_1 | 1 << MQTT_5, 1 << MQTT_3_1, 1 << MQTT_3_1_1, 1 << MQTT_5,
@@ -124,7 +182,7 @@ int broker_options_apply(const struct command *command, struct broker_config *c,
 	const struct broker_options *o = &broker_options;
 	int code;
 
-	*users = NULL;
+	*access = (struct access){ 0 };
 	if (!o->maximum_packet_size)
 		return cli_usage(command, "--maximum-packet-size 0 would refuse every packet");
 	code = apply_texts(command, c);
@@ -144,5 +202,5 @@ int broker_options_apply(const struct command *command, struct broker_config *c,
 	c->server_keep_alive = (uint16_t)seconds(o->server_keep_alive_ns, 65535);
 	if (o->session_expiry_maximum_ns)
 		c->session_expiry_maximum = seconds(o->session_expiry_maximum_ns, UINT32_MAX);
-	return apply_users(command, c, users);
+	return apply_access(command, c, access);
 }

@@ -2,6 +2,7 @@
 #define REFERENCE_BROKER_BROKER_OPTIONS_H
 
 #include "harness/cli.h"
+#include "reference-broker/acl.h"
 #include "reference-broker/broker.h"
 #include "reference-broker/users.h"
 
@@ -14,7 +15,7 @@ struct broker_options {
 	uint64_t session_expiry_maximum_ns;
 	bool no_retain, no_wildcard, no_shared, no_subscription_identifiers, no_empty_client_id;
 	int version;
-	const char *response_information, *redirect, *redirect_for_good, *successor, *users;
+	const char *response_information, *redirect, *redirect_for_good, *successor, *users, *acl;
 };
 
 extern struct broker_options broker_options;	/* what parsing sets */
@@ -23,10 +24,22 @@ extern const struct cli_option broker_option_rows[];
 /* As if no option had been given yet. */
 void broker_options_reset(void);
 
+/* What --users and --acl name, as it was read; NULL: not given. */
+struct access {
+	struct users *users;
+	struct acl *acl;
+	bool identities;		/* something else says who the clients are, too */
+};
+
 /*
  * Writes them into a configuration that broker_defaults() has filled. 0, or EXIT_USAGE or EXIT_UNABLE after one line
- * on stderr. *users is given (NULL without --users); it and the options' texts must outlive the broker.
+ * on stderr. *access is given, to be released in either case; it and the options' texts must outlive the broker.
  */
-int broker_options_apply(const struct command *command, struct broker_config *config, struct users **users);
+int broker_options_apply(const struct command *command, struct broker_config *config, struct access *access);
+
+/* Reads its files again. 0, or as above: then nothing has changed. */
+int access_read_again(const struct command *command, struct access *access);
+
+void access_release(struct access *access);
 
 #endif

@@ -183,18 +183,30 @@ static int listen_all(struct server *server)
 	return fflush(stdout) == 0 ? EXIT_PASS : EXIT_UNABLE;
 }
 
-/* ---- the end by a signal ---- */
+/* ---- signals ---- */
 
 struct stopper {
 	struct watch watch;
 	struct server *server;
 	struct loop *loop;
+	struct access *access;
 	bool asked;
 };
 
 static void stopped(void *context)
 {
 	loop_stop(context);
+}
+
+/* What is denied from now on is not delivered any more; who is connected stays so. */
+static void read_again(struct access *access)
+{
+	if (access_read_again(&broker_command, access) != EXIT_PASS)
+		fprintf(stderr, "mqassay broker: the files are wrong, so what was read before stays in force\n");
+	else
+		printf("read again: %s%s%s\n", broker_options.users ? "--users" : "", broker_options.users && broker_options.acl ? ", " : "",
+		       broker_options.acl ? "--acl" : "");
+	fflush(stdout);
 }
 
 static void signalled(struct watch *watch, unsigned events, struct loop *loop)
@@ -205,6 +217,10 @@ static void signalled(struct watch *watch, unsigned events, struct loop *loop)
 	(void)events;
 	if (read(watch->fd, &info, sizeof(info)) != sizeof(info))
 		return;
+	if (info.ssi_signo == SIGHUP) {
+		read_again(stopper->access);
+		return;
+	}
 	if (stopper->asked) {		/* who asks twice does not want to wait */
 		loop_stop(loop);
 		return;
@@ -220,6 +236,8 @@ static int watch_signals(struct stopper *stopper)
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
+	if (stopper->access->users || stopper->access->acl)
+		sigaddset(&set, SIGHUP);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	stopper->watch.fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
 	if (stopper->watch.fd < 0)
@@ -231,7 +249,7 @@ static int watch_signals(struct stopper *stopper)
 /* ---- running ---- */
 
 /* The configuration that the options ask for. 0, or an exit code after one line on stderr. */
-static int configure(struct broker_config *c, struct users **users)
+static int configure(struct broker_config *c, struct access *access)
 {
 	broker_defaults(c);
 	c->seed = conf.seed;
@@ -241,12 +259,12 @@ static int configure(struct broker_config *c, struct users **users)
 	c->max_connections = (uint32_t)conf.max_connections;
 	c->identities = conf.identity;
 	c->broken = broken;
-	return broker_options_apply(&broker_command, c, users);
+	return broker_options_apply(&broker_command, c, access);
 }
 
-static int serve(struct loop *loop, const struct broker_config *config)
+static int serve(struct loop *loop, const struct broker_config *config, struct access *access)
 {
-	struct stopper stopper = { .server = server_new(loop, config), .loop = loop };
+	struct stopper stopper = { .server = server_new(loop, config), .loop = loop, .access = access };
 	int code = EXIT_UNABLE, error;
 
 	if (!stopper.server) {
@@ -272,7 +290,7 @@ static int serve(struct loop *loop, const struct broker_config *config)
 static int run(int n_args, char **args)
 {
 	struct broker_config config;
-	struct users *users;
+	struct access access = { 0 };
 	struct loop loop;
 	int code, error;
 
@@ -289,9 +307,11 @@ static int run(int n_args, char **args)
 		return cli_usage(&broker_command, "--identity certificate: name the authorities of the clients' certificates by --ca");
 	code = read_faults();
 	if (code == EXIT_PASS)
-		code = configure(&config, &users);
-	if (code != EXIT_PASS)
+		code = configure(&config, &access);
+	if (code != EXIT_PASS) {
+		access_release(&access);
 		return code;
+	}
 	/* What is large goes back to the system when it is freed: glibc would raise the threshold with each. */
 	mallopt(M_MMAP_THRESHOLD, 128 * 1024);
 	error = loop_init(&loop, false);
@@ -299,10 +319,10 @@ static int run(int n_args, char **args)
 		fprintf(stderr, "mqassay broker: %s\n", strerror(-error));
 		code = EXIT_UNABLE;
 	} else {
-		code = serve(&loop, &config);
+		code = serve(&loop, &config, &access);
 		loop_release(&loop);
 	}
-	users_free(users);
+	access_release(&access);
 	return code;
 }
 
@@ -314,6 +334,7 @@ const struct command broker_command = {
 	           "told to break. Nothing is stored on disk.\n"
 	           "--identity certificate: whoever connects by TLS is the user that the certificate's common name names; a CONNECT\n"
 	           "that names another is refused, as is who shows no such name and cannot log in by --users.\n"
+	           "SIGHUP has it read --users and --acl again; what is denied then is not delivered any more.\n"
 	           "Without --users it lets everybody in, and takes connections of this machine only. What CONNACK of 5 announces\n"
 	           "as missing, older clients cannot be told: without retained messages, wildcards or QoS 2 serve --mqtt 5 only.",
 	.example = "mqassay broker --listen tcp://127.0.0.1:0\n"

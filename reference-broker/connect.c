@@ -289,6 +289,16 @@ static bool belongs_to_another(const struct link *link, struct span user, struct
 	return s && !session_of(s, user) && !broken(link, SESSION_OF_ANYBODY);
 }
 
+/*
+ * A client relies on its will, and nothing could tell it later that the will was not published: it hears so at once. What
+ * is denied after that is kept back when it is due.
+ */
+static bool will_denied(const struct link *link, const struct packet *p, struct span user, struct span id)
+{
+	return p->connect_flags & CONNECT_WILL && !client_may(link->broker, user, id, ACT_PUBLISH, p->will_topic) &&
+	       !broken(link, DENIED_WILL_SENT);
+}
+
 /* The session that this CONNECT is for, resumed or new; NULL when a bound forbids it. */
 static struct session *open_session(struct link *link, const struct packet *p, struct span user, struct span id, bool *present)
 {
@@ -401,6 +411,10 @@ static void serve(struct link *link, const struct packet *p, struct span user, s
 	id = id_by_fault(link, p->client_id.len ? p->client_id : assigned, assigned.len != 0);
 	if (belongs_to_another(link, user, id)) {
 		refuse_connect(link, link->version, 0x85, "another user has this client id");
+		return;
+	}
+	if (will_denied(link, p, user, id)) {
+		refuse_connect(link, link->version, 0x87, "this client may not publish its will");
 		return;
 	}
 	link->clean_start = p->connect_flags & CONNECT_CLEAN_START;

@@ -346,6 +346,11 @@ void deliver_pump(struct link *link)
 			discard(s, d);
 			continue;
 		}
+		if (first && !session_may_get(s, d->message, d->retain)) {	/* not any more */
+			b->stats.dropped++;
+			discard(s, d);
+			continue;
+		}
 		if (!room_for(link, d)) {
 			if (!link->out.len)	/* nothing that leaves would bring us back here */
 				link_starved(link);
@@ -397,6 +402,10 @@ void deliver(struct session *s, struct message *m, unsigned qos, bool retain, co
 	size = delivery_size(n_ids);
 	form.message = m;
 	b->work += 1 + n_ids / 16;
+	if (!session_may_get(s, m, retain)) {
+		b->stats.dropped++;
+		return;
+	}
 	if (!qos) {
 		if (link && link->out.len < b->config.max_output && room_for(link, &form))
 			send_publish(link, m, &form, false, ids, n_ids);

@@ -403,6 +403,19 @@ const struct fault_row fault_rows[] = {
 	BOTH("no-connect", "no-connect", "", CONNECT_AWAITED, "waits for CONNECT for ever")
 	V311("MQTT-7.0.0-2", "", NO_PUBACK, "sends PUBACK to nobody who does not ask by an extension of its own")
 
+	/* authorisation */
+	V311("MQTT-3.3.5-2", "", DENIED_UNANSWERED, "neither acknowledges what a client may not publish nor closes")
+	V5("MQTT-4.3.2-4", "denied", DENIED_UNANSWERED, "does not answer a QoS 1 PUBLISH that is denied")
+	V5("MQTT-4.3.3-8", "denied", DENIED_UNANSWERED, "does not answer a QoS 2 PUBLISH that is denied")
+	BOTH("denied-publish", "denied-publish", "", DENIED_DELIVERED, "delivers what its sender may not publish")
+	BOTH("denied-publish", "denied-publish", "retained", DENIED_RETAINED, "retains what its sender may not publish")
+	BOTH("denied-will", "denied-will", "", DENIED_WILL_SENT, "takes and publishes a will that its client may not publish")
+	BOTH("denied-subscribe", "denied-subscribe", "", DENIED_GRANTED, "grants any filter")
+	BOTH("denied-subscribe", "denied-subscribe", "wide", DENIED_BY_NAME_ONLY, "grants any filter with wildcards")
+	BOTH("denied-subscribe", "denied-subscribe", "kept", DENIED_SUBSCRIBED, "refuses a filter and sends what fits it")
+	BOTH("denied-subscribe", "denied-subscribe", "retained", DENIED_RETAINED_SENT, "refuses a filter and sends what is retained there")
+	V5("denied-subscribe", "shared", DENIED_SHARED_GRANTED, "grants any shared subscription")
+
 	/* 3.1 */
 	V31("protocol-name", "", ANY_LEVEL_3_1, "serves MQIsdp with any version")
 	V31("client-id-length", "", ANY_ID_3_1, "serves client ids of any length")

@@ -11,7 +11,7 @@
 /*
  * What the parts of the core share. broker.c drives, link.c turns bytes into packets and
  * back, connect.c, auth.c, publish.c, subscribe.c handle them, deliver.c sends messages on,
- * session.c and retain.c keep things, broken.c commits the faults that were asked for.
+ * session.c and retain.c keep things, rights.c says who may do what, broken.c commits the faults that were asked for.
  */
 
 #define SECOND_NS UINT64_C(1000000000)
@@ -296,6 +296,11 @@ void handle_authenticating(struct link *link, struct span bytes, bool overlong);
 void handle_auth(struct link *link, const struct packet *packet);
 void exchange_release(struct link *link);
 size_t exchange_cost(const struct exchange *exchange);	/* NULL: nothing */
+
+/* rights.c */
+bool client_may(const struct broker *broker, struct span user, struct span id, enum act act, struct span topic);
+bool session_may(const struct session *session, enum act act, struct span topic);
+bool session_may_get(const struct session *session, const struct message *m, bool retained);
 
 /* publish.c: what publishers send, and the other half of the flows to subscribers */
 void handle_publish(struct link *link, const struct packet *packet);

@@ -19,7 +19,7 @@
 
 struct instance {
 	struct server *server;
-	struct users *users;
+	struct access access;
 	uint64_t broken[FAULT_WORDS];
 };
 
@@ -41,6 +41,11 @@ static const struct configuration {
 static const char built_in_users[] =
 	"assayer:SCRAM-SHA-256$4096:bXFhc3NheSBidWlsdC1pbg==$ZtP5j8/TtsyMWbouRncLvPJWUpOnyRRISVfY4DFo+lw=:Qff5K/pA3BqmW+WWW366IMdAgPfXBbqDixJLiYSyLLo=\n"
 	"refiner:SCRAM-SHA-256$4096:bXFhc3NheSBidWlsdC1pbg==$x8dBQnZQUvx0DO9Ntos8api+dTLQJJqpxxeiiAk0YwY=:1pt8wC4t8hGbVllyvQPEfQBQP+JH9xE40f44G+siO8o=\n";
+/* Scenarios know the first two names as their defaults for `denied_publish` and `denied_subscribe`. */
+static const char built_in_rules[] =
+	"deny   publish    locked/#\n"
+	"deny   subscribe  hidden/#\n"
+	"allow  both       #\n";
 static const char user_name[] = "assayer", password[] = "touchstone";
 
 static const struct command rows_only = { .name = "broker", .options = broker_option_rows };
@@ -68,17 +73,18 @@ struct knob {
 	uint64_t *value, most;
 };
 
-static bool meet_needs(struct broker_config *c, bool *login, const struct need *needs, size_t n, const char **why)
+static bool meet_needs(struct broker_config *c, bool *login, bool *denies, const struct need *needs, size_t n, const char **why)
 {
 	uint64_t qos = c->maximum_qos, retain = 1, wildcard = 1, shared = 1, identifiers = 1, receive = c->receive_maximum,
 	         size = c->maximum_packet_size, aliases = c->topic_alias_maximum, keep_alive = 0, expiry = c->session_expiry_maximum,
-	         asks = 0, information = 0, layers = 1;
+	         asks = 0, information = 0, layers = 1, denied = 0;
 	const struct knob knobs[] = {
 		{ "maximum_qos", &qos, 2 }, { "retain_available", &retain, 1 }, { "wildcard_subscription_available", &wildcard, 1 },
 		{ "shared_subscription_available", &shared, 1 }, { "subscription_identifier_available", &identifiers, 1 },
 		{ "receive_maximum", &receive, 65535 }, { "maximum_packet_size", &size, size }, { "topic_alias_maximum", &aliases, 65535 },
 		{ "server_keep_alive", &keep_alive, 65535 }, { "session_expiry_interval", &expiry, UINT32_MAX },
 		{ "login", &asks, 1 }, { "response_information", &information, 1 }, { "tls", &layers, 1 }, { "websocket", &layers, 1 },
+		{ "denied_publish", &denied, 1 }, { "denied_subscribe", &denied, 1 },
 	};
 
 	for (size_t i = 0; i < n; i++) {
@@ -114,6 +120,7 @@ static bool meet_needs(struct broker_config *c, bool *login, const struct need *
 	if (information)
 		c->response_information = span_text("replies");
 	*login = asks;
+	*denies = denied;
 	return true;
 }
 
@@ -122,21 +129,29 @@ static enum login check_login(void *users, struct span name, struct span given, 
 	return users_login(users, name, given, now_ns);
 }
 
-/* False: *why says what cannot be had. */
-static bool configure_instance(struct instance *in, struct broker_config *c, const struct need *needs, size_t n, const char **why)
+static bool may(void *rules, struct span user, struct span client_id, enum act act, struct span topic)
 {
-	static struct users *shared;	/* by all instances of the process: what they remember makes many runs cheap */
-	bool login = chosen && chosen->login;
+	return acl_may(rules, user, client_id, act, topic);
+}
+
+static void add_rules(struct broker_config *c)
+{
+	static struct acl *shared;	/* by all instances of the process */
 	struct fault fault;
 
-	if (!chosen && !meet_needs(c, &login, needs, n, why))
-		return false;
-	if (chosen && broker_options_apply(&rows_only, c, &in->users) != EXIT_PASS) {
-		*why = "its options cannot be applied";		/* they could be, when they were read: a file has gone */
-		return false;
-	}
-	if (!login)
-		return true;
+	if (!shared)
+		shared = acl_parse(span_text(built_in_rules), &fault);
+	if (!shared)
+		abort();
+	c->rules = shared;
+	c->may = may;
+}
+
+static void add_users(struct broker_config *c)
+{
+	static struct users *shared;	/* likewise: what they remember makes many runs cheap */
+	struct fault fault;
+
 	if (!shared)
 		shared = users_parse(span_text(built_in_users), &fault);
 	if (!shared)
@@ -145,6 +160,23 @@ static bool configure_instance(struct instance *in, struct broker_config *c, con
 	c->users = shared;
 	c->login = check_login;
 	c->authentication = &scram_sha_256;
+}
+
+/* False: *why says what cannot be had. */
+static bool configure_instance(struct instance *in, struct broker_config *c, const struct need *needs, size_t n, const char **why)
+{
+	bool login = chosen && chosen->login, denies = false;
+
+	if (!chosen && !meet_needs(c, &login, &denies, needs, n, why))
+		return false;
+	if (chosen && broker_options_apply(&rows_only, c, &in->access) != EXIT_PASS) {
+		*why = "its options cannot be applied";		/* they could be, when they were read: a file has gone */
+		return false;
+	}
+	if (login)
+		add_users(c);
+	if (denies)
+		add_rules(c);
 	return true;
 }
 
@@ -174,7 +206,7 @@ static void *start(struct loop *loop, const struct need *needs, size_t n_needs, 
 		in->broken[faults[i] / 64] |= (uint64_t)1 << faults[i] % 64;
 	config.broken = n_faults ? in->broken : NULL;
 	if (!configure_instance(in, &config, needs, n_needs, why)) {
-		users_free(in->users);
+		access_release(&in->access);
 		free(in);
 		return NULL;
 	}
@@ -186,6 +218,7 @@ static void *start(struct loop *loop, const struct need *needs, size_t n_needs, 
 		service->user_name = user_name;
 		service->password = password;
 	}
+	service->denies = config.may && !in->access.acl;
 	return in;
 }
 
@@ -194,7 +227,7 @@ static void stop(void *broker)
 	struct instance *in = broker;
 
 	server_free(in->server);
-	users_free(in->users);
+	access_release(&in->access);
 	free(in);
 }
 
@@ -262,7 +295,7 @@ static char **cut(const char *text)
 static int configure(const char *text)
 {
 	struct broker_config trial;
-	struct users *users;
+	struct access access;
 	int code;
 
 	broker_options_reset();
@@ -282,8 +315,8 @@ static int configure(const char *text)
 	if (code != EXIT_PASS)
 		return code;
 	broker_defaults(&trial);
-	code = broker_options_apply(&rows_only, &trial, &users);
-	users_free(users);
+	code = broker_options_apply(&rows_only, &trial, &access);
+	access_release(&access);
 	return code;
 }
 

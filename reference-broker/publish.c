@@ -74,16 +74,20 @@ static struct span resolve_topic(struct link *link, const struct packet *p)
 
 /* ---- routing ---- */
 
-static struct subscription *next_member(struct group *group)
+static struct subscription *next_member(struct group *group, const struct message *m)
 {
 	struct subscription *s = group->turn ? group->turn : group->members, *chosen = s;
+	bool found = false;
 
-	/* somebody who is connected, but a long row of absent members is not searched to its end */
+	/* somebody who may get it and is connected, but a long row of others is not searched to its end */
 	for (unsigned i = 0; s && i < 64; i++) {
-		if (s->session->link) {
+		bool may = session_may_get(s->session, m, false);
+
+		if (may && (!found || s->session->link))
 			chosen = s;
+		found |= may;
+		if (may && s->session->link)
 			break;
-		}
 		s = s->next_of_node ? s->next_of_node : group->members;
 	}
 	group->turn = chosen->next_of_node ? chosen->next_of_node : group->members;
@@ -93,10 +97,10 @@ static struct subscription *next_member(struct group *group)
 /* Somebody else of the group, where there is one. */
 void route_again(struct session *leaving, struct group *g, struct message *m)
 {
-	struct subscription *s = next_member(g);
+	struct subscription *s = next_member(g, m);
 
 	if (s->session == leaving)
-		s = next_member(g);
+		s = next_member(g, m);
 	if (s->session != leaving)
 		deliver(s->session, m, m->qos < (s->options & SUBSCRIBE_QOS) ? m->qos : s->options & SUBSCRIBE_QOS, false,
 		        &s->identifier, s->identifier != 0, g);
@@ -109,7 +113,7 @@ static unsigned route_shared(const struct node *nodes, struct message *m)
 
 	for (const struct node *node = nodes; node; node = node->next_match) {
 		for (struct group *g = node->groups; g; g = g->next, n++) {
-			struct subscription *s = next_member(g);
+			struct subscription *s = next_member(g, m);
 			unsigned granted = (shared_qos_by_fault(g, s) & SUBSCRIBE_QOS);
 			uint32_t id = identifier_by_fault(g, s);
 
@@ -265,6 +269,12 @@ static unsigned accept_message(struct link *link, const struct packet *p, struct
 	struct message *m;
 	int reached;
 
+	if (!session_may(link->session, ACT_PUBLISH, topic)) {
+		b->stats.dropped++;
+		denied_by_fault(link, p, topic);
+		/* [3.1.1 MQTT-3.3.5-2] who is told nothing is answered as ever: if closed, he would only come back with it */
+		return link->version == MQTT_5 ? 0x87 : 0x00;
+	}
 	if (link->version == MQTT_5 && property_number(p->properties, PROP_payload_format_indicator, 0) &&
 	    !utf8_valid(p->payload))
 		return 0x99;
@@ -289,6 +299,7 @@ static unsigned accept_message(struct link *link, const struct packet *p, struct
 static const char *refusal(unsigned reason)
 {
 	return reason == 0x99 ? "the payload is not the UTF-8 it is said to be" :
+	       reason == 0x87 ? "this client may not publish to this topic" :
 	       reason >= 0x80 ? "no room for the message" : NULL;
 }
 
@@ -359,7 +370,7 @@ void handle_publish(struct link *link, const struct packet *p)
 		link_fail(link, 0x9a, "nothing is retained here");			/* [5 MQTT-3.2.2-14] */
 		return;
 	}
-	if (!qos) {
+	if (!qos) {	/* nothing answers it, and to end the connection would stop all else that the client does and may */
 		if (accept_message(link, p, topic) == 0x99)
 			link_fail(link, 0x99, "the payload is not the UTF-8 it is said to be");
 		return;

@@ -139,6 +139,11 @@ static void publish_will(struct session *s)
 	s->will_due_ns = NEVER;
 	if (!m)
 		return;
+	if (!session_may(s, ACT_PUBLISH, message_topic(m)) && !effect_set(b, s->version, DENIED_WILL_SENT)) {
+		b->stats.dropped++;
+		message_unref(b, m);
+		return;
+	}
 	m->received_ns = b->now_ns;	/* its expiry counts from publication */
 	publish_message(b, m, false);
 	if (will_kept_by_fault(s, m))

@@ -235,6 +235,16 @@ static unsigned not_offered(struct link *link, const struct packet *p)
 	return 0;
 }
 
+/* 3.1 has no code that says no, and asks for the answer all the same: what it then subscribed to never comes. */
+static unsigned code_for_denied(const struct link *link, unsigned qos)
+{
+	unsigned most = link->broker->config.maximum_qos;
+
+	if (link->version == MQTT_3_1)
+		return qos < most ? qos : most;
+	return link->version == MQTT_5 ? 0x87 : 0x80;
+}
+
 /* The code for SUBACK; *retained: whether retained messages are to follow. */
 static unsigned subscribe(struct link *link, const struct wish *w, uint32_t identifier, bool *retained)
 {
@@ -242,9 +252,11 @@ static unsigned subscribe(struct link *link, const struct wish *w, uint32_t iden
 	unsigned handling = (w->options & SUBSCRIBE_RETAIN_HANDLING) >> SUBSCRIBE_RETAIN_HANDLING_SHIFT;
 	unsigned qos = w->options & SUBSCRIBE_QOS;
 	struct subscription *sub;
-	bool made;
+	bool made, denied = !session_may(link->session, ACT_SUBSCRIBE, w->filter) && !granted_by_fault(link, w->filter, w->shared);
 
 	*retained = false;
+	if (denied && !kept_by_fault(link))
+		return code_for_denied(link, qos);
 	if (has_wildcard(w->filter) && !b->config.wildcard_available && !broken(link, FEATURES_TAKEN))
 		return 0x80;
 	if (qos > b->config.maximum_qos && broken(link, SUBSCRIBE_QOS_REFUSED))
@@ -261,7 +273,7 @@ static unsigned subscribe(struct link *link, const struct wish *w, uint32_t iden
 	}
 	/* [5 MQTT-3.3.1-9] 0 always, [-10] 1 if new, [-11] 2 never; a shared subscription gets none */
 	*retained = (!w->shared || broken(link, SHARED_RETAINED)) && handling_by_fault(link, made, handling == 0 || (handling == 1 && made), handling);
-	return qos;
+	return denied ? code_for_denied(link, qos) : qos;
 }
 
 static size_t count_filters(const struct packet *p)

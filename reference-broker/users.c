@@ -500,6 +500,16 @@ struct users *users_read(const char *path, struct fault *fault)
 	return users;
 }
 
+void users_replace(struct users *users, struct users *fresh)
+{
+	struct users old = *users;
+
+	*users = *fresh;
+	users->spent_ns = old.spent_ns;
+	*fresh = old;
+	users_free(fresh);
+}
+
 void users_free(struct users *users)
 {
 	if (!users)

@@ -43,6 +43,9 @@ struct users *users_parse(struct span text, struct fault *fault);
 /* The same from a file. A fault of the file itself has line 0: fault->text then says what failed. */
 struct users *users_read(const char *path, struct fault *fault);
 
+/* From now on they are those of fresh, which is taken. Who is known to guess too fast still is. */
+void users_replace(struct users *users, struct users *fresh);
+
 void users_free(struct users *users);	/* NULL is harmless */
 
 /*

@@ -769,6 +769,33 @@ static void wills_and_others(void)
 	RAW(3, "\xc0\0");
 }
 
+/* Nobody may publish to "no", nor read "hidden", whether he asks for it by name or by "+". */
+static bool may(void *rules, struct span user_name, struct span client_id, enum act act, struct span topic)
+{
+	(void)rules, (void)user_name, (void)client_id;
+	return !span_is(topic, act == ACT_PUBLISH ? "no" : "hidden") && (act == ACT_PUBLISH || !span_is(topic, "+"));
+}
+
+static void rights(void)
+{
+	struct packet p = connect_of("w", true);
+
+	joins(0, "sub", true, 0); wants(0, "no", 2);
+	joins(1, "pub", true, 0);
+	for (unsigned qos = 0; qos < 3; qos++)
+		posts(1, "no", "x", qos, 0);
+	posts(1, "no", "x", 1, 1);
+	posts(1, "hidden", "x", 1, 1);
+	joins(2, "late", true, 0); wants(2, "no", 1); wants(2, "hidden", 1);
+	joins(3, "wide", true, 0); wants(3, "+", 1);
+	joins(4, "shared", true, 0); wants(4, "$share/g/hidden", 1);
+	posts(1, "hidden", "y", 1, 0);
+	p.connect_flags |= CONNECT_WILL;
+	p.will_topic = span_text("no");
+	opens(5); say(5, p);
+	drops(5);
+}
+
 /* A subscriber of the version, and a publisher of another. */
 static void mixed(void)
 {
@@ -807,7 +834,7 @@ static uint64_t battery(const char *fault, uint8_t of, bool alone)
 {
 	static void (*const conversations[])(void) = {
 		connects_badly, assigned, sends_badly, misc, retains, resumes, wills, times, fives, cut_short, altered, logins, authenticates, shares, at_limits, small,
-		wills_and_others, mixed, in_3_1,
+		wills_and_others, rights, mixed, in_3_1,
 	};
 
 	version = of;
@@ -826,6 +853,7 @@ static uint64_t battery(const char *fault, uint8_t of, bool alone)
 		}
 		w.config.login = conversations[i] == logins ? check_login : NULL;
 		w.config.authentication = conversations[i] == authenticates ? &asking : NULL;
+		w.config.may = conversations[i] == rights ? may : NULL;
 		if (fault)
 			world_break(&w, fault);
 		world_start(&w);
