@@ -255,7 +255,7 @@ static struct span credential(const char *text)
 }
 
 /* With the credentials that --user gave, else with those that the target is known to ask for. */
-static void set_stage(struct conductor *c, struct instance *in, const char *user_name, const char *password)
+static void set_stage(struct conductor *c, struct instance *in, const struct local_service *local)
 {
 	const struct conduct_options *o = c->o;
 
@@ -266,8 +266,10 @@ static void set_stage(struct conductor *c, struct instance *in, const char *user
 		.keep_transcripts = o->transcripts, .tap = o->tap,
 	};
 	monitor_world_subscriptions_are_ours(in->stage.world, o->local != NULL);
-	in->stage.user_name = credential(o->user_name ? o->user_name : user_name);
-	in->stage.password = credential(o->user_name ? o->password : password);
+	in->stage.user_name = credential(o->user_name ? o->user_name : local->user_name);
+	in->stage.password = credential(o->user_name ? o->password : local->password);
+	in->stage.denies_publish = o->denies_publish || local->denies;
+	in->stage.denies_subscribe = o->denies_subscribe || local->denies;
 	if (o->password && !o->secrets)
 		in->stage.limits.secret = in->stage.password;
 	if (c->process) {
@@ -335,7 +337,7 @@ static struct instance *instance_for(struct conductor *c, const struct script *s
 	struct local_service local = { 0 };
 	in->broker = c->o->local->start(&c->loop, in->needs, in->n_needs, c->o->faults, c->o->n_faults, c->o->seed, &local, &why);
 	set_local_ways(in, &local, c->o->way);
-	set_stage(c, in, local.user_name, local.password);
+	set_stage(c, in, &local);
 	if (!in->broker) {
 		/* Left as it is, unserved: its tests are skipped with this as the evidence. */
 		for (unsigned v = MQTT_3_1; v <= MQTT_5; v++)
@@ -481,7 +483,7 @@ int conduct(const struct suite *suite, const struct conduct_options *o, struct c
 		for (size_t i = 0; i < o->n_also; i++)
 			add_way(in, &o->also[i]);
 		add_way(in, &in->address);
-		set_stage(&c, in, NULL, NULL);
+		set_stage(&c, in, &(struct local_service){ 0 });
 	}
 	c.versions = o->versions | versions_of(suite);
 	for (size_t i = 0; i < suite->n_tests && (!o->local || o->configured); i++)

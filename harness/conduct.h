@@ -31,6 +31,7 @@ struct conduct_options {
 	bool replay_failures, transcripts;
 	const char *user_name, *password;	/* NULL for none */
 	bool secrets;			/* the password may be seen in what tap and recorder make */
+	bool denies_publish, denies_subscribe;	/* as in struct stage */
 	struct tap *tap;		/* sees every connection; NULL for none */
 	struct recorder *recorder;	/* records each test that does not pass; NULL: nothing is recorded */
 	const struct absent *without;

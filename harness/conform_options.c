@@ -49,7 +49,7 @@ const struct cli_option conform_option_rows[] = {
 	OPT_LIST(0, "also", conform_options.also, "URL", "where the target speaks other transports, for the tests of these"),
 	OPT_STRING('u', "user", conform_options.user, "NAME", "user name given in every CONNECT"),
 	OPT_STRING(0, "password-file", conform_options.password_file, "FILE", "file whose first line is the password"),
-	OPT_STRING(0, "profile", conform_options.profile_file, "FILE", "what is known of the target: name, credentials, what it lacks, how late its timers are; options win over it"),
+	OPT_STRING(0, "profile", conform_options.profile_file, "FILE", "what is known of the target: name, credentials, what it lacks, what it denies, how late its timers are; options win over it"),
 	OPT_LIST(0, "without", conform_options.without, "CAPABILITY", "what the target documents as absent, by CONNACK's names"),
 	OPT_LIST(0, "broker", conform_options.broker, "NAME|OPTIONS",
 	         "the built-in broker as one for all tests: list says which names there are, all plays each; or options of `mqassay broker`"),
@@ -155,9 +155,12 @@ const char *conform_password_file(void)
 	return conform_options.password_file ? conform_options.password_file : !conform_options.user && profile->user ? profile->password_file : NULL;
 }
 
+static const char denied_publish[] = "denied_publish=", denied_subscribe[] = "denied_subscribe=";
+
 /* The profile, where the command line leaves something open. A password belongs to its user name. 0 or an exit code. */
 static int apply_profile(struct conduct_options *o)
 {
+	const struct string_list *defines = &conform_options.params;
 	struct profile *profile = &conform_options.profile;
 	int code;
 
@@ -165,6 +168,12 @@ static int apply_profile(struct conduct_options *o)
 		return code;
 	o->user_name = conform_options.user ? conform_options.user : profile->user;
 	o->timer_tolerance_ns = conform_options.timer_tolerance_ns ? conform_options.timer_tolerance_ns : profile->timer_tolerance_ns;
+	o->denies_publish = profile->denied_publish;
+	o->denies_subscribe = profile->denied_subscribe;
+	for (size_t i = 0; i < defines->n; i++) {	/* the parameters that the profile sets: one may come from a replayed test */
+		o->denies_publish |= !strncmp(defines->at[i], denied_publish, strlen(denied_publish));
+		o->denies_subscribe |= !strncmp(defines->at[i], denied_subscribe, strlen(denied_subscribe));
+	}
 	if ((code = apply_without(o)))
 		return code;
 	if (o->user_name && strlen(o->user_name) > MAX_CREDENTIAL)
@@ -264,17 +273,30 @@ int conform_options_apply(struct conduct_options *o, int n_args)
 	return apply_ways(o, n_args);
 }
 
+/* As -D would have it: a value in the notation. */
+static struct param denied_param(const char *name_and_sign, const char *level)
+{
+	char *name = strndup(name_and_sign, strlen(name_and_sign) - 1), *value;
+
+	if (!name || asprintf(&value, "\"%s\"", level) < 0)
+		abort();
+	return (struct param){ name, value };
+}
+
 const struct param *conform_params(size_t *n)
 {
 	static struct param *params;
 
-	*n = conform_options.params.n;
+	const struct profile *profile = &conform_options.profile;
+	size_t n_given = conform_options.params.n;
+
+	*n = n_given + (profile->denied_publish != NULL) + (profile->denied_subscribe != NULL);
 	if (params)
 		return params;
-	params = calloc(conform_options.params.n + 1, sizeof(*params));
+	params = calloc(*n + 1, sizeof(*params));
 	if (!params)
 		abort();
-	for (size_t i = 0; i < conform_options.params.n; i++) {
+	for (size_t i = 0; i < n_given; i++) {
 		const char *text = conform_options.params.at[i], *equals = strchr(text, '=');
 
 		if (!equals || equals == text) {
@@ -285,6 +307,10 @@ const struct param *conform_params(size_t *n)
 		if (!params[i].name)
 			abort();
 	}
+	if (profile->denied_publish)
+		params[n_given++] = denied_param(denied_publish, profile->denied_publish);
+	if (profile->denied_subscribe)
+		params[n_given++] = denied_param(denied_subscribe, profile->denied_subscribe);
 	return params;
 }
 
@@ -427,6 +453,16 @@ static void keep_option(void *context, const struct command *command, const stru
 	}
 }
 
+static void keep_denied(struct replay_file *how, const char *name_and_sign, const char *level)
+{
+	char text[PROFILE_MAX_LINE + 32];
+
+	if (!level)
+		return;
+	snprintf(text, sizeof(text), "%s\"%s\"", name_and_sign, level);
+	replay_add_option(how, "define", region_string(&how->region, span_text(text)));
+}
+
 /* As options: a folder names no file outside it. */
 static void keep_profile(struct replay_file *how)
 {
@@ -435,6 +471,8 @@ static void keep_profile(struct replay_file *how)
 
 	for (size_t i = 0; i < p->n_without; i++)
 		replay_add_option(how, "without", p->without[i].capability);
+	keep_denied(how, denied_publish, p->denied_publish);
+	keep_denied(how, denied_subscribe, p->denied_subscribe);
 	if (p->user && !conform_options.user)
 		replay_add_option(how, "user", p->user);
 	if (p->timer_tolerance_ns && !conform_options.timer_tolerance_ns)

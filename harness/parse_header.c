@@ -306,7 +306,7 @@ static bool known_need(struct span name)
 
 static bool unknown_need(struct parser *p, const struct token *token)
 {
-	static const char *const others[] = { "tls", "websocket", "auth", "login" };
+	static const char *const others[] = { "tls", "websocket", "auth", "login", "denied_publish", "denied_subscribe" };
 	struct nearest nearest = { .word = token->text };
 	const struct field *field;
 
@@ -315,7 +315,7 @@ static bool unknown_need(struct parser *p, const struct token *token)
 	for (size_t i = 0; (field = field_at(CONNACK, MQTT_5, i)); i++)
 		if (field->property)
 			nearest_try(&nearest, field->name);
-	return fail_at(p, place_of(token), "unknown need `%s`; expected what CONNACK announces, or tls websocket auth=METHOD login%s",
+	return fail_at(p, place_of(token), "unknown need `%s`; expected what CONNACK announces, or tls websocket auth=METHOD login denied_publish denied_subscribe%s",
 	               shown(token->text), did_you_mean(&nearest));
 }
 
@@ -359,7 +359,8 @@ static bool parse_need(struct parser *p)
 				return expected(p, "a number");
 			need.number = take(p)->number;
 		}
-	} else if (!token_word(token, "tls") && !token_word(token, "websocket") && !token_word(token, "login")) {
+	} else if (!token_word(token, "tls") && !token_word(token, "websocket") && !token_word(token, "login") &&
+	           !token_word(token, "denied_publish") && !token_word(token, "denied_subscribe")) {
 		return unknown_need(p, token);
 	}
 	need.name = region_string(p->region, token->text);

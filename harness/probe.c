@@ -302,7 +302,10 @@ struct probe *probe_start(const struct stage *stage, unsigned versions, const st
 
 	if (!p)
 		abort();
-	*offers = (struct offers){ .login = stage->user_name.at != NULL, .password = stage->password.at != NULL };
+	*offers = (struct offers){
+		.login = stage->user_name.at != NULL, .password = stage->password.at != NULL,
+		.denies_publish = stage->denies_publish, .denies_subscribe = stage->denies_subscribe,
+	};
 	p->stage = stage;
 	for (unsigned way = 0; way < N_WAYS; way++)
 		offers->ways |= stage->ways[way] ? 1u << way : 0;
@@ -401,6 +404,12 @@ bool need_met(const struct need *need, enum version version, const struct offers
 	if (!strcmp(need->name, "login")) {
 		snprintf(why, cap, "needs login: no --user was given");
 		return offers->login;
+	}
+	if (!strcmp(need->name, "denied_publish") || !strcmp(need->name, "denied_subscribe")) {
+		bool publish = !strcmp(need->name, "denied_publish");
+
+		snprintf(why, cap, "needs %s: no --profile says `denies %s LEVEL/#`", need->name, publish ? "publish" : "subscribe");
+		return publish ? offers->denies_publish : offers->denies_subscribe;
 	}
 	if (!strcmp(need->name, "auth") && !(offers->login && offers->password)) {
 		snprintf(why, cap, "needs %s: no --user%s was given", need->text, offers->login ? " with a --password-file" : "");

@@ -25,6 +25,7 @@ struct offers {
 	bool cut;				/* one was ended, or refused, before all was asked */
 	unsigned ways;				/* over which it is reached, bits 1 << enum way */
 	bool login, password;			/* we have credentials for it; a password, too */
+	bool denies_publish, denies_subscribe;	/* some topic, which we know */
 	struct method_offer {
 		const char *name;		/* NULL behind the last */
 		bool offered;

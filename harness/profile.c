@@ -47,9 +47,9 @@ enum { MAX_CAPABILITIES = 64 };
 
 const char *const *capability_names(void)
 {
-	static const char *names[MAX_CAPABILITIES + 1] = { "tls", "websocket", "auth", "login" };
+	static const char *names[MAX_CAPABILITIES + 1] = { "tls", "websocket", "auth", "login", "denied_publish", "denied_subscribe" };
 	const struct field *field;
-	size_t n = 4;
+	size_t n = 6;
 
 	for (size_t i = 0; (field = field_at(CONNACK, MQTT_5, i)) && n < MAX_CAPABILITIES; i++)
 		if (field->property)
@@ -133,6 +133,26 @@ static bool take_without(const struct entry *e)
 	return true;
 }
 
+/* publish LEVEL/#: one level, so that a filter with + in its place fits what is denied. */
+static bool take_denies(const struct entry *e)
+{
+	size_t word = strcspn(e->value, " \t");
+	const char *filter = e->value + word + strspn(e->value + word, " \t");
+	size_t level = strcspn(filter, "/");
+	bool publish = word == 7 && !strncmp(e->value, "publish", word), subscribe = word == 9 && !strncmp(e->value, "subscribe", word);
+	const char **to = publish ? &e->profile->denied_publish : &e->profile->denied_subscribe;
+
+	if (!publish && !subscribe)
+		return wrong(e->fault, e->line, e->column, "expected publish or subscribe, found '%s'", shown(e->value));
+	if (!level || strcmp(filter + level, "/#") || strspn(filter, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") != level)
+		return wrong(e->fault, e->line, e->column + (unsigned)(filter - e->value),
+		             "expected one level of letters, digits, _ and -, and /#, such as locked/#: the tests have topics of their own below it");
+	if (*to)
+		return wrong(e->fault, e->line, e->column, "denies %s stands twice", publish ? "publish" : "subscribe");
+	*to = region_string(&e->profile->region, span_of(filter, level));
+	return true;
+}
+
 static const struct key {
 	const char *name;
 	bool (*take)(const struct entry *entry);
@@ -143,6 +163,7 @@ static const struct key {
 	{ "user", take_user, false },
 	{ "password-file", take_password_file, false },
 	{ "timer-tolerance", take_timer_tolerance, false },
+	{ "denies", take_denies, true },
 };
 enum { N_KEYS = sizeof(keys) / sizeof(*keys) };
 
@@ -154,7 +175,7 @@ static bool unknown_key(const struct entry *e, unsigned column, const char *name
 		names[i] = keys[i].name;
 	near = cli_nearest(name, names);
 	return wrong(e->fault, e->line, column, "unknown key '%s'; %s%s%s", shown(name),
-	             near ? "did you mean " : "expected name, without, user, password-file or timer-tolerance", near ? near : "", near ? "?" : "");
+	             near ? "did you mean " : "expected name, without, user, password-file, timer-tolerance or denies", near ? near : "", near ? "?" : "");
 }
 
 /* ---- lines ---- */

@@ -18,10 +18,13 @@
  *   password-file FILE       whose first line is the password; relative to the profile's folder
  *   timer-tolerance D        how much later than the standard says it may act: its timers are checked only so often.
  *                            Added to the time of every step that says `within`, and to nothing else
+ *   denies publish LEVEL/#   what its access list denies to who logs in as we do, or names no user where we have none: topics
+ *   denies subscribe LEVEL/# below that level, for scenarios that need denied_publish or denied_subscribe. All else is allowed
  */
 struct profile {		/* all zero: empty */
 	const char *name, *user, *password_file;	/* NULL: not given */
 	uint64_t timer_tolerance_ns;
+	const char *denied_publish, *denied_subscribe;	/* the level; NULL: not given */
 	struct absent *without;
 	size_t n_without;
 	struct region region;	/* holds all of it */

@@ -159,7 +159,7 @@ struct step {
 
 /* ---- scripts ---- */
 
-struct need {			/* CONNACK's names and defaults, or tls websocket auth=METHOD login */
+struct need {			/* CONNACK's names and defaults, or tls websocket auth=METHOD login denied_publish ... */
 	const char *name;
 	const char *text;	/* as written: maximum_qos>=2 */
 	enum pattern_kind op;	/* EQUAL, LESS, AT_MOST, MORE, AT_LEAST; PRESENT for a bare word */

@@ -16,6 +16,7 @@ struct stage {
 	const struct address *address;
 	const struct address *ways[N_WAYS];	/* where each is spoken, for actors that ask for it; NULL: nowhere */
 	struct span user_name, password;	/* given in every CONNECT that does not say otherwise; at NULL: none */
+	bool denies_publish, denies_subscribe;	/* the target is known to deny some topic; scenarios have its name as a param */
 	struct monitor_world *world;
 	struct conn_limits limits;
 	uint64_t timeout_ns;			/* the longest wait of a step that names none */

@@ -16,6 +16,8 @@ static const char whole[] =
 	"without maximum_qos>=2\n"
 	"user alice#1 # not root\n"
 	"password-file secret.txt\n"
+	"denies publish locked/#\n"
+	"denies\tsubscribe \t hidden/#\n"
 	"timer-tolerance 2500ms";
 
 static void every_key_is_read(void **state)
@@ -29,6 +31,8 @@ static void every_key_is_read(void **state)
 	assert_string_equal(p.user, "alice#1");
 	assert_string_equal(p.password_file, "a/secret.txt");
 	assert_true(p.timer_tolerance_ns == 2500000000u);
+	assert_string_equal(p.denied_publish, "locked");
+	assert_string_equal(p.denied_subscribe, "hidden");
 	assert_int_equal(p.n_without, 2);
 	assert_string_equal(p.without[0].capability, "shared_subscription_available");
 	assert_string_equal(p.without[0].by, "a/b.profile:4: see its manual");
@@ -78,7 +82,7 @@ struct mistake {
 
 static const struct mistake mistakes[] = {
 	{ "nmae x", 1, 1, "did you mean name?" },
-	{ "\n\t xyzzy 1", 2, 3, "expected name, without, user, password-file or timer-tolerance" },
+	{ "\n\t xyzzy 1", 2, 3, "expected name, without, user, password-file, timer-tolerance or denies" },
 	{ "name a\nname b", 2, 1, "name stands twice" },
 	{ "name", 1, 5, "expected a value behind name" },
 	{ "name # x", 1, 5, "expected a value behind name" },
@@ -87,6 +91,14 @@ static const struct mistake mistakes[] = {
 	{ "without reason_code", 1, 9, "unknown capability" },
 	{ "timer-tolerance 2", 1, 17, "expected" },
 	{ "timer-tolerance  2h", 1, 18, "at most 1h" },
+	{ "denies connect a/#", 1, 8, "expected publish or subscribe" },
+	{ "denies publish", 1, 15, "expected one level" },
+	{ "denies  publish a", 1, 17, "expected one level" },
+	{ "denies publish a/b/#", 1, 16, "expected one level" },
+	{ "denies publish +/#", 1, 16, "expected one level" },
+	{ "denies publish /#", 1, 16, "expected one level" },
+	{ "denies publish a/# x", 1, 16, "expected one level" },
+	{ "denies publish a/#\ndenies publish b/#", 2, 8, "denies publish stands twice" },
 	{ "user a\x01", 1, 7, "a control character" },
 };
 

@@ -104,7 +104,7 @@ static const struct row {
 	{ "clause of another version", "scenario \"t\"\nmqtt 3.1.1\ncites 3.1.1 MQTT-1.5.5-1\na connects", "3:13: MQTT-1.5.5-1 is no clause of 3.1.1; it is one of 5" },
 	{ "version cited and not played", "scenario \"t\"\nmqtt 5\ncites 3.1.1 MQTT-3.3.1-2\ncites 5 MQTT-3.3.1-2\na connects; a <- nothing", "3:13: version 3.1.1 is cited and not played; put it into the `mqtt` line" },
 	{ "nothing cited", "scenario \"t\"\nmqtt 3.1.1 5\ncites 5 MQTT-3.3.1-2\na connects; a <- nothing", "1:1: nothing is judged in 3.1.1; say what by `cites 3.1.1 CLAUSE` or `watches 3.1.1 CLAUSE`" },
-	{ "unknown need", HEAD "needs maximum_qoss>=2\na connects", "4:7: unknown need `maximum_qoss`; expected what CONNACK announces, or tls websocket auth=METHOD login; did you mean `maximum_qos`?" },
+	{ "unknown need", HEAD "needs maximum_qoss>=2\na connects", "4:7: unknown need `maximum_qoss`; expected what CONNACK announces, or tls websocket auth=METHOD login denied_publish denied_subscribe; did you mean `maximum_qos`?" },
 	{ "need without a number", HEAD "needs maximum_qos>=\na connects", "4:20: expected a number, found the end of the line" },
 	{ "needs", HEAD "needs maximum_qos>=2 retain_available auth=SCRAM-SHA-256\na connects", "a connects" },
 	{ "actor twice", HEAD "actor a keep_alive=5\nactor a keep_alive=6\na connects", "5:7: actor `a` stands twice" },
