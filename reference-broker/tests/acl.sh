@@ -165,7 +165,7 @@ stop 'with a profile'
 PATH=$PATH:/usr/sbin
 if command -v mosquitto >/dev/null; then
 	{ echo 'topic read closed/#'; echo 'topic write unseen/#'; echo 'topic readwrite +'; echo 'topic readwrite +/a'; } >"$tmp/mosquitto.acl"
-	{ echo 'allow_anonymous true'; echo "acl_file $tmp/mosquitto.acl"; echo 'listener PORT 127.0.0.1'; } >"$tmp/mosquitto.conf"
+	{ echo "user $(id -un)"; echo 'allow_anonymous true'; echo "acl_file $tmp/mosquitto.acl"; echo 'listener PORT 127.0.0.1'; } >"$tmp/mosquitto.conf"
 	"$MQASSAY" conform --exec "sed s/PORT/{port}/ $tmp/mosquitto.conf >{dir}/conf; exec mosquitto -c {dir}/conf" \
 		--profile "$tmp/profile" --select '*/acl/*' >"$tmp/suite" 2>&1
 	is 'Mosquitto with an access list: exit 0' 0 $?
