@@ -71,14 +71,15 @@ mistake 2 'too few arguments: expected PATH'  replay
 mistake 3 'No such file'                      replay "$dir/missing"
 mistake 2 'expected a folder'                 replay "$dir/empty"
 mistake 3 'No such file'                      replay "$dir/folder"
-mistake 2 'not yet supported'                 broker --listen tls://localhost
+mistake 2 'need --cert and --key'              broker --listen tls://localhost
 mistake 3 'No such file'                      broker --users "$dir/missing"
 mistake 3 'Is a directory'                    broker --users "$dir/folder"
 mistake 3 'Not a directory'                   conform --artifacts "$dir/empty"
 mistake 2 'no such fault'                     conform --break 5:MQTT-9.9.9-9
 mistake 2 'name no other'                     conform --exec true localhost
-mistake 2 'not yet'                           conform tls://localhost
-mistake 2 'not yet'                           conform ws://localhost
+mistake 2 'only ws and wss have a path'        conform tls://localhost/path
+mistake 2 'a TARGET says it in its URL'        conform localhost --transport ws
+mistake 2 'expected tcp, tls, ws or wss'         conform --transport quic
 mistake 2 'tcp://'                            conform http://localhost
 mistake 2 'port'                              conform localhost:99999
 mistake 2 'port'                              conform localhost:
