@@ -10,6 +10,7 @@
 #include "harness/escape.h"
 #include "harness/recording.h"
 #include "harness/shell.h"
+#include "harness/tls_options.h"
 #include "harness/transcript.h"
 
 enum { MAX_SAME = 100000 };		/* folders of one name */
@@ -205,6 +206,7 @@ static void write_command(FILE *out, struct folder *f)
 		fputs(" --password-file ", out);
 		shell_word(out, f->password_file);
 	}
+	tls_options_print(out);
 	fputs(" \"$@\"\n", out);
 }
 

@@ -9,6 +9,7 @@
 #include "harness/console.h"
 #include "harness/replay_file.h"
 #include "harness/suite.h"
+#include "harness/tls_options.h"
 
 /*
  * mqassay replay: plays the test of an artifacts folder again. The folder may come from a stranger: it chooses the test and how
@@ -22,6 +23,7 @@ static struct {
 	const char *user;
 	uint64_t timeout_ns;
 } given;
+static bool given_target;
 
 static struct conform_options *const conf = &conform_options;
 
@@ -125,7 +127,7 @@ static int read_options(const char *folder, struct replay_file *file)
 static char **words_of(struct replay_file *file)
 {
 	char **words = region_alloc(&file->region, (file->n_options + 1) * sizeof(*words));
-	bool other = conf->exec || file->target;
+	bool other = conf->exec || file->target, elsewhere = given_target;
 	size_t n = 0;
 
 	for (size_t i = 0; i < file->n_options; i++) {
@@ -135,6 +137,9 @@ static char **words_of(struct replay_file *file)
 
 		/* What is about the built-in broker says nothing of another target. */
 		if (!strcmp(o->name, "broker") || (other && (!strcmp(o->name, "break") || !strcmp(o->name, "real"))))
+			continue;
+		/* Nor what is about the one that it was played on of one that is named now. */
+		if ((elsewhere && !strcmp(o->name, "also")) || (file->target && !strcmp(o->name, "transport")))
 			continue;
 		words[n] = region_alloc(&file->region, size);
 		snprintf(words[n++], size, "--%s%s%s", o->name, o->value ? "=" : "", value);
@@ -188,6 +193,15 @@ static int apply(const char *folder, struct replay_file *file)
 	return 0;
 }
 
+/* A stranger's folder chooses neither whom to trust nor what we show. */
+static int check_tls(const char *folder, const struct replay_file *file)
+{
+	for (const char *const *name = replay_tls_names; *name; name++)
+		if (file->tls && !given_target && strstr(file->tls, *name) && !tls_option_given(*name) && !(!strcmp(*name, "ca") && tls_options.insecure))
+			return cli_usage(&replay_command, "%s: it was played with --%s; a folder keeps nothing of TLS, give it again", console_safe(folder), *name);
+	return 0;
+}
+
 static int check_target(const char *folder, const struct replay_file *file)
 {
 	if (file->exec && !file->target && !conf->exec)
@@ -195,7 +209,7 @@ static int check_target(const char *folder, const struct replay_file *file)
 		                 console_safe(file->exec));
 	if (file->password && !conf->password_file)
 		return cli_usage(&replay_command, "%s: a folder keeps no password; give it again, --password-file FILE", console_safe(folder));
-	return 0;
+	return check_tls(folder, file);
 }
 
 static int run(int n_args, char **args)
@@ -215,7 +229,8 @@ static int run(int n_args, char **args)
 		return cli_usage(&replay_command, "--exec starts the target; name no other");
 	if ((code = read_options(args[0], &file)))
 		return code;
-	if (n_args > 1)
+	given_target = n_args > 1;
+	if (given_target)
 		file.target = args[1];
 	if (conf->exec)
 		file.target = NULL;
@@ -235,6 +250,7 @@ static const struct cli_option rows[] = {
 	OPT_STRING('u', "user", given.user, "NAME", "user name given in every CONNECT, in place of the folder's"),
 	OPT_STRING(0, "password-file", conform_options.password_file, "FILE", "file whose first line is the password"),
 	OPT_LIST(0, "broker", given.broker, "NAME|OPTIONS", "the built-in broker as it was configured"),
+	OPT_GROUP(tls_option_rows),
 	OPT_HEADING("How"),
 	OPT_DURATION(0, "timeout", given.timeout_ns, "D", "longest wait of a step that names none, in place of the folder's"),
 	OPT_COUNT(0, "repeat", conform_options.repeat, 1, 100000, "N", "play it N times"),

@@ -393,12 +393,7 @@ static void put_how(FILE *out)
 	if (conform_options.way)
 		put(out, "transport", way_names[conform_options.way]);
 	put_list(out, "also", &conform_options.also);
-	put(out, "ca", tls_options.ca);
-	put(out, "cert", tls_options.cert);
-	put(out, "key", tls_options.key);
-	put(out, "alpn", tls_options.alpn);
-	if (tls_options.insecure)
-		fputs(" --insecure", out);
+	tls_options_print(out);
 	put(out, "user", conform_options.user);
 	put(out, "password-file", conform_options.password_file);
 	put(out, "split", conform_options.split);
@@ -424,6 +419,7 @@ static const char *kept_value(const struct cli_option *o, struct region *region)
 		units_print_duration(*o->to.number, text, sizeof(text));
 		break;
 	case OPTION_COUNT:    units_print_count(*o->to.number, text, sizeof(text)); break;
+	case OPTION_CHOICE:   return *o->to.choice ? o->choices[*o->to.choice] : NULL;
 	default:              snprintf(text, sizeof(text), "%.17g", *o->to.real); break;
 	}
 	return region_string(region, span_text(text));
@@ -463,6 +459,18 @@ static void keep_denied(struct replay_file *how, const char *name_and_sign, cons
 	replay_add_option(how, "define", region_string(&how->region, span_text(text)));
 }
 
+/* Which options of TLS there were, but not what they said. */
+static void keep_tls(struct replay_file *how)
+{
+	char text[64] = "";
+
+	for (const char *const *name = replay_tls_names; *name; name++)
+		if (tls_option_given(*name))
+			snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%s", *text ? " " : "", *name);
+	if (*text)
+		how->tls = region_string(&how->region, span_text(text));
+}
+
 /* As options: a folder names no file outside it. */
 static void keep_profile(struct replay_file *how)
 {
@@ -486,6 +494,7 @@ void conform_keep(struct replay_file *how, const char *target)
 
 	*how = (struct replay_file){ .target = target, .exec = conform_options.exec, .password = conform_password_file() != NULL };
 	cli_walk(commands, keep_option, how);
+	keep_tls(how);
 	keep_profile(how);
 	if (conform_options.configuration)
 		replay_add_option(how, "broker", conform_options.configuration);

@@ -7,7 +7,9 @@
 #include "harness/cli.h"
 #include "harness/console.h"
 
-const char *const replay_option_names[] = { "define", "without", "broker", "break", "real", "user", "split", "timeout", "timer-tolerance", "slack", "seed", NULL };
+const char *const replay_option_names[] = { "define", "without", "broker", "break", "real", "transport", "also", "user", "split", "timeout", "timer-tolerance", "slack", "seed", NULL };
+
+const char *const replay_tls_names[] = { "ca", "cert", "key", "insecure", "alpn", NULL };
 
 static const char *const versions[] = { "3.1", "3.1.1", "5", NULL };
 
@@ -86,6 +88,22 @@ static bool among(const char *name, const char *const *names)
 	return false;
 }
 
+static bool are_tls_names(const char *text)
+{
+	char word[16];
+	size_t len;
+
+	for (; (len = strcspn(text, " ")); text += len + (text[len] == ' ')) {
+		if (len >= sizeof(word))
+			return false;
+		memcpy(word, text, len);
+		word[len] = '\0';
+		if (!among(word, replay_tls_names))
+			return false;
+	}
+	return !*text;
+}
+
 static bool once(struct reading *r, const char **member, const char *key, const char *value)
 {
 	if (*member)
@@ -125,6 +143,11 @@ static bool take(struct reading *r, const char *key, const char *value)
 		if (!among(value, versions))
 			return wrong(r, "mqtt: expected 3.1, 3.1.1 or 5");
 		return once(r, &f->version, key, value);
+	}
+	if (!strcmp(key, "tls")) {
+		if (!are_tls_names(value))
+			return wrong(r, "tls: expected some of ca cert key insecure alpn");
+		return once(r, &f->tls, key, value);
 	}
 	if (!strcmp(key, "case"))
 		return once(r, &f->case_name, key, value);
@@ -223,6 +246,7 @@ void replay_write(FILE *out, const struct replay_file *file)
 	put(out, "exec", file->exec);
 	if (file->password)
 		fputs("password\n", out);
+	put(out, "tls", file->tls);
 	for (size_t i = 0; i < file->n_options; i++)
 		if (file->options[i].value)
 			put(out, file->options[i].name, file->options[i].value);

@@ -17,12 +17,15 @@
  *   target=TARGET     as on the command line; without it the built-in broker or exec
  *   exec=CMD          the command that started the target. It is shown and never run
  *   password          there was one; it is not kept
- *   OPTION=VALUE      an option of conform, by its long name: define without broker break user split timeout timer-tolerance slack seed, may repeat
+ *   tls=NAMES         which of these options of conform were given, between spaces: ca cert key insecure alpn. Neither files nor trust
+ *                     are taken from a folder: they have to be given again
+ *   OPTION=VALUE      an option of conform, by its long name: define without broker break transport also user split timeout timer-tolerance slack seed, may repeat
  *   OPTION            one that takes no value: real
  */
 struct replay_file {
 	const char *scenario, *case_name, *target, *exec;	/* NULL: none */
 	const char *version;
+	const char *tls;
 	bool password;
 	struct replay_option {
 		const char *name, *value;	/* value NULL: a flag */
@@ -35,6 +38,7 @@ enum { REPLAY_MAX_FILE = 256 * 1024 };
 
 /* The options of conform that a replay repeats; ends with NULL. */
 extern const char *const replay_option_names[];
+extern const char *const replay_tls_names[];		/* likewise; those of tls= */
 
 /*
  * text may be anything at all. False: fault->text says what was expected in fault->line. Values of options are

@@ -1,6 +1,9 @@
 #include "harness/tls_options.h"
 
 #include <stdio.h>
+#include <string.h>
+
+#include "harness/shell.h"
 
 struct tls_settings tls_options;
 
@@ -13,6 +16,27 @@ const struct cli_option tls_option_rows[] = {
 	OPT_STRING(0, "alpn", tls_options.alpn, "NAMES", "protocols to offer, between commas"),
 	OPT_END
 };
+
+bool tls_option_given(const char *name)
+{
+	for (const struct cli_option *o = tls_option_rows; o->kind != OPTION_END; o++)
+		if (o->name && !strcmp(o->name, name))
+			return o->kind == OPTION_FLAG ? *o->to.flag : *o->to.string != NULL;
+	return false;
+}
+
+void tls_options_print(FILE *out)
+{
+	for (const struct cli_option *o = tls_option_rows; o->kind != OPTION_END; o++) {
+		if (!o->name || !tls_option_given(o->name))
+			continue;
+		fprintf(out, " --%s", o->name);
+		if (o->kind == OPTION_STRING) {
+			fputc(' ', out);
+			shell_word(out, *o->to.string);
+		}
+	}
+}
 
 struct tls_context *tls_from_options(const struct command *command, int *code)
 {

@@ -136,6 +136,13 @@ for folder in "$tmp"/cage/d/*; do
 done
 is 'hostile names: nothing was run' '' "$(ls -d "$tmp/pwned" 2>/dev/null)"
 
+# ---- over another transport ----
+
+mqassay conform $broken --transport wss --artifacts "$tmp/w"
+shows 'over wss: how it was played' '^transport=wss$' "$(only "$tmp/w")/replay.options"
+mqassay replay "$(only "$tmp/w")"
+is 'over wss: replay: exit 1' 1 $code
+
 # ---- a folder from a stranger ----
 
 stranger() {	# LINES of replay.options; the scenario is there
@@ -157,6 +164,14 @@ stranger scenario=scenario/c.scn mqtt=5 password
 one_line 'a password' 2 'keeps no password; .*--password-file'
 stranger scenario=scenario/c.scn mqtt=5 password-file=/etc/passwd
 one_line 'a password file' 2 'replay.options:3: unknown key'
+stranger scenario=scenario/c.scn mqtt=5 'tls=ca insecure'
+one_line 'trust' 2 'played with --ca; a folder keeps nothing of TLS, give it again'
+stranger scenario=scenario/c.scn mqtt=5 ca=/etc/passwd
+one_line 'authorities' 2 'replay.options:3: unknown key ca'
+stranger scenario=scenario/c.scn mqtt=5 transport=wss
+is 'another transport: exit 0' 0 $code
+stranger scenario=scenario/c.scn mqtt=5 transport=carrier
+one_line 'a transport that is none' 2 '--transport: .*carrier'
 stranger scenario=scenario/c.scn mqtt=5 'broker=--users /etc/passwd'
 one_line 'options of the broker' 2 '--broker'
 stranger scenario=scenario/c.scn mqtt=5 seed=many

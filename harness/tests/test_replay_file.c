@@ -49,6 +49,12 @@ static const struct row {
 	ROW(LEAST "\033[31m\n", "unknown key \\x1b[31m", 3),
 	ROW(LEAST "=\n", "unknown key", 3),
 	ROW(LEAST "real=1\n", "real takes no value", 3),
+	ROW(LEAST "tls=ca cert key insecure alpn\ntransport=wss\nalso=tls://localhost:8883\n", NULL, 0),
+	ROW(LEAST "tls=password\n", "tls: expected some of ca", 3),
+	ROW(LEAST "tls=ca  cert\n", "tls: expected some of ca", 3),
+	ROW(LEAST "tls=ca\ntls=key\n", "tls stands here a second time", 4),
+	ROW(LEAST "ca=/etc/passwd\n", "unknown key ca", 3),
+	ROW(LEAST "insecure\n", "unknown key insecure", 3),
 	ROW(LEAST "seed\n", "expected seed=VALUE", 3),
 	ROW(LEAST "scenario\n", "unknown key scenario", 3),
 	ROW(LEAST "user=\t\n", "printable ASCII", 3),
@@ -104,7 +110,7 @@ static bool read_back(const struct replay_file *written, struct replay_file *fil
 static void as_it_was_written(void **state)
 {
 	char every[256];
-	struct replay_file written = { .scenario = "scenario/x y/#.scn", .case_name = every, .version = "3.1.1", .exec = "a 'b' \n c", .password = true }, file;
+	struct replay_file written = { .scenario = "scenario/x y/#.scn", .case_name = every, .version = "3.1.1", .exec = "a 'b' \n c", .password = true, .tls = "ca key" }, file;
 
 	(void)state;
 	for (int i = 0; i < 255; i++)
@@ -121,6 +127,7 @@ static void as_it_was_written(void **state)
 	assert_string_equal(file.exec, written.exec);
 	assert_null(file.target);
 	assert_true(file.password);
+	assert_string_equal(file.tls, "ca key");
 	assert_int_equal(file.n_options, 102);
 	assert_string_equal(file.options[0].name, "define");
 	assert_string_equal(file.options[0].value, "a=\"=\"");

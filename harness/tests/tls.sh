@@ -113,6 +113,27 @@ SCN
 timeout 30 "$MQASSAY" conform --scenarios "$tmp/long.scn" >"$tmp/out" 2>&1
 if [ $? -eq 3 ] && grep -q 'a control frame of 126 bytes: at most 125' "$tmp/out"; then ok 'a long control frame'; else not_ok 'a long control frame' "$(cat "$tmp/out")"; fi
 
+# ---- what is left behind of a test is played again, with the same trust, which is given again ----
+
+serve tls://localhost:0 $(pair server) --ca "$tmp/ca.pem" --break 5:MQTT-3.3.1-6
+again() {		# NAME EXIT OPTION...
+	name=$1 expected=$2
+	shift 2
+	timeout 30 "$MQASSAY" replay "$tmp"/left/* -q "$@" >"$tmp/out" 2>"$tmp/err"
+	code=$?
+	if [ $code -eq "$expected" ]; then ok "replay $name"; else not_ok "replay $name" "exit $code: $(cat "$tmp/out" "$tmp/err")"; fi
+}
+timeout 30 "$MQASSAY" conform "tls://localhost:$port" $ca $(pair client) --select common/retain/cleared.scn --mqtt 5 --artifacts "$tmp/left" >"$tmp/out" 2>&1
+if [ "$(ls "$tmp/left" | wc -l)" -eq 1 ]; then ok 'artifacts over tls'; else not_ok 'artifacts over tls' "$(cat "$tmp/out")"; fi
+if grep -q -e "$tmp" "$tmp"/left/*/replay.options; then not_ok 'artifacts over tls: no file is named' "$(cat "$tmp"/left/*/replay.options)"; else ok 'artifacts over tls: no file is named'; fi
+again 'without the authorities' 2
+again 'without the certificate' 2 $ca
+again 'with all of it' 1 $ca $(pair client)
+again 'elsewhere' 3 "tcp://localhost:1"
+(PATH=${MQASSAY%/*}:$PATH; export PATH; timeout 30 sh -c 'exec "$0"' "$(ls "$tmp"/left/*/command)" >"$tmp/out" 2>&1)
+if [ $? -eq 1 ]; then ok 'artifacts over tls: the command'; else not_ok 'artifacts over tls: the command' "$(cat "$tmp/out")"; fi
+end
+
 # ---- a web server that is none of ours ----
 
 cat >"$tmp/web.py" <<'PY'
