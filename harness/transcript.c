@@ -19,17 +19,48 @@ static bool holds_password(struct span bytes)
 	       memmem(bytes.at, bytes.len, concealed.at, concealed.len);
 }
 
+/*
+ * A proof, or a server's signature, lets who sees the exchange try passwords one by one: of the data of SCRAM what stands
+ * behind p= or v= is left out. Written to room, as the packet's properties.
+ */
+static void conceal_proof(struct packet *packet, struct writer *room)
+{
+	struct property_walk walk = properties_of(packet->properties);
+	struct property p;
+
+	while (property_next(&walk, &p)) {
+		const uint8_t *at = p.value.bytes.at;
+		size_t len = p.value.bytes.len, shown = len;
+		char text[MAX_LINE];
+
+		for (size_t i = 0; p.id == PROP_authentication_data && i + 1 < len && shown == len; i++)
+			if ((i == 0 || at[i - 1] == ',') && (at[i] == 'p' || at[i] == 'v') && at[i + 1] == '=')
+				shown = i + 2;
+		if (shown < len && shown + 3 < sizeof(text)) {
+			memcpy(text, at, shown);
+			memcpy(text + shown, "***", 3);
+			property_write_bytes(room, p.id, span_of(text, shown + 3));
+		} else {
+			wr_bytes(room, span_of(p.at, p.size));
+		}
+	}
+	packet->properties = wr_span(room);	/* none, where there is no room for so many */
+}
+
 static void print_packet(FILE *out, const struct event *e, struct span bytes, bool whole)
 {
 	enum sender from = e->kind == EVENT_SENT ? FROM_CLIENT : FROM_SERVER;
 	char room[MAX_LINE + 8];
-	struct writer w = writer_to(room, MAX_LINE);
+	uint8_t list[4096];
+	struct writer w = writer_to(room, MAX_LINE), properties = writer_to(list, sizeof(list));
 	struct packet packet;
 	struct finding finding;
 
 	if (whole && decode(bytes.at, bytes.len, e->version, &packet, &finding) == CODEC_OK) {
 		if (packet.type == CONNECT && concealed.len && span_equal(packet.password, concealed))
 			packet.password = span_text("***");
+		if (concealed.len && packet.version == MQTT_5 && (packet.type == AUTH || packet.type == CONNACK))
+			conceal_proof(&packet, &properties);
 		packet_print(&packet, from, &w);
 	} else if (holds_password(bytes)) {
 		wr_text(&w, "bytes, the password among them");

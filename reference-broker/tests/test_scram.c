@@ -352,6 +352,29 @@ static void user_stays_the_same(void **state)
 	refused(&a, DISCONNECT, 0x87);
 }
 
+static char asked_about[16];
+
+static bool may(void *rules, struct span user_name, struct span client_id, enum act act, struct span topic)
+{
+	(void)rules, (void)client_id, (void)topic;
+	snprintf(asked_about, sizeof(asked_about), "%.*s", (int)user_name.len, user_name.at ? (const char *)user_name.at : "");
+	return act == ACT_SUBSCRIBE;
+}
+
+/* What a client may do is asked of the user who was authenticated. */
+static void rights_are_the_users(void **state)
+{
+	(void)state;
+	world_close(&w);
+	w.config.may = may;
+	world_start(&w);
+	is_let_in(&a, "a", "alice");
+	subscribes(&a, "t", 0);
+	assert_string_equal(asked_about, "alice");
+	publish(&a, "t", "denied", 0, 0);
+	expect_nothing(&a);
+}
+
 static void refusals(void **state)
 {
 	(void)state;
@@ -439,14 +462,14 @@ static void exchanges_are_bounded(void **state)
 
 int main(void)
 {
-	struct CMUnitTest tests[9 + N_FIRSTS + N_FINALS] = {
+	struct CMUnitTest tests[10 + N_FIRSTS + N_FINALS] = {
 		TEST(goes_as_the_rfc_shows), TEST(messages_are_bounded), TEST(unknown_users_have_verifiers_too), TEST(nonces_differ),
-		IN_BROKER(exchange), IN_BROKER(user_stays_the_same), IN_BROKER(refusals), IN_BROKER(later_refusals), IN_BROKER(exchanges_are_bounded),
+		IN_BROKER(exchange), IN_BROKER(user_stays_the_same), IN_BROKER(rights_are_the_users), IN_BROKER(refusals), IN_BROKER(later_refusals), IN_BROKER(exchanges_are_bounded),
 	};
 
 	for (size_t i = 0; i < N_FIRSTS; i++)
-		tests[9 + i] = (struct CMUnitTest){ .name = firsts[i].name, .test_func = first, .initial_state = (void *)&firsts[i] };
+		tests[10 + i] = (struct CMUnitTest){ .name = firsts[i].name, .test_func = first, .initial_state = (void *)&firsts[i] };
 	for (size_t i = 0; i < N_FINALS; i++)
-		tests[9 + N_FIRSTS + i] = (struct CMUnitTest){ .name = finals[i].name, .test_func = final, .initial_state = (void *)&finals[i] };
+		tests[10 + N_FIRSTS + i] = (struct CMUnitTest){ .name = finals[i].name, .test_func = final, .initial_state = (void *)&finals[i] };
 	return cmocka_run_group_tests_name("reference-broker SCRAM", tests, NULL, NULL);
 }

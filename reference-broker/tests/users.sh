@@ -120,6 +120,16 @@ is 'conform without a login: exit 3' 3 $?
 contains 'conform without a login: says why' 'Not_authorized' "$tmp/suite"
 stop 'with users'
 
+start --users "$tmp/users" --break 5:MQTT-4.12.1-1/refused
+printf 'secret of alice\n' >"$tmp/password"
+"$MQASSAY" conform "localhost:$port" --user alice --password-file "$tmp/password" --select '5/auth/reauthenticate.scn#success' >"$tmp/suite" 2>&1
+is 'a transcript: exit 1' 1 $?
+contains 'a transcript: no proof' ',p=***"' "$tmp/suite"
+contains 'a transcript: no signature' '"v=***"' "$tmp/suite"
+"$MQASSAY" conform "localhost:$port" --user alice --password-file "$tmp/password" --secrets --select '5/auth/reauthenticate.scn#success' >"$tmp/suite" 2>&1
+is 'a transcript with --secrets' '' "$(grep -F '***' "$tmp/suite")"
+stop 'with a fault'
+
 # ---- who may be reached ----
 
 start --users "$tmp/users" --listen tcp://0.0.0.0:0
