@@ -537,6 +537,11 @@ bool tls_peer_name(const struct transport *t, char *name, size_t cap)
 	return named;
 }
 
+bool tls_is(const struct transport *t)
+{
+	return t->ops == &tls_ops;
+}
+
 bool tls_describe(const struct transport *t, char *text, size_t cap)
 {
 	if (t->ops != &tls_ops)

@@ -67,3 +67,10 @@ bool transport_peer_name(const struct transport *t, char *name, size_t cap)
 
 	return tls_peer_name(below ? below : t, name, cap);
 }
+
+size_t transport_memory(const struct transport *t)
+{
+	const struct transport *below = ws_below(t);
+
+	return (below ? WS_MEMORY : 0) + (tls_is(below ? below : t) ? TLS_MEMORY : 0);
+}

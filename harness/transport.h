@@ -98,6 +98,9 @@ struct transport *transport_connect(struct loop *loop, const struct address *add
 /* Whom the peer has proven to be by a certificate, whatever lies over its TLS: as tls_peer_name(). False: nobody we could name. */
 bool transport_peer_name(const struct transport *t, char *name, size_t cap);
 
+/* What a server's end keeps at most in its layers, in bytes: a handshake, records and frames half here or half gone. 0 without. */
+size_t transport_memory(const struct transport *t);
+
 /* ---- listening ---- */
 
 /*

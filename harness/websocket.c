@@ -25,7 +25,7 @@ struct websocket {
 	bool client, close_sent, sent_text;
 };
 
-enum { SCRATCH = 32 * 1024, PAYLOAD_MAX = SCRATCH - WS_HEAD_MAX, PONGS_MAX = 16 * 1024, ROUNDS_MAX = 16 };
+enum { SCRATCH = 32 * 1024, PAYLOAD_MAX = SCRATCH - WS_HEAD_MAX, SERVER_PAYLOAD_MAX = 8 * 1024, PONGS_MAX = 4 * 1024, ROUNDS_MAX = 16 };
 
 static const struct transport_ops ws_ops;
 
@@ -135,7 +135,7 @@ static ssize_t ws_send(struct transport *t, const void *bytes, size_t len)
 	if (w->broken & WS_SENDS_TEXT)
 		opcode = WS_TEXT;
 	do {
-		size_t n = len - done < PAYLOAD_MAX ? len - done : PAYLOAD_MAX;
+		size_t most = w->client ? PAYLOAD_MAX : SERVER_PAYLOAD_MAX, n = len - done < most ? len - done : most;
 
 		error = put_frame(w, opcode, (const uint8_t *)bytes + done, n);
 		if (error)

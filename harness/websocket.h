@@ -5,11 +5,14 @@
 #include "harness/transport.h"
 
 /*
- * WebSocket over another transport: each send is one binary frame, of 32 kB at most, and what is received comes without frames.
+ * WebSocket over another transport: each send is one binary frame, of 32 kB at most (a server's of 8 kB), and what is received comes without frames.
  * Pings are answered and Close frames returned by the layer itself. Both take `below`; NULL: out of memory, below is closed.
  */
 
-enum { WS_HANDSHAKE_MAX = 8192 };
+enum {
+	WS_HANDSHAKE_MAX = 8192,
+	WS_MEMORY = 16 * 1024,		/* that a server's keeps at most: the handshake, or a frame and pongs that wait */
+};
 
 struct ws_settings {
 	const char *host;		/* the field Host; borrowed for the call, as the others */

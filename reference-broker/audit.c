@@ -51,7 +51,7 @@ static void count_aliases(struct count *c, const struct span *aliases, unsigned 
 
 static void count_link(struct count *c, const struct link *link)
 {
-	c->bytes += LINK_COST + link_buffer_cost(&link->in) + link_buffer_cost(&link->out) + exchange_cost(link->exchange) + IDENTITY_COST(link->identity.len);
+	c->bytes += LINK_COST + link_buffer_cost(&link->in) + link_buffer_cost(&link->out) + exchange_cost(link->exchange) + IDENTITY_COST(link->identity.len) + link->charged;
 	count_aliases(c, link->aliases, link->n_aliases);
 	count_aliases(c, link->out_aliases, link->n_out_aliases);
 }

@@ -121,7 +121,7 @@ static void link_release(struct link *link)
 	if (link->next)
 		link->next->prev = link->prev;
 	link_release_buffers(link);
-	memory_give(b, LINK_COST + IDENTITY_COST(link->identity.len));
+	memory_give(b, LINK_COST + IDENTITY_COST(link->identity.len) + link->charged);
 	free((void *)(uintptr_t)link->identity.at);
 	b->stats.links--;
 	free(link);
@@ -193,6 +193,14 @@ struct link *broker_accept(struct broker *broker, void *owner, uint64_t now_ns)
 	if (broker->config.connect_timeout_ns && !effect_any(broker, CONNECT_AWAITED))
 		deadline_set(&broker->deadlines, &link->deadline, now_ns + broker->config.connect_timeout_ns);
 	return link;
+}
+
+bool broker_charge(struct broker *broker, struct link *link, size_t size)
+{
+	if (link->charged || !memory_take(broker, size))
+		return false;
+	link->charged = size;
+	return true;
 }
 
 bool broker_identify(struct broker *broker, struct link *link, struct span name)

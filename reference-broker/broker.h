@@ -112,6 +112,9 @@ void *link_owner(const struct link *link);
  */
 bool broker_identify(struct broker *broker, struct link *link, struct span name);
 
+/* What its caller keeps for the link counts as memory too, from now on. At most once. False: no room, the caller ends the link. */
+bool broker_charge(struct broker *broker, struct link *link, size_t size);
+
 /* Bytes from the client, in any pieces. They are taken whole; nothing is borrowed after the call. */
 void broker_receive(struct broker *broker, struct link *link, const uint8_t *bytes, size_t len, uint64_t now_ns);
 

@@ -184,6 +184,7 @@ struct link {
 	uint64_t keep_alive_ns;			/* 1.5 times; 0: none */
 	struct buffer in, out;
 	struct span identity;			/* see broker_identify(); heap */
+	size_t charged;				/* see broker_charge() */
 	struct span *aliases;			/* the client's, by number - 1; heap */
 	struct span *out_aliases;		/* those that we gave out, likewise */
 	struct exchange *exchange;		/* an authentication under way */

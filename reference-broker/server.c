@@ -227,6 +227,10 @@ static void take(struct server *s, struct transport *t)
 
 	if (p)
 		p->link = broker_accept(s->broker, p, s->loop->now_ns);
+	if (p && p->link && !broker_charge(s->broker, p->link, transport_memory(t))) {
+		broker_forget(s->broker, p->link, s->loop->now_ns);
+		p->link = NULL;
+	}
 	if (!p || !p->link) {
 		free(p);
 		t->ops->close(t, true);

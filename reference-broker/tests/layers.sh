@@ -98,6 +98,14 @@ for user in alice bob; do
 	if [ $code -eq $([ $user = alice ] && echo 0 || echo 3) ]; then ok "identity over wss: $user"; else not_ok "identity over wss: $user" "exit $code: $(cat "$tmp/err")"; fi
 done
 stop 'identity over wss'
+echo 'allow both %u/#' >"$tmp/acl"
+start tls://localhost:0 $pair --ca "$tmp/ca.pem" --identity certificate --acl "$tmp/acl"
+for who in client bob; do
+	timeout 10 mosquitto_sub -h localhost -p "$port" --cafile "$tmp/ca.pem" --cert "$tmp/$who.pem" --key "$tmp/$who.key" -V 311 -t 'alice/#' -E >"$tmp/out" 2>&1
+	if grep -q denied "$tmp/out"; then answer=denied; else answer=granted; fi
+	if [ $answer = $([ $who = bob ] && echo denied || echo granted) ]; then ok "identity in the access list: $who"; else not_ok "identity in the access list: $who" "$(cat "$tmp/out")"; fi
+done
+stop 'identity in the access list'
 start tcp://localhost:0 --listen tls://localhost:0 $pair --ca "$tmp/ca.pem" --identity certificate
 refused 'identity: who cannot show a certificate' -u alice
 stop 'identity beside tcp'

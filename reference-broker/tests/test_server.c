@@ -179,6 +179,49 @@ static void shows_slow_handshakes_out(void **state)
 	tls_context_release(serving);
 }
 
+static void stop_loop(struct timer *timer, struct loop *l)
+{
+	(void)timer;
+	loop_stop(l);
+}
+
+/* What TLS and WebSocket keep is of the same purse as all else that clients have the broker keep. */
+static void layers_count_as_memory(void **state)
+{
+	static const struct { enum way way; bool all; } rows[] = { { WAY_TCP, true }, { WAY_WS, false }, { WAY_TLS, false } };
+	struct tls_context *client, *serving;
+
+	(void)state;
+	assert_true(tls_contexts_for_us(&client, &serving));
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		struct address address = { .kind = ADDRESS_MEMORY };
+		struct peer p[100];
+		size_t n_ended = 0;
+
+		assert_int_equal(loop_init(&loop, true), 0);
+		broker_defaults(&config);
+		config.max_memory = 1 << 20;
+		server = server_new(&loop, &config);
+		address.service = server_service(server, rows[i].way, serving);
+		for (size_t k = 0; k < 100; k++) {
+			struct timer now = { .fire = stop_loop };
+
+			peer_open(&p[k], &address);
+			p[k].wanted = sizeof(p[k].in) + 1;
+			loop_timer(&loop, &now, loop.now_ns + 1);
+			loop_run(&loop);
+			loop_timer_stop(&loop, &now);
+			n_ended += p[k].ended;
+		}
+		assert_true(rows[i].all ? !n_ended : n_ended > 40 && n_ended < 95);
+		for (size_t k = 0; k < 100; k++)
+			p[k].transport->ops->close(p[k].transport, true);
+		end(NULL);
+	}
+	tls_context_release(client);
+	tls_context_release(serving);
+}
+
 static void lets_a_slow_reader_go(void **state)
 {
 	struct address address;
@@ -275,7 +318,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(serves_in_memory), cmocka_unit_test(keeps_time_in_memory), cmocka_unit_test(closes_after_errors),
-		cmocka_unit_test(shows_slow_handshakes_out), cmocka_unit_test(lets_a_slow_reader_go), cmocka_unit_test(serves_over_tcp), cmocka_unit_test(port_in_use),
+		cmocka_unit_test(shows_slow_handshakes_out), cmocka_unit_test(lets_a_slow_reader_go), cmocka_unit_test(layers_count_as_memory), cmocka_unit_test(serves_over_tcp), cmocka_unit_test(port_in_use),
 		cmocka_unit_test(stops_when_asked),
 	};
 
