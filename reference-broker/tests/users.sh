@@ -130,6 +130,25 @@ contains 'a transcript: no signature' '"v=***"' "$tmp/suite"
 is 'a transcript with --secrets' '' "$(grep -F '***' "$tmp/suite")"
 stop 'with a fault'
 
+# What scram() cannot do is a mistake of the scenario, and a target without the method is told apart.
+mkdir "$tmp/own"
+misuse() {		# NAME TEXT STEP
+	printf 'scenario "x"\nmqtt 5\ncites 5 MQTT-4.12.0-2\nneeds auth=SCRAM-SHA-256\nactor a authentication_method="SCRAM-SHA-256"\n%s\na <- AUTH\n' "$3" >"$tmp/own/x.scn"
+	[ "$1" != 'another method' ] || sed -i 's/auth=SCRAM-SHA-256/auth="x-none"/' "$tmp/own/x.scn"
+	timeout 10 "$MQASSAY" conform --scenarios "$tmp/own" >"$tmp/suite" 2>&1
+	is "$1: exit 3" 3 $?
+	contains "$1: says why" "$2" "$tmp/suite"
+}
+misuse 'a spoilt proof without a challenge' 'no challenge has come' 'a -> CONNECT authentication_data=scram(wrong)'
+misuse 'scram() elsewhere' 'scram() is what authentication_data is' 'a -> CONNECT authentication_data="x" user_property=["k":scram()]'
+misuse 'scram() without a name' '1 to 1024 bytes' 'a -> CONNECT user_name="" authentication_data=scram()'
+misuse 'another method' 'does not offer this' 'a -> CONNECT authentication_data=scram()'
+start
+"$MQASSAY" conform "localhost:$port" --user alice --password-file "$tmp/password" --select '5/auth/scram.scn' >"$tmp/suite" 2>&1
+is 'without the method: exit 3' 3 $?
+contains 'without the method: says what came' 'the target says: CONNACK reason=Bad_authentication_method' "$tmp/suite"
+stop 'without users'
+
 # ---- who may be reached ----
 
 start --users "$tmp/users" --listen tcp://0.0.0.0:0
