@@ -5,7 +5,7 @@
 
 /*
  * The choke points on which faults hang: broken.c (what is received, stored, resumed and
- * timed), broken_match.c (who gets a message) and broken_send.c (what goes out). A broker
+ * timed), broken_match.c (who gets a message), broken_send.c (what goes out) and broken_rights.c (what is denied). A broker
  * that was told to break nothing passes each of them unchanged.
  */
 
