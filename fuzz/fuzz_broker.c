@@ -206,6 +206,14 @@ static enum authenticated ask(void *users, void *state, struct span data, struct
 	return span_is(data, "y") ? AUTHENTICATION_RIGHT : AUTHENTICATION_WRONG;
 }
 
+/* What is denied changes as time passes. */
+static bool may(void *rules, struct span user_name, struct span client_id, enum act act, struct span topic)
+{
+	(void)rules, (void)user_name;
+	trap_unless(client_id.at && topic.at);
+	return (now_ns / 1000000000 + topic.len + act) % 4;
+}
+
 static const struct authentication asking = { { (const uint8_t *)"A", 1 }, 2, ask };
 
 static void start(unsigned limits)
@@ -227,6 +235,7 @@ static void start(unsigned limits)
 	config.maximum_qos = limits & 16 ? 1 : 2;
 	config.retain_available = config.wildcard_available = config.shared_available = !(limits & 32);
 	config.server_keep_alive = limits & 64 ? 10 : 0;
+	config.may = limits & 64 ? may : NULL;
 	config.session_expiry_maximum = limits & 128 ? 20 : UINT32_MAX;
 	now_ns = 1;
 	broker = broker_new(&config, now_ns);

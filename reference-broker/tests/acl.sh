@@ -128,6 +128,7 @@ is '3.1 has no code that says no' 0 $?
 
 sub bob -V mqttv311 -i later -c -t 'plant/line1/#' -t home/bob/x -q 1 -E
 echo 'allow both a#' >"$tmp/wrong"
+printf 'secret of carol\n' | "$MQASSAY" broker --make-verifier carol >>"$tmp/users"
 cp "$tmp/acl" "$tmp/acl.good"
 cp "$tmp/wrong" "$tmp/acl"
 kill -HUP "$broker_pid"
@@ -137,10 +138,14 @@ contains 'a wrong list: its place' "$tmp/acl:1:12: expected a topic filter" "$tm
 contains 'a wrong list: what stays in force' 'what was read before stays in force' "$tmp/broker.err"
 pub alice -V mqttv5 -t plant/line1/t -q 1 -m 'still allowed'
 is 'a wrong list: alice may still publish' 0 $?
+pub carol -V mqttv5 -t home/carol/x -m x >"$tmp/pub" 2>&1
+contains 'a wrong list: nor is another user let in' 'Bad User Name or Password' "$tmp/pub"
 { echo 'deny both plant/#'; echo 'allow both #'; } >"$tmp/acl"
 kill -HUP "$broker_pid"
 read -r line <&4
 is 'a right list: is said' 'read again: --users, --acl' "$line"
+pub carol -V mqttv5 -t home/carol/x -m x
+is 'a right list: and a new user is let in' 0 $?
 pub bob -V mqttv5 -t home/bob/x -q 1 -m 'allowed now'
 is 'what waited and is denied now does not come' 'allowed now' "$(sub bob -V mqttv311 -i later -c -t home/bob/x -q 1 -C 1 -W 5)"
 stop 'with an access list'
