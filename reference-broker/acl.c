@@ -429,10 +429,12 @@ static bool all_count(struct reading *r)
 
 static void sort_rules(struct acl *acl)
 {
-	const struct rule *end = acl->rules + acl->n, *at = acl->rules;
+	const struct rule *end, *at = acl->rules;
 
-	if (acl->n)
-		qsort(acl->rules, acl->n, sizeof(*acl->rules), by_who_and_line);
+	if (!acl->n)
+		return;
+	end = at + acl->n;
+	qsort(acl->rules, acl->n, sizeof(*acl->rules), by_who_and_line);
 	for (acl->everybody.at = at; at < end && at->who == EVERYBODY; at++)
 		;
 	acl->everybody.end = acl->anonymous.at = at;
