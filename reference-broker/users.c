@@ -126,7 +126,7 @@ static struct user *stand_in(const struct users *users, struct span name)
 	uint8_t pick[KEY];
 	uint64_t n;
 
-	hmac(users->process_key, name, pick);
+	hmac(users->file_key, name, pick);	/* the one whose iterations an exchange names as well */
 	memcpy(&n, pick, sizeof(n));
 	return &users->at[n % users->n];
 }
@@ -506,6 +506,7 @@ void users_replace(struct users *users, struct users *fresh)
 
 	*users = *fresh;
 	users->spent_ns = old.spent_ns;
+	memcpy(users->file_key, old.file_key, KEY);	/* a salt that changes with others' lines would tell that nobody has the name */
 	*fresh = old;
 	users_free(fresh);
 }

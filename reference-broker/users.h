@@ -43,7 +43,10 @@ struct users *users_parse(struct span text, struct fault *fault);
 /* The same from a file. A fault of the file itself has line 0: fault->text then says what failed. */
 struct users *users_read(const char *path, struct fault *fault);
 
-/* From now on they are those of fresh, which is taken. Who is known to guess too fast still is. */
+/*
+ * From now on they are those of fresh, which is taken. Who is known to guess too fast still is, and names that nobody
+ * has keep their salts, as those do whose lines have not changed, where all salts are of one length.
+ */
 void users_replace(struct users *users, struct users *fresh);
 
 void users_free(struct users *users);	/* NULL is harmless */

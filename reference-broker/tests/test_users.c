@@ -213,14 +213,33 @@ static void is_bounded(void **state)
 	assert_int_equal(fault.line, 0);
 }
 
+/* A name's salt is no sign of whether somebody has it, neither when others' lines come and go. */
+static void nobody_keeps_his_salt(void **state)
+{
+	struct users *users = parse(USER);
+	struct verifier before, after;
+
+	(void)state;
+	users_verifier(users, span_text("nobody"), &before);
+	users_replace(users, parse(USER "other:SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=\n"));
+	users_verifier(users, span_text("nobody"), &after);
+	assert_false(after.known);
+	assert_int_equal(before.salt_len, after.salt_len);
+	assert_memory_equal(before.salt, after.salt, after.salt_len);
+	users_verifier(users, span_text("other"), &after);
+	assert_true(after.known);
+	users_free(users);
+}
+
 int main(void)
 {
-	struct CMUnitTest tests[6 + N_ROWS] = {
+	struct CMUnitTest tests[7 + N_ROWS] = {
 		cmocka_unit_test(lets_in_who_has_the_password), cmocka_unit_test(remembers_name_and_password_apart),
 		cmocka_unit_test(lets_nobody_in_without_users), cmocka_unit_test(guesses_are_bounded), cmocka_unit_test(writes_what_it_reads), cmocka_unit_test(is_bounded),
+		cmocka_unit_test(nobody_keeps_his_salt),
 	};
 
 	for (size_t i = 0; i < N_ROWS; i++)
-		tests[6 + i] = (struct CMUnitTest){ .name = rows[i].name, .test_func = refuses, .initial_state = (void *)&rows[i] };
+		tests[7 + i] = (struct CMUnitTest){ .name = rows[i].name, .test_func = refuses, .initial_state = (void *)&rows[i] };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
