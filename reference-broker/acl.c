@@ -410,6 +410,9 @@ static bool forestalls(const struct rule *earlier, const struct rule *later)
 		return false;
 	if (!later->allow && (later->has_user || later->has_client))	/* it decides more for a name that does not fit */
 		return false;
+	/* A filter that is asked for may meet what a deny names and reach beyond the allow above it: only # has nothing beyond. */
+	if (earlier->allow && !later->allow && later->acts & ACT_SUBSCRIBE && !span_is(earlier->filter, "#"))
+		return false;
 	return matches(earlier->filter, later->filter, NULL, false);
 }
 

@@ -20,7 +20,8 @@
  * logins that were wrong, are remembered as digests under a key of this process: a client that comes back, rightly or
  * not, costs a few HMACs. Who guesses shares USERS_ITERATIONS_A_SECOND with all others that were not here lately: a
  * tenth of a processor, and some hundred guesses a second at 4096 iterations. Whoever comes beyond that is to try later;
- * those that are connected, and those that come back, notice nothing.
+ * those that are connected, and those that come back, notice nothing. A guess by SCRAM costs a few HMACs only, and is held
+ * back by nothing but the connection that each takes.
  */
 enum {
 	USERS_MAX = 10000,

@@ -34,6 +34,8 @@ static const struct decision {
 
 	/* filters mean what they mean in MQTT */
 	{ "allow both a/+", NULL, "c", P, "a/b", true },
+	{ "allow both a/+\ndeny both a/b\nallow both a/#", NULL, "c", R, "a/#", false },	/* the allow above it does not reach so far */
+	{ "allow both a/+\ndeny both a/b\nallow both a/#", NULL, "c", R, "a/b", true },
 	{ "allow both a/+", NULL, "c", P, "a/", true },
 	{ "allow both a/+", NULL, "c", P, "a", false },
 	{ "allow both a/+", NULL, "c", P, "a/b/c", false },
@@ -272,7 +274,7 @@ static const struct mistake {
 	{ "allow both a\n\nallow both a", 3, 1, "line 1 decides first" },
 	{ "allow both a/#\ndeny publish a/+/c", 2, 1, "line 1 decides first" },
 	{ "deny both a/#\nallow both a user u", 2, 1, "line 1 decides first" },
-	{ "allow both a/# user u\ndeny both a/b user u", 2, 1, "line 1 decides first" },
+	{ "allow publish a/# user u\ndeny publish a/b user u", 2, 1, "line 1 decides first" },
 	{ "allow both a/%u/#\nallow both a/%u/b", 2, 1, "line 1 decides first" },
 };
 
