@@ -184,15 +184,19 @@ size_t child_output(const struct child *child, unsigned n_lines, char *buf, size
 /* ---- starting ---- */
 
 /* In the new process, between fork and exec: nothing but system calls. */
-static void become_broker(const struct child *child, int out, pid_t parent) __attribute__((noreturn));
-static void become_broker(const struct child *child, int out, pid_t parent)
+static void become_broker(const struct child *child, int out, const int go[2], pid_t parent) __attribute__((noreturn));
+static void become_broker(const struct child *child, int out, const int go[2], pid_t parent)
 {
 	static const int ignored_perhaps[] = { SIGPIPE, SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGCHLD };
 	int in = open("/dev/null", O_RDONLY);
 	sigset_t none;
+	char byte;
 
 	setpgid(0, 0);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	close(go[1]);
+	while (read(go[0], &byte, 1) < 0 && errno == EINTR)	/* its end comes when the guard stands */
+		;
 	if (getppid() != parent)
 		_exit(127);		/* it went before we could ask to be told */
 	for (size_t i = 0; i < sizeof(ignored_perhaps) / sizeof(ignored_perhaps[0]); i++)
@@ -337,18 +341,26 @@ static int watch_it(struct child *child)
 int child_start(struct child *child)
 {
 	pid_t parent = getpid();
-	int ends[2], rc;
+	int ends[2], go[2], rc;
 
 	assert(!child->pid && !child->loop->clock.simulated);
 	if (pipe2(ends, O_CLOEXEC) < 0)
 		return -errno;
+	if (pipe2(go, O_CLOEXEC) < 0) {
+		rc = -errno;
+		close(ends[0]);
+		close(ends[1]);
+		return rc;
+	}
 	fflush(NULL);
 	child->pid = fork();
 	if (child->pid == 0)
-		become_broker(child, ends[1], parent);
+		become_broker(child, ends[1], go, parent);
 	rc = -errno;
 	close(ends[1]);
+	close(go[0]);
 	if (child->pid < 0) {
+		close(go[1]);
 		close(ends[0]);
 		child->pid = 0;
 		return rc;
@@ -363,6 +375,7 @@ int child_start(struct child *child)
 	child->signal = 0;
 	child->n_starts++;
 	rc = watch_it(child);
+	close(go[1]);
 	if (rc < 0) {
 		kill(-child->pid, SIGKILL);
 		reap_now(child);
