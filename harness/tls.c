@@ -541,12 +541,3 @@ bool tls_is(const struct transport *t)
 {
 	return t->ops == &tls_ops;
 }
-
-bool tls_describe(const struct transport *t, char *text, size_t cap)
-{
-	if (t->ops != &tls_ops)
-		return false;
-	const SSL *ssl = ((const struct tls *)t)->ssl;
-	snprintf(text, cap, "%s, %s", SSL_get_version(ssl), SSL_get_cipher_name(ssl));
-	return true;
-}

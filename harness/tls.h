@@ -42,7 +42,4 @@ bool tls_is(const struct transport *t);
 /* What one keeps at most: 17 kB between records, one each way that is worked on, and one that waits to go out. */
 enum { TLS_MEMORY = 68 * 1024 };
 
-/* "TLS 1.3, TLS_AES_256_GCM_SHA384" into text[cap]; false when t is no TLS. */
-bool tls_describe(const struct transport *t, char *text, size_t cap);
-
 #endif

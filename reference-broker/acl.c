@@ -1,12 +1,12 @@
 #include "reference-broker/acl.h"
 
-#include <errno.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "codec/topic.h"
+#include "reference-broker/text_file.h"
 
 /* In a compiled filter, in place of %u and %c: no line has control characters. */
 enum { MARK_USER = 1, MARK_CLIENT = 2 };
@@ -467,33 +467,15 @@ struct acl *acl_parse(struct span text, struct fault *fault)
 	return NULL;
 }
 
-static struct acl *unreadable(struct fault *fault, const char *why)
-{
-	*fault = (struct fault){ 0 };
-	snprintf(fault->text, sizeof(fault->text), "%s", why);
-	return NULL;
-}
-
 struct acl *acl_read(const char *path, struct fault *fault)
 {
-	FILE *f = fopen(path, "r");
-	uint8_t *text = f ? malloc(ACL_FILE_MAX + 1) : NULL;
-	struct acl *acl = NULL;
-	size_t len;
+	struct span text;
+	struct acl *acl;
 
-	if (!f)
-		return unreadable(fault, strerror(errno));
-	if (!text)
-		abort();
-	len = fread(text, 1, ACL_FILE_MAX + 1, f);
-	if (ferror(f))
-		unreadable(fault, strerror(errno));
-	else if (len > ACL_FILE_MAX)
-		unreadable(fault, "larger than 4 MiB");
-	else
-		acl = acl_parse(span_of(text, len), fault);
-	fclose(f);
-	free(text);
+	if (!text_file_read(path, ACL_FILE_MAX, &text, fault))
+		return NULL;
+	acl = acl_parse(text, fault);
+	free((void *)text.at);
 	return acl;
 }
 

@@ -376,8 +376,3 @@ void server_free(struct server *server)
 	server->corpse.run = bury;	/* a flush may be posted still */
 	loop_reap(server->loop, &server->corpse);
 }
-
-void server_stats(const struct server *server, struct broker_stats *stats)
-{
-	broker_stats(server->broker, stats);
-}

@@ -30,6 +30,4 @@ struct listener *server_listen(struct server *server, const struct address *addr
 /* Says goodbye to everybody, takes no more connections, and calls stopped() once all are gone, within seconds. */
 void server_shutdown(struct server *server, void (*stopped)(void *context), void *context);
 
-void server_stats(const struct server *server, struct broker_stats *stats);
-
 #endif

@@ -1,6 +1,5 @@
 #include "reference-broker/users.h"
 
-#include <errno.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -11,6 +10,8 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <openssl/rand.h>
+
+#include "reference-broker/text_file.h"
 
 enum {
 	KEY = USERS_KEY,
@@ -470,33 +471,15 @@ struct users *users_parse(struct span text, struct fault *fault)
 	return NULL;
 }
 
-static struct users *unreadable(struct fault *fault, const char *why)
-{
-	*fault = (struct fault){ 0 };
-	snprintf(fault->text, sizeof(fault->text), "%s", why);
-	return NULL;
-}
-
 struct users *users_read(const char *path, struct fault *fault)
 {
-	FILE *f = fopen(path, "r");
-	uint8_t *text = f ? malloc(USERS_FILE_MAX + 1) : NULL;
-	struct users *users = NULL;
-	size_t len;
+	struct span text;
+	struct users *users;
 
-	if (!f)
-		return unreadable(fault, strerror(errno));
-	if (!text)
-		abort();
-	len = fread(text, 1, USERS_FILE_MAX + 1, f);
-	if (ferror(f))
-		unreadable(fault, strerror(errno));
-	else if (len > USERS_FILE_MAX)
-		unreadable(fault, "larger than 4 MiB");
-	else
-		users = users_parse(span_of(text, len), fault);
-	fclose(f);
-	free(text);
+	if (!text_file_read(path, USERS_FILE_MAX, &text, fault))
+		return NULL;
+	users = users_parse(text, fault);
+	free((void *)text.at);
 	return users;
 }
 
@@ -539,6 +522,13 @@ bool users_name_fits(struct span name)
 	return name.len && name.len <= USERS_NAME_MAX && name.at[0] != '#';
 }
 
+static bool refused(struct fault *fault, const char *why)
+{
+	*fault = (struct fault){ 0 };
+	snprintf(fault->text, sizeof(fault->text), "%s", why);
+	return false;
+}
+
 bool users_line(struct span name, struct span password, char line[USERS_LINE_MAX], struct fault *fault)
 {
 	struct verifier u = { .iterations = USERS_ITERATIONS_MIN, .salt_len = 16 };
@@ -546,9 +536,9 @@ bool users_line(struct span name, struct span password, char line[USERS_LINE_MAX
 	uint8_t salted[KEY];
 
 	if (!users_name_fits(name))
-		return unreadable(fault, "a user name has 1 to 255 bytes without `:` and control characters, and does not begin with #"), false;
+		return refused(fault, "a user name has 1 to 255 bytes without `:` and control characters, and does not begin with #");
 	if (RAND_bytes(u.salt, (int)u.salt_len) != 1)
-		return unreadable(fault, "no randomness for a salt"), false;
+		return refused(fault, "no randomness for a salt");
 	salted_password(password, &u, salted);
 	stored_key(salted, u.stored_key);
 	hmac(salted, span_text("Server Key"), u.server_key);
