@@ -24,18 +24,19 @@ cflags  := -std=c11 -D_GNU_SOURCE -iquote . -g -O2 -fno-strict-aliasing -pthread
            $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer) \
            $(if $(COV),--coverage) $(if $(FUZZ),-fsanitize=fuzzer-no-link) $(if $(WERROR),-Werror)
 ldflags := -pthread $(if $(SAN),-fsanitize=$(SAN)) $(if $(COV),--coverage)
-libs    := -lssl -lcrypto
+libs    := -lssl -lcrypto -lpcap -lz -lzstd
 
 codec   := $(wildcard codec/*.c)
 harness := $(filter-out harness/main.c,$(wildcard harness/*.c))
 broker  := $(wildcard reference-broker/*.c)
-tests   := $(wildcard codec/tests/test_*.c harness/tests/test_*.c reference-broker/tests/test_*.c)
-benches := $(wildcard codec/bench/*.c harness/bench/*.c reference-broker/bench/*.c)
+pcap    := $(wildcard pcap/*.c)
+tests   := $(wildcard codec/tests/test_*.c harness/tests/test_*.c reference-broker/tests/test_*.c pcap/tests/test_*.c)
+benches := $(wildcard codec/bench/*.c harness/bench/*.c reference-broker/bench/*.c pcap/bench/*.c)
 targets := $(wildcard fuzz/fuzz_*.c)
 data    := $(shell find scenarios -path scenarios/known -prune -o '(' -name '*.scn' -o -name '*.tsv' -o -name '*.csv' ')' -print 2>/dev/null | LC_ALL=C sort)
 
 obj      = $(patsubst %.c,$B/%.o,$(1))
-lib     := $(call obj,$(codec) $(harness) $(broker))
+lib     := $(call obj,$(codec) $(harness) $(broker) $(pcap))
 objs    := $(lib) $(call obj,harness/main.c $(tests) $(benches) $(targets) $(wildcard fuzz/replay.c))
 
 .PHONY: all help tests everything deps deps-build deps-check conform check test list-tests bench \
@@ -121,9 +122,9 @@ $B/harness/tests/test_monitor: $B/harness/tests/shorthand.o
 
 # ---- what they need (Debian) ----
 
-build_needs := gcc libc6-dev libssl-dev pkg-config
+build_needs := gcc libc6-dev libssl-dev libpcap-dev zlib1g-dev libzstd-dev pkg-config
 check_needs := $(build_needs) clang libcmocka-dev mosquitto mosquitto-clients ejabberd nats-server \
-               libpaho-mqtt-dev python3-paho-mqtt python3-jsonschema libwslay-dev openssl nodejs node-mqtt libxml2-utils mandoc perl tshark
+               libpaho-mqtt-dev python3-paho-mqtt python3-jsonschema libwslay-dev openssl nodejs node-mqtt libxml2-utils mandoc perl tshark gzip zstd
 
 # Brokers are installed to be started by tests: no package may start its service now.
 define install_missing

@@ -1,0 +1,37 @@
+#ifndef PCAP_VIEWS_H
+#define PCAP_VIEWS_H
+
+#include <stdbool.h>
+
+#include "pcap/conversation.h"
+#include "pcap/out.h"
+
+/*
+ * The observers that `decode` shows things with. Each is given (view_free() frees it), and writes to an out that the caller
+ * owns. All are bounded in memory: what passes a bound is counted and said at the end.
+ */
+
+struct view_options {
+	bool json;
+	bool verbose;			/* packets as text: the fields over a hex dump */
+	bool secrets;			/* passwords and authentication data are shown; else masked */
+	bool live;
+};
+
+struct observer *packets_text_new(struct out *out, const struct view_options *options);
+struct observer *packets_json_new(struct out *out, const struct view_options *options);
+struct observer *scenario_new(struct out *out, const struct view_options *options, const char *title);
+
+struct observer *connections_view_new(struct out *out, const struct view_options *options);
+struct observer *qos_view_new(struct out *out, const struct view_options *options);
+struct observer *topics_view_new(struct out *out, const struct view_options *options);
+struct observer *deliveries_view_new(struct out *out, const struct view_options *options);
+
+/* --check: violations as they are seen (in text beside the packets when `inline_notes`), the table of clauses at the end when `table`. */
+struct check;
+struct observer *check_new(struct out *out, const struct view_options *options, bool inline_notes, bool table);
+unsigned long check_violations(const struct observer *check);
+
+void view_free(struct observer *observer);	/* harmless with NULL */
+
+#endif
