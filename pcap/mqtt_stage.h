@@ -26,6 +26,8 @@ struct mqtt_options {
 	bool likely;			/* one of MQTT's ports: less evidence is enough */
 	bool from_start;		/* the first bytes of each end are the connection's first */
 	enum way way;
+	struct endpoint ends[2];	/* for conversation.client and .broker, once it is known which is which */
+	struct when first;		/* of the connection, for conversation.first */
 };
 
 /* Whether a connection's first bytes can be a CONNECT packet's: 1 yes, 0 no, -1 more needed. */
