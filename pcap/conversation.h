@@ -9,14 +9,14 @@
  * holes, and how it ended. Observers (text, JSON, views, the check, ...) are told in the order of the capture.
  */
 
-enum way { VIA_TCP, VIA_TLS, VIA_WS, VIA_WSS };
+enum via { VIA_TCP, VIA_TLS, VIA_WS, VIA_WSS };
 enum { MAX_OBSERVERS = 8 };
 
 struct conversation {
 	uint32_t number;		/* 1, 2...: in the order in which they turned out to be MQTT; its name is "c1" */
 	uint32_t stream;		/* as Wireshark's tcp.stream */
 	struct endpoint client, broker;
-	enum way way;
+	enum via via;
 	enum version version;		/* by which its packets are read */
 	bool version_known;		/* its CONNECT was seen; else inferred from the packets */
 	bool from_start;		/* its first packet is the connection's first byte: CONNECT was not missed */

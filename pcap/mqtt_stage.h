@@ -25,7 +25,7 @@ struct mqtt_options {
 	bool forced;			/* --port, or a layer below said so (ALPN, subprotocol): it is MQTT */
 	bool likely;			/* one of MQTT's ports: less evidence is enough */
 	bool from_start;		/* the first bytes of each end are the connection's first */
-	enum way way;
+	enum via via;
 	struct endpoint ends[2];	/* for conversation.client and .broker, once it is known which is which */
 	struct when first;		/* of the connection, for conversation.first */
 };
