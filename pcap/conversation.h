@@ -67,6 +67,7 @@ struct observer_ops {		/* any may be NULL */
 	void (*ended)(struct observer *o, struct conversation *c, enum conversation_end how, const struct when *when);	/* the last of c */
 	void (*flush)(struct observer *o);	/* live: nothing comes at the moment; what is complete should be shown */
 	void (*finish)(struct observer *o, const struct when *when);	/* the capture is over, all conversations have ended */
+	void (*free)(struct observer *o);	/* the observer itself, and what it keeps; view_free() calls it, the decoder does not */
 };
 
 struct observer {		/* stands first in an observer's own struct */
