@@ -60,6 +60,7 @@ enum conversation_end { ENDED_BY_FIN, ENDED_BY_RESET, ENDED_REPLACED, ENDED_FORG
 struct observer;
 
 struct observer_ops {		/* any may be NULL */
+	void (*started)(struct observer *o, const struct when *when);	/* the capture's first frame, which times count from; before anything else */
 	void (*opened)(struct observer *o, struct conversation *c, const struct when *when);
 	void (*packet)(struct observer *o, const struct seen_packet *packet);
 	void (*hole)(struct observer *o, struct conversation *c, const struct hole *hole);

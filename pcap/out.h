@@ -46,6 +46,14 @@ void out_text(struct out *out, const char *text);
 void out_number(struct out *out, uint64_t number);
 void out_format(struct out *out, const char *format, ...) __attribute__((format(printf, 2, 3)));	/* slow; up to 4 kB */
 
-#define OUT_LITERAL(out, text) out_bytes((out), "" text, sizeof(text) - 1)
+/* A string literal: its length is known to the compiler, so this is a few moves. */
+#define OUT_LITERAL(out, text) out_small((out), "" text, sizeof(text) - 1)
+
+/* len <= OUT_ROOM */
+static inline void out_small(struct out *out, const void *bytes, size_t len)
+{
+	memcpy(out_room(out, len), bytes, len);
+	out_wrote(out, len);
+}
 
 #endif
