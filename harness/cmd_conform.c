@@ -3,7 +3,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "harness/capture.h"
 #include "harness/cli.h"
 #include "harness/conduct.h"
 #include "harness/conform.h"
@@ -11,6 +10,7 @@
 #include "harness/conform_output.h"
 #include "harness/console.h"
 #include "harness/coverage.h"
+#include "harness/keep.h"
 #include "harness/prove.h"
 #include "harness/target.h"
 #include "harness/tls_options.h"
@@ -85,11 +85,11 @@ static void conform_one(const struct suite *suite, struct conduct_options *o, co
 		abort();
 	memset(counts, 0, sizeof(counts));
 	o->context = (void *)o->label;
-	capture_target(o->label, o->simulated);
+	keep_target(o->label, o->simulated);
 	conduct(suite, o, &target->conducted);
 	console_progress("%s", "");
 	known_apply(&known, &target->conducted, o->label);
-	capture_keep(&run_record, target, name);
+	keep_connections(&run_record, target, name);
 }
 
 /* ---- the built-in broker ---- */
@@ -320,8 +320,8 @@ static int run(int n_args, char **args)
 			code = list_tests(&suite);
 		} else if (conf->coverage) {
 			code = print_coverage(&suite, o.versions);
-		} else if (!(code = capture_open(&o))) {
-			code = capture_close(play(&suite, &o, n_args, args));
+		} else if (!(code = keep_open(&o))) {
+			code = keep_close(play(&suite, &o, n_args, args));
 		}
 	}
 	known_release(&known);

@@ -8,11 +8,12 @@
 #include "harness/conform.h"
 #include "reference-broker/local.h"
 
-extern const struct command conform_command, replay_command, broker_command, lint_command, explain_command;
+extern const struct command conform_command, replay_command, decode_command, broker_command, lint_command, explain_command;
 
 static const struct command *const commands[] = {
 	&conform_command,
 	&replay_command,
+	&decode_command,
 	&broker_command,
 	&lint_command,
 	&explain_command,

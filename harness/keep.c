@@ -1,4 +1,4 @@
-#include "harness/capture.h"
+#include "harness/keep.h"
 
 #include <errno.h>
 #include <string.h>
@@ -24,7 +24,7 @@ static int unwritable(const char *path, int error)
 	return EXIT_UNABLE;
 }
 
-int capture_open(struct conduct_options *o)
+int keep_open(struct conduct_options *o)
 {
 	int error = conf->artifacts ? artifacts_prepare(conf->artifacts) : 0;
 
@@ -41,7 +41,7 @@ int capture_open(struct conduct_options *o)
 	return 0;
 }
 
-void capture_target(const char *label, bool simulated)
+void keep_target(const char *label, bool simulated)
 {
 	uint64_t epoch_ns = pcap_epoch_ns(simulated);
 
@@ -51,7 +51,7 @@ void capture_target(const char *label, bool simulated)
 		recorder_target(recorder, label, epoch_ns);
 }
 
-void capture_keep(const struct run *run, const struct run_target *target, const char *name)
+void keep_connections(const struct run *run, const struct run_target *target, const char *name)
 {
 	struct replay_file how;
 	char failed[4096];
@@ -65,7 +65,7 @@ void capture_keep(const struct run *run, const struct run_target *target, const 
 	replay_release(&how);
 }
 
-int capture_close(int code)
+int keep_close(int code)
 {
 	bool whole = !artifacts_error;
 

@@ -1,0 +1,286 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "harness/cli.h"
+#include "harness/console.h"
+#include "pcap/decoder.h"
+#include "pcap/views.h"
+
+/* mqassay decode: captured traffic as conversations. */
+
+extern const struct command decode_command;
+
+enum format { FORMAT_TEXT, FORMAT_JSON, FORMAT_SCENARIO, FORMAT_PCAPNG };
+static const char *const formats[] = { "text", "json", "scenario", "pcapng", NULL };
+
+enum view { VIEW_PACKETS, VIEW_CONNECTIONS, VIEW_QOS, VIEW_TOPICS, VIEW_DELIVERIES, VIEW_CLAUSES };
+static const char *const views[] = { "packets", "connections", "qos", "topics", "deliveries", "clauses", NULL };
+
+static const char *const versions[] = { "infer", "3.1", "3.1.1", "5", NULL };
+static const enum version version_of[] = { 0, MQTT_3_1, MQTT_3_1_1, MQTT_5 };
+
+enum { MAX_KEYLOG = 64 << 20, MAX_PORTS = 64 };
+
+static struct {
+	const char *interface, *filter, *keylog, *where, *output;
+	struct string_list ports;
+	int format, view, version;
+	bool check, verbose, secrets, quiet;
+	uint64_t snaplen, max_packet, flow_memory, memory, flows, idle_ns;
+} conf = { .snaplen = 262144, .max_packet = 1 << 20, .flow_memory = 1 << 20, .memory = 16 << 20, .flows = 65536, .idle_ns = 3600 * 1000000000ull };
+
+static const struct cli_option options[] = {
+	OPT_HEADING("What is read:"),
+	OPT_STRING('i', "interface", conf.interface, "IFACE", "capture on this interface, or \"any\", instead of reading a file"),
+	OPT_STRING(0, "filter", conf.filter, "BPF", "only frames that match, in the language of tcpdump"),
+	OPT_SIZE(0, "snaplen", conf.snaplen, "SIZE", "live: bytes of each frame"),
+	OPT_LIST(0, "port", conf.ports, "PORT", "connections to this port are MQTT, whatever they look like"),
+	OPT_STRING(0, "keylog", conf.keylog, "FILE", "TLS secrets, as SSLKEYLOGFILE writes them"),
+	OPT_ENUM(0, "mqtt", conf.version, versions, "version of connections whose CONNECT was not captured"),
+	OPT_HEADING("What is shown:"),
+	OPT_ENUM(0, "format", conf.format, formats, "how"),
+	OPT_ENUM(0, "view", conf.view, views, "what"),
+	OPT_STRING(0, "where", conf.where, "EXPR", "only packets for which this holds: 'type==PUBLISH && topic~\"a/#\"'"),
+	OPT_FLAG(0, "check", conf.check, "judge client and broker by the standard's clauses; exit 1 when one was broken"),
+	OPT_FLAG('v', "verbose", conf.verbose, "each packet's fields over a hex dump; all clauses"),
+	OPT_FLAG(0, "secrets", conf.secrets, "show passwords and authentication data"),
+	OPT_FLAG('q', "quiet", conf.quiet, "no summary"),
+	OPT_STRING('o', "output", conf.output, "FILE", "write to this file instead of standard output"),
+	OPT_HEADING("Limits:"),
+	OPT_SIZE(0, "max-packet", conf.max_packet, "SIZE", "larger MQTT packets are passed over"),
+	OPT_SIZE(0, "flow-memory", conf.flow_memory, "SIZE", "held back for what is missing, per connection"),
+	OPT_SIZE(0, "memory", conf.memory, "SIZE", "and in all"),
+	OPT_COUNT(0, "connections", conf.flows, 16, 10000000, "N", "known at a time; then the one longest silent is forgotten"),
+	OPT_DURATION(0, "idle", conf.idle_ns, "D", "a connection silent for so long is forgotten"),
+	OPT_END
+};
+
+static struct {
+	struct capture *capture;
+	struct decoder *decoder;
+	struct out out;
+	int fd;
+	uint16_t ports[MAX_PORTS];
+	size_t n_ports;
+	struct observer *shown, *check;
+} run;
+
+static void on_signal(int number)
+{
+	(void)number;
+	capture_stop(run.capture);
+}
+
+/* ---- before ---- */
+
+static bool read_ports(void)
+{
+	for (size_t i = 0; i < conf.ports.n; i++) {
+		char *end;
+		unsigned long port = strtoul(conf.ports.at[i], &end, 10);
+
+		if (!*conf.ports.at[i] || *end || port < 1 || port > 65535 || run.n_ports == MAX_PORTS)
+			return false;
+		run.ports[run.n_ports++] = (uint16_t)port;
+	}
+	return true;
+}
+
+static int read_keylog(void)
+{
+	FILE *f = conf.keylog ? fopen(conf.keylog, "r") : NULL;
+	char *text = NULL;
+	size_t len = 0, cap = 0;
+
+	if (!conf.keylog)
+		return EXIT_PASS;
+	while (f && len < MAX_KEYLOG) {
+		if (len == cap && !(text = realloc(text, cap = cap ? 2 * cap : 65536)))
+			abort();
+		size_t n = fread(text + len, 1, cap - len, f);
+		len += n;
+		if (!n)
+			break;
+	}
+	int error = !f || ferror(f) ? errno : 0;
+	if (f)
+		fclose(f);
+	bool any = !error && decoder_keylog(run.decoder, span_of(text, len));
+	free(text);
+	if (error) {
+		console_error("read %s: %s", console_safe(conf.keylog), strerror(error));
+		return EXIT_UNABLE;
+	}
+	if (!any) {
+		console_error("%s: no TLS secrets in it; a key log has lines such as `CLIENT_RANDOM <64 hex digits> <96 hex digits>`",
+		              console_safe(conf.keylog));
+		return EXIT_UNABLE;
+	}
+	return EXIT_PASS;
+}
+
+static void take_secrets(void *owner, struct span text)
+{
+	(void)owner;
+	decoder_keylog(run.decoder, text);
+}
+
+static int open_capture(const char *path)
+{
+	struct capture_error error = { 0 };
+	const char *name = conf.interface ? conf.interface : path;
+
+	run.capture = conf.interface ? capture_open_live(conf.interface, conf.filter, (uint32_t)conf.snaplen, &error)
+	                             : capture_open_file(path, &error);
+	if (run.capture && !conf.interface && conf.filter && !capture_filter(run.capture, conf.filter, &error)) {
+		capture_close(run.capture);
+		run.capture = NULL;
+	}
+	if (run.capture)
+		return EXIT_PASS;
+	console_error("%s: %s", console_safe(name), error.text);
+	return error.usage ? EXIT_USAGE : EXIT_UNABLE;
+}
+
+static int open_output(void)
+{
+	run.fd = STDOUT_FILENO;
+	if (conf.output) {
+		run.fd = open(conf.output, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+		if (run.fd < 0) {
+			console_error("create %s: %s", console_safe(conf.output), strerror(errno));
+			return EXIT_UNABLE;
+		}
+	}
+	if (!out_init(&run.out, run.fd))
+		abort();
+	return EXIT_PASS;
+}
+
+static struct observer *make_view(const struct view_options *how, const char *title)
+{
+	if (conf.format == FORMAT_SCENARIO)
+		return scenario_new(&run.out, how, title);
+	switch ((enum view)conf.view) {
+	case VIEW_PACKETS:     return how->json ? packets_json_new(&run.out, how) : packets_text_new(&run.out, how);
+	case VIEW_CONNECTIONS: return connections_view_new(&run.out, how);
+	case VIEW_QOS:         return qos_view_new(&run.out, how);
+	case VIEW_TOPICS:      return topics_view_new(&run.out, how);
+	case VIEW_DELIVERIES:  return deliveries_view_new(&run.out, how);
+	case VIEW_CLAUSES:     break;
+	}
+	return NULL;
+}
+
+static void observe(const char *title)
+{
+	struct view_options how = { .json = conf.format == FORMAT_JSON, .verbose = conf.verbose, .secrets = conf.secrets,
+	                            .live = conf.interface };
+
+	run.shown = make_view(&how, title);
+	if (run.shown)
+		decoder_observe(run.decoder, run.shown);
+	if (conf.check || conf.view == VIEW_CLAUSES) {
+		run.check = check_new(&run.out, &how, conf.view == VIEW_PACKETS, true);
+		decoder_observe(run.decoder, run.check);
+	}
+}
+
+/* ---- the run ---- */
+
+static uint64_t real_time_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+/* Returns the exit code. A capture that cannot be read to its end is shown as far as it can. */
+static int decode_all(const char *name)
+{
+	struct record record;
+	struct capture_error why = { 0 };
+	int code = EXIT_PASS;
+
+	while (!run.out.error)
+		switch (capture_next(run.capture, &record, &why)) {
+		case CAPTURE_RECORD:
+			decoder_record(run.decoder, &record);
+			break;
+		case CAPTURE_IDLE:
+			decoder_idle(run.decoder, real_time_ns());
+			out_flush(&run.out);
+			break;
+		case CAPTURE_BROKEN:
+			console_error("%s: %s", console_safe(name), why.text);
+			code = EXIT_UNABLE;
+			break;
+		case CAPTURE_END:
+			return code;
+		}
+	return code;
+}
+
+static int decode_run(int n_args, char **args)
+{
+	(void)n_args;
+	const char *name = conf.interface ? conf.interface : args[0];
+
+	if (!conf.interface == !n_args)
+		return cli_usage(&decode_command, conf.interface ? "either a FILE or -i IFACE, not both" : "expected a FILE, - for standard input, or -i IFACE");
+	if (!read_ports())
+		return cli_usage(&decode_command, "--port: expected a number from 1 to 65535, at most %d times", MAX_PORTS);
+
+	struct decoder_options how = {
+		.tcp = { conf.flow_memory, conf.memory, (uint32_t)conf.flows, conf.idle_ns },
+		.max_packet = (uint32_t)conf.max_packet, .ports = run.ports, .n_ports = run.n_ports, .version = version_of[conf.version],
+	};
+	run.decoder = decoder_new(&how);
+	if (!run.decoder)
+		abort();
+	int code = read_keylog();
+	if (code == EXIT_PASS)
+		code = open_capture(name);
+	if (code == EXIT_PASS)
+		code = open_output();
+	if (code != EXIT_PASS)
+		return code;
+	capture_on_secrets(run.capture, take_secrets, NULL);
+	signal(SIGINT, on_signal);
+	signal(SIGTERM, on_signal);
+	observe(name);
+	code = decode_all(name);
+	decoder_finish(run.decoder);
+	int error = out_release(&run.out);
+	if (error && error != EPIPE) {
+		console_error("write: %s", strerror(error));
+		code = EXIT_UNABLE;
+	}
+	if (code == EXIT_PASS && run.check && check_violations(run.check))
+		code = EXIT_FOUND;
+	view_free(run.shown);
+	view_free(run.check);
+	capture_close(run.capture);
+	decoder_free(run.decoder);
+	return code;
+}
+
+const struct command decode_command = {
+	.name = "decode",
+	.arguments = "[FILE]",
+	.summary = "captured traffic as MQTT conversations",
+	.details = "FILE is a capture in pcap or pcapng, also compressed by gzip or zstd; - reads standard input.",
+	.example = "mqassay decode trace.pcap\n"
+	           "tcpdump -i any -U -w - tcp port 1883 | mqassay decode -\n"
+	           "mqassay decode trace.pcapng --keylog keys.txt --check",
+	.options = options,
+	.max_args = 1,
+	.run = decode_run,
+};
