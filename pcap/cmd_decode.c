@@ -255,7 +255,7 @@ static int decode_run(int n_args, char **args)
 	capture_on_secrets(run.capture, take_secrets, NULL);
 	signal(SIGINT, on_signal);
 	signal(SIGTERM, on_signal);
-	observe(name);
+	observe(strrchr(name, '/') ? strrchr(name, '/') + 1 : name);
 	code = decode_all(name);
 	decoder_finish(run.decoder);
 	int error = out_release(&run.out);

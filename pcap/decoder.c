@@ -28,6 +28,7 @@ struct talk {
 struct decoder {
 	struct decoder_options options;
 	struct keylog *keylog;
+	struct tls_shared *tls;
 	struct ip *ip;
 	struct tcp *tcp;
 	struct observer *observers[MAX_OBSERVERS];
@@ -153,7 +154,7 @@ static void flow_opened(void *context, struct flow *flow)
 		.ends = { flow->ends[0], flow->ends[1] },
 		.forced = is_port(&d->options, flow->ends[0].port) || is_port(&d->options, flow->ends[1].port),
 	};
-	link->stage = detect_stage_new(&link->listener, &options, d->keylog, &link->detected);
+	link->stage = detect_stage_new(&link->listener, &options, d->tls, &link->detected);
 	if (!link->stage)
 		tcp_ignore(flow);
 }
@@ -241,9 +242,10 @@ struct decoder *decoder_new(const struct decoder_options *options)
 	if (options)
 		d->options = *options;
 	d->keylog = keylog_new();
+	d->tls = d->keylog ? tls_shared_new(d->keylog) : NULL;
 	d->ip = ip_new(0);
 	d->tcp = tcp_new(&d->options.tcp, &events, d);
-	if (d->keylog && d->ip && d->tcp)
+	if (d->tls && d->ip && d->tcp)
 		return d;
 	decoder_free(d);
 	return NULL;
@@ -308,7 +310,7 @@ void decoder_free(struct decoder *d)
 		tcp_free(d->tcp);
 	if (d->ip)
 		ip_free(d->ip);
-	if (d->keylog)
-		keylog_free(d->keylog);
+	tls_shared_free(d->tls);
+	keylog_free(d->keylog);
 	free(d);
 }

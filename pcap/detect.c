@@ -19,7 +19,7 @@ struct detector {
 	struct stage *mqtt;		/* the MQTT stage that this one made */
 	struct mqtt_listener *listener;
 	struct mqtt_options options;
-	const struct keylog *keylog;
+	struct tls_shared *tls;
 	struct detected *detected;
 	bool inside_tls;
 	struct held {			/* only while undecided */
@@ -30,7 +30,7 @@ struct detector {
 	} *held;
 };
 
-static struct stage *detector_new(struct mqtt_listener *listener, const struct mqtt_options *options, const struct keylog *keylog,
+static struct stage *detector_new(struct mqtt_listener *listener, const struct mqtt_options *options, struct tls_shared *tls,
                                   struct detected *detected, bool inside_tls);
 
 /* ---- the first bytes of an end ---- */
@@ -110,8 +110,8 @@ static struct stage *tls_above(struct detector *d)
 
 	options.via = VIA_TLS;
 	d->detected->tls = true;
-	struct stage *inner = detector_new(d->listener, &options, d->keylog, d->detected, true);
-	return inner ? placed(tls_stage_new(d->keylog, inner, &d->detected->tls_notes), inner) : NULL;
+	struct stage *inner = detector_new(d->listener, &options, d->tls, d->detected, true);
+	return inner ? placed(tls_stage_new(d->tls, inner, &d->detected->tls_notes), inner) : NULL;
 }
 
 /* What was found is read from its first byte. */
@@ -221,7 +221,7 @@ static void take_end(struct stage *stage, const struct when *when)
 
 static const struct stage_ops ops = { take_bytes, take_hole, take_closed, take_end };
 
-static struct stage *detector_new(struct mqtt_listener *listener, const struct mqtt_options *options, const struct keylog *keylog,
+static struct stage *detector_new(struct mqtt_listener *listener, const struct mqtt_options *options, struct tls_shared *tls,
                                   struct detected *detected, bool inside_tls)
 {
 	struct detector *d = calloc(1, sizeof(*d));
@@ -231,14 +231,14 @@ static struct stage *detector_new(struct mqtt_listener *listener, const struct m
 	d->stage.ops = &ops;
 	d->listener = listener;
 	d->options = *options;
-	d->keylog = keylog;
+	d->tls = tls;
 	d->detected = detected;
 	d->inside_tls = inside_tls;
 	return &d->stage;
 }
 
 struct stage *detect_stage_new(struct mqtt_listener *listener, const struct mqtt_options *options,
-                               const struct keylog *keylog, struct detected *detected)
+                               struct tls_shared *tls, struct detected *detected)
 {
-	return detector_new(listener, options, keylog, detected, false);
+	return detector_new(listener, options, tls, detected, false);
 }

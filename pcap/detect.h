@@ -1,7 +1,6 @@
 #ifndef PCAP_DETECT_H
 #define PCAP_DETECT_H
 
-#include "pcap/keylog.h"
 #include "pcap/mqtt_stage.h"
 #include "pcap/stage.h"
 #include "pcap/tls_stage.h"
@@ -18,8 +17,8 @@ struct detected {		/* of one connection; the owner's, zeroed, and there as long 
 	struct ws_notes ws_notes;
 };
 
-/* options is borrowed as long as the stage lives; forced, likely, from_start and via are those of the connection itself. Given, ends as stages do; NULL when memory is short. */
+/* options is copied, tls borrowed as long as the stage lives; forced, likely, from_start and via are those of the connection itself. Given, ends as stages do; NULL when memory is short. */
 struct stage *detect_stage_new(struct mqtt_listener *listener, const struct mqtt_options *options,
-                               const struct keylog *keylog, struct detected *detected);
+                               struct tls_shared *tls, struct detected *detected);
 
 #endif

@@ -1,0 +1,502 @@
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "codec/fields.h"
+#include "codec/topic.h"
+#include "pcap/scenario_lines.h"
+#include "pcap/scenario_memory.h"
+#include "pcap/views.h"
+
+/*
+ * --format scenario: the capture as a file in the notation that `replay` plays against another broker. Each connection is an
+ * actor. What the capture shows stands in its order; what it lacks and a replay needs (connections that were already open,
+ * subscriptions, retained messages, messages of publishers that were not captured) is added by verbs.
+ *
+ * What has to be added before the first step is known at the end only, so that the steps wait in a temporary file.
+ */
+
+enum { SLOW_NS = 2000000000 };		/* a pause after which a step says how long it may take elsewhere */
+
+struct scenario_writer {
+	struct observer observer;
+	struct out *out;
+	struct view_options options;
+	const char *title;
+	FILE *body;
+	bool failed;			/* to write the body */
+	struct line line, actors, before;
+	struct published *published;
+	struct strings clients;		/* client ids whose sessions the capture shows from their start */
+	struct strings sessions;	/* of client ids: number is an index of kept */
+	struct named_ids *kept;		/* the ids that a session leaves open; as many as sessions.cap at most */
+	uint32_t n_kept;
+	uint32_t n_names;
+	enum version version;		/* of the first conversation */
+	uint64_t start_ns;
+	bool seeds;			/* somebody has to publish what the capture lacks */
+};
+
+struct role {				/* what is known of a conversation */
+	struct named_ids ids;
+	struct strings filters;		/* subscribed in the capture */
+	struct strings lacking;		/* delivered without a subscription that was seen; number: the highest QoS */
+	struct span client_id;		/* of CONNECT, in `clients` */
+	uint64_t last_ns;		/* of its last step */
+	uint32_t session_expiry_interval;
+	bool resumed;			/* a session from before the capture */
+	bool clean;
+	bool closed;
+};
+
+static struct scenario_writer *writer_of(struct observer *o)
+{
+	return (struct scenario_writer *)o;
+}
+
+static struct role *role_of(const struct scenario_writer *s, const struct conversation *c)
+{
+	return c->of[s->observer.slot];
+}
+
+/* ---- lines ---- */
+
+static void put_line(struct scenario_writer *s)
+{
+	line_text(&s->line, "\n");
+	if (fwrite(s->line.at, 1, s->line.len, s->body) != s->line.len)
+		s->failed = true;
+	s->line.len = 0;
+}
+
+static void put_time(struct scenario_writer *s, const struct when *when)
+{
+	uint64_t since = when->time_ns > s->start_ns ? when->time_ns - s->start_ns : 0;
+
+	line_format(&s->line, "   # %llu.%06llu f%llu", (unsigned long long)(since / 1000000000),
+	            (unsigned long long)(since % 1000000000 / 1000), (unsigned long long)when->frame);
+}
+
+/* The end of an expectation: where the capture had to wait, so may a replay. */
+static void put_patience(struct scenario_writer *s, struct role *r, const struct when *when)
+{
+	if (r->last_ns && when->time_ns > r->last_ns + SLOW_NS)
+		line_format(&s->line, " within %llus", (unsigned long long)((when->time_ns - r->last_ns) * 3 / 2 / 1000000000 + 1));
+}
+
+static void step_done(struct scenario_writer *s, struct role *r, const struct when *when)
+{
+	put_time(s, when);
+	put_line(s);
+	r->last_ns = when->time_ns;
+}
+
+static const char *version_text(enum version version)
+{
+	return version == MQTT_3_1 ? "3.1" : version == MQTT_5 ? "5" : "3.1.1";
+}
+
+/* ---- conversations ---- */
+
+static void opened(struct observer *o, struct conversation *c, const struct when *when)
+{
+	struct scenario_writer *s = writer_of(o);
+	struct role *r = calloc(1, sizeof(*r));
+
+	(void)when;
+	if (!r)
+		abort();
+	c->of[o->slot] = r;
+	if (!s->version) {
+		s->version = c->version;
+		s->start_ns = c->first.time_ns;
+	}
+	if (c->version != s->version)
+		line_format(&s->actors, "actor   c%u mqtt=%s\n", c->number, version_text(c->version));
+}
+
+/* The names that a session's open ids have go with it to its next connection. */
+static void keep_ids(struct scenario_writer *s, struct role *r)
+{
+	struct string *of = r->client_id.len ? strings_find(&s->sessions, r->client_id) : NULL;
+
+	if (!r->ids.n || !r->client_id.len)
+		return;
+	if (!of && !(of = strings_add(&s->sessions, r->client_id, s->n_kept)))
+		return;
+	if (of->number == s->n_kept) {
+		s->kept = realloc(s->kept, (s->n_kept + 1) * sizeof(*s->kept));
+		if (!s->kept)
+			abort();
+		s->kept[s->n_kept++] = (struct named_ids){ 0 };
+	}
+	named_release(&s->kept[of->number]);
+	s->kept[of->number] = r->ids;
+	r->ids = (struct named_ids){ 0 };
+}
+
+static void resume_ids(struct scenario_writer *s, struct role *r)
+{
+	struct string *of = r->client_id.len ? strings_find(&s->sessions, r->client_id) : NULL;
+
+	if (!of)
+		return;
+	named_release(&r->ids);
+	r->ids = s->kept[of->number];
+	s->kept[of->number] = (struct named_ids){ 0 };
+}
+
+static void write_filters(struct line *line, const struct strings *filters)
+{
+	for (uint32_t i = 0; i < filters->n; i++) {
+		line_text(line, i ? ", " : "(");
+		line_string(line, span_of(filters->list[i].at, filters->list[i].len));
+		if (filters->list[i].number)
+			line_format(line, " qos=%u", filters->list[i].number);
+	}
+	line_text(line, ")\n");
+}
+
+/* What has to be there before the first step, so that the conversation can be played from where the capture begins. */
+static void write_before(struct scenario_writer *s, const struct conversation *c, const struct role *r)
+{
+	struct line *b = &s->before;
+	char name[24];
+
+	if (!c->from_start) {
+		snprintf(name, sizeof(name), "c%u", c->number);
+		line_format(b, "%s connects   # not in the capture: it was open already\n", name);
+	} else if (r->resumed) {
+		snprintf(name, sizeof(name), "before%u", c->number);
+		if (c->version != s->version)
+			line_format(&s->actors, "actor   %s mqtt=%s\n", name, version_text(c->version));
+		line_format(b, "%s connects client_id=", name);
+		line_string(b, r->client_id);
+		line_text(b, " clean_start=0");
+		if (c->version == MQTT_5)
+			line_format(b, " session_expiry_interval=%u", r->session_expiry_interval);
+		line_text(b, "   # not in the capture: its session was there already\n");
+	} else {
+		return;
+	}
+	if (r->lacking.n) {
+		line_format(b, "%s subscribes ", name);
+		write_filters(b, &r->lacking);
+	}
+	if (c->from_start)
+		line_format(b, "%s disconnects\n", name);
+}
+
+static void ended(struct observer *o, struct conversation *c, enum conversation_end how, const struct when *when)
+{
+	struct scenario_writer *s = writer_of(o);
+	struct role *r = role_of(s, c);
+
+	(void)how, (void)when;
+	write_before(s, c, r);
+	keep_ids(s, r);
+	named_release(&r->ids);
+	strings_release(&r->filters);
+	strings_release(&r->lacking);
+	free(r);
+	c->of[o->slot] = NULL;
+}
+
+/* ---- what the client sent ---- */
+
+static void note_subscribe(struct role *r, const struct packet *p)
+{
+	struct filter_walk walk = filters_of(p);
+	struct span filter, group, inner;
+	uint8_t options;
+
+	while (filter_next(&walk, &filter, &options)) {
+		if (share_split(filter, &group, &inner))
+			filter = inner;
+		if (!strings_find(&r->filters, filter))
+			strings_add(&r->filters, filter, 0);
+	}
+}
+
+static void note_connect(struct scenario_writer *s, const struct conversation *c, struct role *r, const struct packet *p)
+{
+	struct string *id = strings_find(&s->clients, p->client_id);
+
+	r->clean = p->connect_flags & CONNECT_CLEAN_START;
+	r->resumed = !r->clean && p->client_id.len && !id;	/* unless CONNACK says that there is none */
+	if (!id && p->client_id.len)
+		id = strings_add(&s->clients, p->client_id, c->number);
+	if (id)
+		r->client_id = span_of(id->at, id->len);
+	r->session_expiry_interval = (uint32_t)property_number(p->properties, PROP_session_expiry_interval, 0);
+	if (p->connect_flags & CONNECT_WILL)
+		published_add(s->published, p->will_topic, p->will_payload,
+		              p->connect_flags & CONNECT_WILL_RETAIN ? PUBLISHED | PUBLISHED_RETAINED : PUBLISHED);
+}
+
+/* The name of the broker's id that the client answers; 0: the id is the client's own. */
+static bool answers_broker(enum packet_type type)
+{
+	return type == PUBACK || type == PUBREC || type == PUBCOMP;
+}
+
+static void sent(struct scenario_writer *s, const struct seen_packet *seen, struct role *r)
+{
+	const struct packet *p = &seen->packet;
+	uint32_t number = seen->conversation->number, name = 0;
+
+	if (seen->status == CODEC_OK && answers_broker((enum packet_type)p->type) && !(name = named_find(&r->ids, p->packet_id)))
+		line_text(&s->line, "# ");	/* what it answers is not in the capture, so its id will be another */
+	line_format(&s->line, "c%u -> ", number);
+	line_send(&s->line, seen, name, s->options.secrets);
+	step_done(s, r, &seen->when);
+	if (seen->status != CODEC_OK)
+		return;
+	if (p->type == CONNECT)
+		note_connect(s, seen->conversation, r, p);
+	else if (p->type == SUBSCRIBE)
+		note_subscribe(r, p);
+	else if (p->type == PUBLISH && seen->topic.at)
+		published_add(s->published, seen->topic, p->payload, p->flags & PUBLISH_RETAIN && p->payload.len ? PUBLISHED | PUBLISHED_RETAINED : PUBLISHED);
+	else if (p->type == PUBACK || p->type == PUBCOMP || (p->type == PUBREC && p->reason >= 0x80))
+		named_remove(&r->ids, p->packet_id);
+}
+
+/* ---- what the broker sent ---- */
+
+static bool is_subscribed(const struct role *r, struct span topic)
+{
+	for (uint32_t i = 0; i < r->filters.n; i++) {
+		struct span filter = span_of(r->filters.list[i].at, r->filters.list[i].len);
+
+		if (topic_filter_valid(filter) && topic_matches(filter, topic))
+			return true;
+	}
+	return false;
+}
+
+static void publish_words(struct line *line, const struct seen_packet *seen, const char *more)
+{
+	line_text(line, "seed publishes topic=");
+	line_string(line, seen->topic);
+	if (publish_qos(&seen->packet))
+		line_format(line, " qos=%u", publish_qos(&seen->packet));
+	line_text(line, more);
+	line_text(line, " payload=");
+	line_string(line, seen->packet.payload);
+}
+
+/* The message came from somebody: if nobody in the capture published it, the file must. */
+static void provide(struct scenario_writer *s, const struct seen_packet *seen)
+{
+	bool retained = seen->packet.flags & PUBLISH_RETAIN;
+	unsigned how = published_find(s->published, seen->topic, seen->packet.payload);
+
+	if (retained ? how & PUBLISHED_RETAINED : how)
+		return;
+	s->seeds = true;
+	published_add(s->published, seen->topic, seen->packet.payload, retained ? PUBLISHED | PUBLISHED_RETAINED : PUBLISHED);
+	if (retained) {
+		publish_words(&s->before, seen, " retain");
+		line_text(&s->before, "   # not in the capture\n");
+	} else {
+		publish_words(&s->line, seen, "");
+		line_text(&s->line, "   # not in the capture");
+		put_line(s);
+	}
+}
+
+static void need_subscription(const struct conversation *c, struct role *r, const struct seen_packet *seen)
+{
+	struct string *lacking;
+
+	if ((c->from_start && !r->resumed) || is_subscribed(r, seen->topic))
+		return;
+	lacking = strings_find(&r->lacking, seen->topic);
+	if (!lacking)
+		lacking = strings_add(&r->lacking, seen->topic, 0);
+	if (lacking && lacking->number < publish_qos(&seen->packet))
+		lacking->number = publish_qos(&seen->packet);
+}
+
+/* The name that the delivery's id has or gets. A message sent again keeps its id, and so its name. */
+static uint32_t name_delivery(struct scenario_writer *s, struct role *r, const struct packet *p, bool *binds)
+{
+	uint32_t name = p->flags & PUBLISH_DUP ? named_find(&r->ids, p->packet_id) : 0;
+
+	*binds = !name;
+	if (!name) {
+		name = ++s->n_names;
+		named_add(&r->ids, p->packet_id, name);
+	}
+	return name;
+}
+
+/* Packets that no other broker will repeat, or whose counterpart is not in the capture: shown, not expected. */
+static const char *not_expected(const struct seen_packet *seen, uint32_t name)
+{
+	const struct packet *p = &seen->packet;
+
+	if (seen->status != CODEC_OK)
+		return "unreadable";
+	if (p->type == PUBLISH && !seen->topic.at)
+		return "its topic alias is not in the capture";
+	if (p->type == PUBLISH && seen->topic.len && seen->topic.at[0] == '$')
+		return "the broker's own";
+	if (p->type == PUBREL && !name)
+		return "its PUBLISH is not in the capture";
+	return NULL;
+}
+
+static void received(struct scenario_writer *s, const struct seen_packet *seen, struct role *r)
+{
+	const struct packet *p = &seen->packet;
+	uint32_t name = seen->status == CODEC_OK && p->type == PUBREL ? named_find(&r->ids, p->packet_id) : 0;
+	const char *why = not_expected(seen, name);
+	struct value id;
+	bool binds = false;
+
+	if (!why && p->type == PUBLISH) {
+		if (publish_qos(p))
+			name = name_delivery(s, r, p, &binds);
+		need_subscription(seen->conversation, r, seen);
+		provide(s, seen);
+	}
+	if (!why && p->type == CONNACK) {
+		if (p->ack_flags & 1)
+			resume_ids(s, r);
+		else
+			r->resumed = false;
+		name = property_find(p->properties, PROP_assigned_client_identifier, &id) ? ++s->n_names : 0;
+	}
+	if (why)
+		line_text(&s->line, "# ");
+	line_format(&s->line, "c%u <- ", seen->conversation->number);
+	if (seen->status != CODEC_OK)
+		line_send(&s->line, seen, 0, false);
+	else if (why)
+		line_packet(&s->line, p, FROM_SERVER);
+	else
+		line_expect(&s->line, seen, name, binds);
+	if (!why)
+		put_patience(s, r, &seen->when);
+	else
+		line_format(&s->line, "   # %s", why);
+	step_done(s, r, &seen->when);
+}
+
+static void packet(struct observer *o, const struct seen_packet *seen)
+{
+	struct scenario_writer *s = writer_of(o);
+	struct role *r = role_of(s, seen->conversation);
+
+	if (seen->from == FROM_CLIENT)
+		sent(s, seen, r);
+	else
+		received(s, seen, r);
+}
+
+/* ---- the rest ---- */
+
+static void hole(struct observer *o, struct conversation *c, const struct hole *hole)
+{
+	struct scenario_writer *s = writer_of(o);
+
+	line_format(&s->line, "# c%u: ", c->number);
+	if (hole->bytes)
+		line_format(&s->line, "%llu bytes", (unsigned long long)hole->bytes);
+	else
+		line_text(&s->line, "something");
+	line_format(&s->line, " of the %s missing here", hole->from == FROM_CLIENT ? "client are" : "broker are");
+	put_time(s, &hole->when);
+	put_line(s);
+}
+
+static void closed(struct observer *o, struct conversation *c, enum sender from, bool reset, const struct when *when)
+{
+	struct scenario_writer *s = writer_of(o);
+	struct role *r = role_of(s, c);
+
+	if (r->closed)
+		return;			/* the other side follows */
+	r->closed = true;
+	if (from == FROM_CLIENT) {
+		line_format(&s->line, "c%u %s", c->number, reset ? "drops" : "closes");
+	} else {
+		line_format(&s->line, "c%u <- closed", c->number);
+		put_patience(s, r, when);
+	}
+	step_done(s, r, when);
+}
+
+static void copy_body(struct scenario_writer *s)
+{
+	char room[16384];
+	size_t n;
+
+	rewind(s->body);
+	while ((n = fread(room, 1, sizeof(room), s->body)) > 0)
+		out_bytes(s->out, room, n);
+	if (ferror(s->body) || s->failed)
+		s->out->error = s->out->error ? s->out->error : 5 /* EIO */;
+}
+
+static void finish(struct observer *o, const struct when *when)
+{
+	struct scenario_writer *s = writer_of(o);
+
+	(void)when;
+	if (!s->version)
+		return;			/* nothing was seen: there is no such file */
+	line_text(&s->line, "capture ");
+	line_string(&s->line, span_text(s->title));
+	line_format(&s->line, "\nmqtt    %s\n", version_text(s->version));
+	out_bytes(s->out, s->line.at, s->line.len);
+	s->line.len = 0;
+	out_bytes(s->out, s->actors.at, s->actors.len);
+	out_byte(s->out, '\n');
+	if (s->seeds)
+		out_text(s->out, "seed connects   # publishes what was not captured\n");
+	out_bytes(s->out, s->before.at, s->before.len);
+	copy_body(s);
+}
+
+static void scenario_free_observer(struct observer *o)
+{
+	struct scenario_writer *s = writer_of(o);
+
+	for (uint32_t i = 0; i < s->n_kept; i++)
+		named_release(&s->kept[i]);
+	free(s->kept);
+	strings_release(&s->clients);
+	strings_release(&s->sessions);
+	published_free(s->published);
+	free(s->line.at);
+	free(s->actors.at);
+	free(s->before.at);
+	fclose(s->body);
+	free(s);
+}
+
+static const struct observer_ops ops = {
+	.opened = opened, .packet = packet, .hole = hole, .closed = closed, .ended = ended, .finish = finish, .free = scenario_free_observer,
+};
+
+struct observer *scenario_new(struct out *out, const struct view_options *options, const char *title)
+{
+	struct scenario_writer *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		abort();
+	s->body = tmpfile();
+	if (!s->body) {
+		free(s);
+		return NULL;
+	}
+	s->observer.ops = &ops;
+	s->out = out;
+	s->options = *options;
+	s->title = title;
+	s->published = published_new();
+	return &s->observer;
+}

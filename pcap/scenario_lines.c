@@ -1,0 +1,204 @@
+#include "pcap/scenario_lines.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "codec/fields.h"
+#include "codec/text.h"
+
+static uint8_t *line_room(struct line *line, size_t n)
+{
+	if (line->cap - line->len < n) {
+		line->cap = 2 * line->cap + n;
+		line->at = realloc(line->at, line->cap);
+		if (!line->at)
+			abort();
+	}
+	return line->at + line->len;
+}
+
+static void line_bytes(struct line *line, const void *bytes, size_t n)
+{
+	memcpy(line_room(line, n), bytes, n);
+	line->len += n;
+}
+
+void line_text(struct line *line, const char *text)
+{
+	line_bytes(line, text, strlen(text));
+}
+
+void line_format(struct line *line, const char *format, ...)
+{
+	char text[512];
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(text, sizeof(text), format, ap);
+	va_end(ap);
+	line_text(line, text);
+}
+
+void line_string(struct line *line, struct span s)
+{
+	size_t cap = 4 * s.len + 8;		/* \x and hex"" take four bytes for one at most, but for \u */
+	struct writer w = writer_to(line_room(line, cap), cap);
+
+	text_print_string(s, &w);
+	if (!wr_fits(&w)) {
+		cap = w.len;
+		w = writer_to(line_room(line, cap), cap);
+		text_print_string(s, &w);
+	}
+	line->len += w.len;
+}
+
+void line_packet(struct line *line, const struct packet *packet, enum sender from)
+{
+	size_t cap = 1024;
+	struct writer w = writer_to(line_room(line, cap), cap);
+
+	packet_print(packet, from, &w);
+	if (!wr_fits(&w)) {
+		cap = w.len;
+		w = writer_to(line_room(line, cap), cap);
+		packet_print(packet, from, &w);
+	}
+	line->len += w.len;
+}
+
+/* An acknowledgement begins with its type and packet id: nothing foreign stands before. */
+static void line_ack(struct line *line, const struct packet *packet, enum sender from, uint32_t name)
+{
+	struct line own = { 0 };
+	size_t head;
+
+	line_packet(&own, packet, from);
+	line_format(line, "%s packet_id=", packet_name(packet->type));
+	if (name)
+		line_format(line, "$p%u", name);
+	else
+		line_format(line, "%u", packet->packet_id);
+	for (head = 0; head < own.len && own.at[head] != ' '; head++) ;
+	for (head++; head < own.len && own.at[head] != ' '; head++) ;
+	if (head < own.len)
+		line_bytes(line, own.at + head, own.len - head);
+	free(own.at);
+}
+
+/* ---- sent ---- */
+
+static void send_connect(struct line *line, struct packet *p, bool secrets)
+{
+	bool left_out = !secrets && p->connect_flags & CONNECT_PASSWORD;
+
+	if (left_out) {
+		p->connect_flags &= (uint8_t)~CONNECT_PASSWORD;
+		p->password = (struct span){ 0 };
+	}
+	line_packet(line, p, FROM_CLIENT);
+	if (!(p->connect_flags & CONNECT_CLEAN_START))
+		line_text(line, " clean_start=0");	/* left out it would be 1 */
+	if (left_out)
+		line_text(line, "   # its password is left out: --secrets keeps it");
+}
+
+void line_send(struct line *line, const struct seen_packet *seen, uint32_t name, bool secrets)
+{
+	struct packet p = seen->packet;
+	struct finding finding;
+
+	if (seen->status != CODEC_OK || seen->frame.overlong || check(&p, FROM_CLIENT, &finding) != CODEC_OK) {
+		struct line hex = { 0 };
+		size_t cap = 3 * seen->bytes.len + 8;
+		struct writer w = writer_to(line_room(&hex, cap), cap);
+
+		text_print_hex(seen->bytes, &w);
+		hex.len = w.len;
+		line_text(line, "bytes ");
+		line_bytes(line, hex.at, hex.len);
+		free(hex.at);
+		return;
+	}
+	if (!p.properties.len && p.type != CONNECT)
+		p.written &= (uint8_t)~WRITTEN_PROPERTIES;	/* a property length of 0 says nothing */
+	if (p.type == CONNECT)
+		send_connect(line, &p, secrets);
+	else if (name)
+		line_ack(line, &p, FROM_CLIENT, name);
+	else
+		line_packet(line, &p, FROM_CLIENT);
+}
+
+/* ---- expected ---- */
+
+/* Properties of a delivery that its publisher chose: they must come through unchanged. */
+static bool comes_through(unsigned property)
+{
+	switch (property) {
+	case PROP_payload_format_indicator:
+	case PROP_content_type:
+	case PROP_response_topic:
+	case PROP_correlation_data:
+	case PROP_user_property:
+	case PROP_subscription_identifier:
+		return true;
+	default:
+		return false;		/* an expiry interval counts down, an alias is the broker's choice */
+	}
+}
+
+static void expect_publish(struct line *line, const struct seen_packet *seen, uint32_t name, bool binds)
+{
+	struct packet p = seen->packet;
+	struct property_walk walk = properties_of(p.properties);
+	struct property property;
+	uint8_t *room = malloc(p.properties.len + 1);
+	struct writer w = writer_to(room, p.properties.len);
+
+	if (!room)
+		abort();
+	while (property_next(&walk, &property))
+		if (comes_through(property.id))
+			wr_bytes(&w, span_of(property.at, property.size));
+	p.properties = wr_span(&w);
+	p.written = 0;
+	p.topic = seen->topic;
+	/* QoS and packet id stand at the end, where a name can be put */
+	p.flags &= PUBLISH_RETAIN;
+	line_packet(line, &p, FROM_SERVER);
+	free(room);
+	if (publish_qos(&seen->packet))
+		line_format(line, " qos=%u%s packet_id%s$p%u", publish_qos(&seen->packet), seen->packet.flags & PUBLISH_DUP ? " dup" : "",
+		            binds ? " as " : "=", name);
+}
+
+/* Whether somebody subscribed is a thing that the server may tell or not. [5:MQTT-3.4.2.1] */
+static bool may_say_so(const struct packet *p)
+{
+	return p->version == MQTT_5 && (p->type == PUBACK || p->type == PUBREC) && p->reason < 0x80;
+}
+
+void line_expect(struct line *line, const struct seen_packet *seen, uint32_t name, bool binds)
+{
+	struct packet p = seen->packet;
+
+	if (p.type == PUBLISH) {
+		expect_publish(line, seen, name, binds);
+		return;
+	}
+	p.properties = (struct span){ 0 };
+	if (p.type != CONNACK)
+		p.written &= (uint8_t)~WRITTEN_PROPERTIES;
+	if (may_say_so(&p)) {
+		line_format(line, "%s packet_id=%u reason=(Success | No_matching_subscribers)", packet_name(p.type), p.packet_id);
+		return;
+	}
+	if (p.type == PUBACK || p.type == PUBREC || p.type == PUBREL || p.type == PUBCOMP)
+		line_ack(line, &p, FROM_SERVER, name);
+	else
+		line_packet(line, &p, FROM_SERVER);
+	if (p.type == CONNACK && name)
+		line_format(line, " assigned_client_identifier as $id%u", name);
+}
