@@ -10,6 +10,7 @@
 #include "harness/cli.h"
 #include "harness/console.h"
 #include "pcap/decoder.h"
+#include "pcap/summary.h"
 #include "pcap/views.h"
 
 /* mqassay decode: captured traffic as conversations. */
@@ -228,6 +229,23 @@ static int decode_all(const char *name)
 	return code;
 }
 
+/* The exit code. A capture in which nothing was seen is not a success: it is the wrong file, port or key log. */
+static int conclude(const char *name, int code)
+{
+	struct decoder_counts counts;
+
+	decoder_counts(run.decoder, &counts);
+	if (!conf.quiet)
+		summary_print(run.decoder, capture_dropped(run.capture));
+	if (run.check && check_violations(run.check))
+		return EXIT_FOUND;
+	if (!counts.packets && code == EXIT_PASS) {
+		console_error("%s: no MQTT in it%s", console_safe(name), counts.other ? "; --port N reads connections to that port as MQTT in any case" : "");
+		return EXIT_UNABLE;
+	}
+	return code;
+}
+
 static int decode_run(int n_args, char **args)
 {
 	(void)n_args;
@@ -263,8 +281,7 @@ static int decode_run(int n_args, char **args)
 		console_error("write: %s", strerror(error));
 		code = EXIT_UNABLE;
 	}
-	if (code == EXIT_PASS && run.check && check_violations(run.check))
-		code = EXIT_FOUND;
+	code = conclude(name, code);
 	view_free(run.shown);
 	view_free(run.check);
 	capture_close(run.capture);

@@ -13,7 +13,7 @@ struct link {
 	struct stage *stage;
 	struct detected detected;
 	struct talk *talk;		/* the conversation, while there is one */
-	bool was_mqtt;
+	bool was_mqtt, spoke;		/* somebody sent anything */
 	enum conversation_end how;
 	bool likely;
 };
@@ -166,6 +166,7 @@ static void flow_bytes(void *context, struct flow *flow, unsigned end, struct sp
 	(void)context;
 	if (!link || !link->stage)
 		return;
+	link->spoke = true;
 	link->stage->ops->bytes(link->stage, end, bytes, when);
 	if (link->detected.gave_up)
 		tcp_ignore(flow);
@@ -206,7 +207,7 @@ static void count_ended(struct decoder *d, const struct link *link)
 		d->counts.encrypted++;
 		d->counts.encrypted_likely_mqtt += link->likely || !strncmp(tls->alpn, "mqtt", 4);
 	} else {
-		d->counts.other++;
+		d->counts.other += link->spoke;
 	}
 }
 

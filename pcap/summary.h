@@ -1,0 +1,9 @@
+#ifndef PCAP_SUMMARY_H
+#define PCAP_SUMMARY_H
+
+#include "pcap/decoder.h"
+
+/* What a run of `decode` read, and what it could not: a line, and one for each thing that is not as it should be. To stderr. */
+void summary_print(const struct decoder *decoder, uint64_t dropped_by_kernel);
+
+#endif
