@@ -1,59 +1,408 @@
 #include "pcap/capture.h"
 
 #include <pcap/pcap.h>
+#include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
+
+#include "harness/escape.h"
+#include "pcap/capture_internal.h"
+#include "pcap/pcapng_reader.h"
+
+/*
+ * The kinds of captures behind one front: classic pcap files, which libpcap reads through a FILE of ours; pcapng, by our own
+ * reader; and interfaces. Filters are libpcap's for all of them.
+ */
+
+enum { MAX_FILTERS = 64, MAX_FRAME = 262144 };
+
+enum { RAW = 101, RAW_BSD = 12, RAW_OPENBSD = 14 };	/* link type RAW, and what DLT_RAW is on some systems */
+
+struct filter {				/* compiled for one link type */
+	uint32_t link_type;
+	bool fits;			/* it could be compiled */
+	struct bpf_program program;
+};
 
 struct capture {
-	pcap_t *pcap;
-	uint64_t frame, bytes;
-	bool ended;
+	struct source *source;		/* a file's */
+	FILE *file;			/* classic: source, for libpcap */
+	pcap_t *pcap;			/* classic and live */
+	struct pcapng *ng;
+	bool live, ended;
+	volatile sig_atomic_t stopped;
+	struct when last;		/* of the record before */
+	uint64_t idle_since_ns;		/* by the clock of here; 0: a record was read last */
+	uint64_t bytes;
+	char *filter;
+	struct filter filters[MAX_FILTERS];
+	size_t n_filters;
 };
+
+void capture_error_set(struct capture_error *error, const char *format, ...)
+{
+	char text[400];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	text[strcspn(text, "\n")] = '\0';
+	escape_bytes(text, strlen(text), error->text, sizeof(error->text));
+}
+
+static uint64_t clock_ns(clockid_t clock)
+{
+	struct timespec now;
+
+	clock_gettime(clock, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+/* ---- opening ---- */
+
+/* libpcap asks for exactly what the next record needs, and is given it. */
+static ssize_t cookie_read(void *cookie, char *to, size_t n)
+{
+	struct source *s = cookie;
+
+	if (s->at == s->end && !source_need(s, 1))
+		return 0;
+	if (n > (size_t)(s->end - s->at))
+		n = (size_t)(s->end - s->at);
+	memcpy(to, s->at, n);
+	source_take(s, n);
+	return (ssize_t)n;
+}
+
+static bool is_classic(const struct source *s)
+{
+	static const uint32_t magics[] = { 0xa1b2c3d4, 0xa1b23c4d, 0xa1b2cd34, 0xa12b3c4d };	/* microseconds, nanoseconds, two that were patched */
+	uint32_t magic;
+
+	memcpy(&magic, s->at, sizeof(magic));
+	for (size_t i = 0; i < sizeof(magics) / sizeof(magics[0]); i++)
+		if (magic == magics[i] || magic == __builtin_bswap32(magics[i]))
+			return true;
+	return false;
+}
+
+static bool open_classic(struct capture *c, struct capture_error *error)
+{
+	char why[PCAP_ERRBUF_SIZE];
+
+	c->file = fopencookie(c->source, "r", (cookie_io_functions_t){ .read = cookie_read });
+	if (!c->file)
+		abort();
+	setvbuf(c->file, NULL, _IONBF, 0);	/* the source has a buffer, and knows what was taken of it */
+	c->pcap = pcap_fopen_offline_with_tstamp_precision(c->file, PCAP_TSTAMP_PRECISION_NANO, why);
+	if (c->pcap)
+		return true;
+	if (*c->source->failure)
+		capture_error_set(error, "%s", c->source->failure);
+	else if (c->source->ended && c->source->at == c->source->end)
+		capture_error_set(error, "is cut within the file header, at byte %llu", (unsigned long long)c->source->offset);
+	else
+		capture_error_set(error, "%s", why);
+	return false;
+}
+
+static bool recognise(struct capture *c, struct capture_error *error)
+{
+	struct source *s = c->source;
+	char first[40];
+
+	if (!source_need(s, 4)) {
+		if (*s->failure)
+			capture_error_set(error, "%s", s->failure);
+		else
+			capture_error_set(error, s->at == s->end ? "is empty" : "is no capture: it has %td bytes", s->end - s->at);
+		return false;
+	}
+	if (!memcmp(s->at, "\x0a\x0d\x0d\x0a", 4)) {
+		c->ng = pcapng_new(s);
+		return true;
+	}
+	if (is_classic(s))
+		return open_classic(c, error);
+	escape_bytes(s->at, (size_t)(s->end - s->at) < 8 ? (size_t)(s->end - s->at) : 8, first, sizeof(first));
+	snprintf(error->text, sizeof(error->text), "is neither pcap nor pcapng: it begins with \"%s\"", first);
+	return false;
+}
+
+struct capture *capture_of_source(struct source *source, struct capture_error *error)
+{
+	struct capture *c = calloc(1, sizeof(*c));
+
+	*error = (struct capture_error){ .world = true };
+	if (!c)
+		abort();
+	c->source = source;
+	if (recognise(c, error))
+		return c;
+	capture_close(c);
+	return NULL;
+}
 
 struct capture *capture_open_file(const char *path, struct capture_error *error)
 {
-	char why[PCAP_ERRBUF_SIZE];
-	pcap_t *pcap = pcap_open_offline_with_tstamp_precision(path, PCAP_TSTAMP_PRECISION_NANO, why);
-	struct capture *c;
+	struct source *source = source_open(path, error);
+
+	return source ? capture_of_source(source, error) : NULL;
+}
+
+struct capture *capture_open_live(const char *interface, const char *filter, uint32_t snaplen, struct capture_error *error)
+{
+	struct capture *c = calloc(1, sizeof(*c));
 
 	*error = (struct capture_error){ .world = true };
-	if (!pcap) {
-		snprintf(error->text, sizeof(error->text), "%.200s", why);
-		return NULL;
-	}
-	c = calloc(1, sizeof(*c));
 	if (!c)
 		abort();
-	c->pcap = pcap;
-	return c;
+	c->live = true;
+	c->pcap = live_open(interface, filter, snaplen, error);
+	if (c->pcap)
+		return c;
+	capture_close(c);
+	return NULL;
+}
+
+void capture_on_secrets(struct capture *c, void (*secrets)(void *owner, struct span text), void *owner)
+{
+	if (c->ng)
+		pcapng_on_secrets(c->ng, secrets, owner);
+}
+
+/* ---- filters ---- */
+
+static int dlt_of(uint32_t link_type)
+{
+	return link_type == RAW ? DLT_RAW : (int)link_type;
+}
+
+static bool compile(const char *text, uint32_t link_type, struct bpf_program *program, struct capture_error *error)
+{
+	pcap_t *dead = pcap_open_dead(dlt_of(link_type), MAX_FRAME);
+	bool fits;
+
+	if (!dead)
+		abort();
+	fits = !pcap_compile(dead, program, text, 1, PCAP_NETMASK_UNKNOWN);
+	if (!fits) {
+		capture_error_set(error, "filter \"%s\": %s", text, pcap_geterr(dead));
+		error->usage = true;
+		error->world = false;
+	}
+	pcap_close(dead);
+	return fits;
+}
+
+/*
+ * The filter as it is for a link type; compiled once. One that has no meaning there (`ether host` in raw IP) matches nothing of
+ * it: a foreign interface in a file must not keep the others from being read.
+ */
+static const struct filter *filter_for(struct capture *c, uint32_t link_type, struct capture_error *error)
+{
+	static const struct filter nothing = { 0 };
+
+	for (size_t i = 0; i < c->n_filters; i++)
+		if (c->filters[i].link_type == link_type)
+			return &c->filters[i];
+	if (c->n_filters == MAX_FILTERS)
+		return &nothing;
+	struct filter *f = &c->filters[c->n_filters++];
+	f->link_type = link_type;
+	f->fits = compile(c->filter, link_type, &f->program, error);
+	return f;
+}
+
+static uint32_t classic_link_type(const struct capture *c)
+{
+	int dlt = pcap_datalink(c->pcap);
+
+	return dlt == RAW_BSD || dlt == RAW_OPENBSD ? RAW : (uint32_t)dlt;
+}
+
+bool capture_filter(struct capture *c, const char *text, struct capture_error *error)
+{
+	static const uint32_t usual[] = { DLT_EN10MB, DLT_LINUX_SLL, RAW };
+
+	*error = (struct capture_error){ 0 };
+	c->filter = strdup(text);
+	if (!c->filter)
+		abort();
+	if (c->pcap)
+		return filter_for(c, classic_link_type(c), error)->fits;
+	/* Which link types will come nobody knows yet: it must make sense for one that is usual. */
+	for (size_t i = 0; i < sizeof(usual) / sizeof(usual[0]); i++) {
+		struct capture_error here = { 0 };
+		struct bpf_program program;
+
+		if (compile(text, usual[i], &program, &here)) {
+			pcap_freecode(&program);
+			return true;
+		}
+		if (!i)
+			*error = here;
+	}
+	return false;
+}
+
+static bool passes(struct capture *c, const struct record *record)
+{
+	struct capture_error error;
+	const struct filter *f = filter_for(c, record->link_type, &error);
+	struct pcap_pkthdr head = { .caplen = (bpf_u_int32)record->bytes.len, .len = record->original_len };
+
+	return f->fits && pcap_offline_filter(&f->program, &head, record->bytes.at);
+}
+
+/* ---- reading ---- */
+
+static enum capture_status classic_broken(struct capture *c, uint64_t offset, struct capture_error *why)
+{
+	struct source *s = c->source;
+	unsigned long long frame = c->last.frame + 1, at = offset;
+
+	*why = (struct capture_error){ .world = true };
+	if (*s->failure)
+		capture_error_set(why, "frame %llu at byte %llu: %s", frame, at, s->failure);
+	else if (s->ended && s->at == s->end)
+		capture_error_set(why, "frame %llu at byte %llu: the last record is cut", frame, at);
+	else
+		capture_error_set(why, "frame %llu at byte %llu: %s", frame, at, pcap_geterr(c->pcap));
+	return CAPTURE_BROKEN;
+}
+
+static void take(struct capture *c, const struct pcap_pkthdr *head, const uint8_t *bytes, struct record *record)
+{
+	/* Seconds are unsigned in the file, and signed in libpcap. */
+	uint64_t seconds = c->live ? (uint64_t)head->ts.tv_sec : (uint32_t)head->ts.tv_sec;
+
+	c->last.frame++;
+	c->last.time_ns = seconds * 1000000000u + (uint64_t)head->ts.tv_usec;
+	*record = (struct record){
+		.when = c->last, .link_type = classic_link_type(c),
+		.bytes = span_of(bytes, head->caplen), .original_len = head->len > head->caplen ? head->len : head->caplen,
+	};
+}
+
+static enum capture_status next_classic(struct capture *c, struct record *record, struct capture_error *why)
+{
+	uint64_t offset = c->source->offset;
+	struct pcap_pkthdr *head;
+	const u_char *bytes;
+
+	if (source_idle(c->source, IDLE_MS))
+		return CAPTURE_IDLE;
+	int got = pcap_next_ex(c->pcap, &head, &bytes);
+	if (got == 1) {
+		take(c, head, bytes, record);
+		return CAPTURE_RECORD;
+	}
+	if (got == PCAP_ERROR_BREAK && !*c->source->failure)
+		return CAPTURE_END;
+	return classic_broken(c, offset, why);
+}
+
+static enum capture_status next_live(struct capture *c, struct record *record, struct capture_error *why)
+{
+	struct pcap_pkthdr *head;
+	const u_char *bytes;
+	int got = pcap_next_ex(c->pcap, &head, &bytes);
+
+	if (!got && live_wait(c->pcap))
+		got = pcap_next_ex(c->pcap, &head, &bytes);
+	if (!got)
+		return CAPTURE_IDLE;
+	if (got == 1) {
+		take(c, head, bytes, record);
+		return CAPTURE_RECORD;
+	}
+	*why = (struct capture_error){ .world = true };
+	capture_error_set(why, "%s", pcap_geterr(c->pcap));
+	return CAPTURE_BROKEN;
+}
+
+/* A pipe's clock is that of its packets, which may be of another year: it goes on from the last of them. */
+static uint64_t now_of(const struct capture *c)
+{
+	if (c->live)
+		return clock_ns(CLOCK_REALTIME);
+	return c->last.time_ns + (c->idle_since_ns ? clock_ns(CLOCK_MONOTONIC) - c->idle_since_ns : 0);
+}
+
+static enum capture_status next_any(struct capture *c, struct record *record, struct capture_error *why)
+{
+	enum capture_status status;
+
+	if (c->live)
+		status = next_live(c, record, why);
+	else if (c->ng)
+		status = pcapng_next(c->ng, IDLE_MS, record, why);
+	else
+		status = next_classic(c, record, why);
+	if (status == CAPTURE_RECORD) {
+		c->last = record->when;
+		c->idle_since_ns = 0;
+	} else if (status == CAPTURE_IDLE) {
+		*record = (struct record){ .when = { c->last.frame, now_of(c) } };
+		if (!c->idle_since_ns)
+			c->idle_since_ns = clock_ns(CLOCK_MONOTONIC);
+	}
+	return status;
 }
 
 enum capture_status capture_next(struct capture *c, struct record *record, struct capture_error *why)
 {
-	struct pcap_pkthdr *head;
-	const u_char *bytes;
-	int got = c->ended ? PCAP_ERROR_BREAK : pcap_next_ex(c->pcap, &head, &bytes);
+	while (!c->ended && !c->stopped) {
+		enum capture_status status = next_any(c, record, why);
 
-	if (got != 1) {
-		c->ended = true;
-		if (got == PCAP_ERROR_BREAK)
-			return CAPTURE_END;
-		snprintf(why->text, sizeof(why->text), "%s", pcap_geterr(c->pcap));
-		return CAPTURE_BROKEN;
+		if (status == CAPTURE_RECORD && c->filter && !passes(c, record))
+			continue;
+		if (status == CAPTURE_RECORD)
+			c->bytes += record->bytes.len;
+		c->ended = status == CAPTURE_BROKEN || status == CAPTURE_END;
+		return c->stopped && c->ended ? CAPTURE_END : status;
 	}
-	*record = (struct record){
-		.when = { ++c->frame, (uint64_t)head->ts.tv_sec * 1000000000u + (uint64_t)head->ts.tv_usec },
-		.link_type = (uint32_t)pcap_datalink(c->pcap),
-		.bytes = span_of(bytes, head->caplen), .original_len = head->len,
-	};
-	c->bytes += head->caplen;
-	return CAPTURE_RECORD;
+	return CAPTURE_END;
+}
+
+/* ---- the rest ---- */
+
+uint64_t capture_dropped(const struct capture *c)
+{
+	struct pcap_stat stat;
+
+	return c->live && !pcap_stats(c->pcap, &stat) ? stat.ps_drop : 0;
+}
+
+uint64_t capture_bytes(const struct capture *c)
+{
+	return c->bytes;
+}
+
+void capture_stop(struct capture *c)
+{
+	c->stopped = 1;
+	if (c->source)
+		source_stop(c->source);
 }
 
 void capture_close(struct capture *c)
 {
 	if (!c)
 		return;
-	pcap_close(c->pcap);
+	if (c->pcap)
+		pcap_close(c->pcap);		/* and the file */
+	else if (c->file)
+		fclose(c->file);
+	for (size_t i = 0; i < c->n_filters; i++)
+		if (c->filters[i].fits)
+			pcap_freecode(&c->filters[i].program);
+	pcapng_free(c->ng);
+	source_close(c->source);
+	free(c->filter);
 	free(c);
 }

@@ -20,7 +20,7 @@ struct record {			/* one captured packet; bytes borrowed until the next call */
 
 enum capture_status {
 	CAPTURE_RECORD,
-	CAPTURE_IDLE,			/* live: nothing came for a few milliseconds */
+	CAPTURE_IDLE,			/* live, or a pipe: nothing came for a few milliseconds. record->when.time_ns is what the capture's clock shows now */
 	CAPTURE_END,			/* of the file; or capture_stop() was called */
 	CAPTURE_BROKEN,			/* the rest cannot be read: *why (one line, names the offset or frame). Then CAPTURE_END */
 };

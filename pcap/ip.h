@@ -32,12 +32,16 @@ enum ip_status {
 
 struct ip_counts {
 	uint64_t segments, other, fragments, copies, bad, unknown_link;
-	uint64_t fragments_lost;	/* packets whose other fragments never came, or were let go for want of room */
+	uint64_t fragments_lost;	/* packets whose other fragments have not come, or were let go for want of room */
 	uint32_t unknown_link_type;	/* the first of them */
 };
 
 struct ip *ip_new(size_t max_fragment_bytes);	/* given; 0: the default, 4 MiB */
 enum ip_status ip_read(struct ip *ip, const struct record *record, struct segment *segment);
+/*
+ * Of the record read last, when it was a fragment (also the one that made the packet whole): which packet it belongs to, 1, 2...; else 0.
+ */
+uint64_t ip_fragmented(const struct ip *ip);
 const struct ip_counts *ip_counts(const struct ip *ip);
 void ip_free(struct ip *ip);
 
