@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "harness/cli.h"
@@ -195,14 +194,6 @@ static void observe(const char *title)
 
 /* ---- the run ---- */
 
-static uint64_t real_time_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
 /* Returns the exit code. A capture that cannot be read to its end is shown as far as it can. */
 static int decode_all(const char *name)
 {
@@ -216,7 +207,7 @@ static int decode_all(const char *name)
 			decoder_record(run.decoder, &record);
 			break;
 		case CAPTURE_IDLE:
-			decoder_idle(run.decoder, real_time_ns());
+			decoder_idle(run.decoder, record.when.time_ns);
 			out_flush(&run.out);
 			break;
 		case CAPTURE_BROKEN:

@@ -2,7 +2,6 @@
 #include "pcap/tls_stage.h"
 #include "pcap/ws_stage.h"
 #include "pcap/views.h"
-#include "pcap/capture.h"
 #include <stdlib.h>
 #define W /* delete your lines when you land the real ones */
 struct keylog { int n; };
@@ -25,8 +24,3 @@ W struct observer *topics_view_new(struct out *out, const struct view_options *o
 W struct observer *deliveries_view_new(struct out *out, const struct view_options *o) { (void)out, (void)o; return NULL; }
 W struct observer *check_new(struct out *out, const struct view_options *o, bool i, bool t) { (void)out, (void)o, (void)i, (void)t; return NULL; }
 W unsigned long check_violations(const struct observer *c) { (void)c; return 0; }
-W bool capture_filter(struct capture *c, const char *f, struct capture_error *e) { (void)c, (void)f, (void)e; return true; }
-W struct capture *capture_open_live(const char *i, const char *f, uint32_t s, struct capture_error *e) { (void)i, (void)f, (void)s, (void)e; return NULL; }
-W void capture_on_secrets(struct capture *c, void (*s)(void *, struct span), void *o) { (void)c, (void)s, (void)o; }
-W void capture_stop(struct capture *c) { (void)c; }
-W uint64_t capture_dropped(const struct capture *c) { (void)c; return 0; }
