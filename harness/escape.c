@@ -24,7 +24,7 @@ static unsigned utf8(const uint8_t *bytes, size_t len, uint32_t *character)
 	return n;
 }
 
-static bool is_dangerous(uint32_t c)
+bool escape_dangerous(uint32_t c)
 {
 	static const struct { uint32_t first, last; } ranges[] = {
 		{ 0x00, 0x1f }, { 0x7f, 0x9f }, { 0xad, 0xad },
@@ -58,9 +58,9 @@ static unsigned escape_one(const uint8_t *bytes, size_t len, char out[16])
 		strcpy(out, "\\\\");
 	else if (c == '\n' || c == '\t' || c == '\r')
 		snprintf(out, 16, "\\%c", c == '\n' ? 'n' : c == '\t' ? 't' : 'r');
-	else if (c < 0x80 && is_dangerous(c))
+	else if (c < 0x80 && escape_dangerous(c))
 		snprintf(out, 16, "\\x%02x", (unsigned)c);
-	else if (is_dangerous(c))
+	else if (escape_dangerous(c))
 		snprintf(out, 16, "\\u{%x}", (unsigned)c);
 	else
 		snprintf(out, 16, "%.*s", (int)n, (const char *)bytes);

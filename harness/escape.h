@@ -3,6 +3,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 
 /*
@@ -10,6 +11,9 @@
  * here: control characters, ESC, DEL, C1 and bidi controls, line separators, invisible and non-characters, and
  * what is not UTF-8 become \n \t \r \xHH or \u{...}. On top of that each format quotes what has a meaning in it.
  */
+
+/* That decision, for a character by its number: it must not reach a report as it is. */
+bool escape_dangerous(uint32_t character);
 
 /*
  * Any bytes; a backslash becomes \\, so that the text tells exactly what they were. Returns the length of the whole
