@@ -268,7 +268,8 @@ void decoder_record(struct decoder *d, const struct record *record)
 {
 	struct segment segment;
 
-	d->counts.frames++;
+	if (!d->counts.frames++)
+		TELL(d, started, &record->when);
 	d->last = record->when;
 	if (ip_read(d->ip, record, &segment) == IP_SEGMENT)
 		tcp_segment(d->tcp, &segment);

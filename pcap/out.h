@@ -11,6 +11,7 @@ struct out {
 	int fd;
 	int error;			/* 0 or a positive errno */
 	uint64_t written;		/* bytes, those in room included */
+	uint64_t shown_ns;		/* when out_show() last let go of what was there */
 	size_t len, cap;
 	uint8_t *room;
 };
@@ -20,6 +21,15 @@ enum { OUT_ROOM = 256 * 1024 };
 bool out_init(struct out *out, int fd);		/* fd is borrowed. False: no memory */
 void out_flush(struct out *out);
 int out_release(struct out *out);		/* flushes; returns the error */
+
+/* A live capture's time goes on: nothing waits in the buffer for longer than 20 ms of it, however steadily packets come. */
+static inline void out_show(struct out *out, uint64_t now_ns)
+{
+	if (now_ns - out->shown_ns < 20 * UINT64_C(1000000))
+		return;
+	out->shown_ns = now_ns;
+	out_flush(out);
+}
 
 /* At least n bytes of room, n <= OUT_ROOM: write at the place returned, then out_wrote(). Never NULL. */
 static inline uint8_t *out_room(struct out *out, size_t n)
