@@ -2,6 +2,7 @@
 #define HARNESS_PARSE_H
 
 #include "codec/lex.h"
+#include "harness/nearest.h"
 #include "harness/script.h"
 
 /*
@@ -164,14 +165,6 @@ bool need_sign(struct parser *p, char sign);
 bool at_line_end(const struct parser *p);	/* newline, ';', '}' or the end of the file */
 const char *text_between(struct parser *p, uint32_t from, uint32_t to);	/* the tokens, blanks folded */
 
-/* Takes the nearest of the names tried; best is NULL when none is near. */
-struct nearest {
-	struct span word;
-	const char *best;
-	unsigned distance;
-};
-
-void nearest_try(struct nearest *nearest, const char *name);
 const char *did_you_mean(const struct nearest *nearest);	/* "; did you mean `x`?" or ""; lasts like shown() */
 
 /* ---- parse_header.c ---- */
