@@ -11,6 +11,7 @@
 #include "pcap/decoder.h"
 #include "pcap/summary.h"
 #include "pcap/views.h"
+#include "pcap/where.h"
 
 /* mqassay decode: captured traffic as conversations. */
 
@@ -69,6 +70,7 @@ static struct {
 	uint16_t ports[MAX_PORTS];
 	size_t n_ports;
 	struct observer *shown, *check;
+	struct where *where;
 } run;
 
 static void on_signal(int number)
@@ -90,6 +92,20 @@ static bool read_ports(void)
 		run.ports[run.n_ports++] = (uint16_t)port;
 	}
 	return true;
+}
+
+static int read_where(void)
+{
+	struct fault fault;
+
+	if (!conf.where)
+		return EXIT_PASS;
+	run.where = where_parse(span_text(conf.where), &fault);
+	if (run.where)
+		return EXIT_PASS;
+	if (fault.line > 1)
+		return cli_usage(&decode_command, "--where: line %u, column %u: %s", fault.line, fault.column, fault.text);
+	return cli_usage(&decode_command, "--where: column %u: %s", fault.column, fault.text);
 }
 
 static int read_keylog(void)
@@ -184,6 +200,11 @@ static void observe(const char *title)
 	                            .live = conf.interface };
 
 	run.shown = make_view(&how, title);
+	if (run.shown && run.where) {
+		run.shown = where_observer_new(run.where, run.shown);
+		if (!run.shown)
+			abort();
+	}
 	if (run.shown)
 		decoder_observe(run.decoder, run.shown);
 	if (conf.check || conf.view == VIEW_CLAUSES) {
@@ -254,7 +275,9 @@ static int decode_run(int n_args, char **args)
 	run.decoder = decoder_new(&how);
 	if (!run.decoder)
 		abort();
-	int code = read_keylog();
+	int code = read_where();
+	if (code == EXIT_PASS)
+		code = read_keylog();
 	if (code == EXIT_PASS)
 		code = open_capture(name);
 	if (code == EXIT_PASS)
@@ -275,6 +298,7 @@ static int decode_run(int n_args, char **args)
 	code = conclude(name, code);
 	view_free(run.shown);
 	view_free(run.check);
+	where_free(run.where);
 	capture_close(run.capture);
 	decoder_free(run.decoder);
 	return code;
