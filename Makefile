@@ -40,7 +40,7 @@ lib     := $(call obj,$(codec) $(harness) $(broker) $(pcap))
 objs    := $(lib) $(call obj,harness/main.c $(tests) $(benches) $(targets) $(wildcard fuzz/replay.c))
 
 .PHONY: all help tests everything deps deps-build deps-check conform check test list-tests bench \
-        fuzz fuzz-targets fuzz-replays fuzz-check list-fuzz install uninstall clean FORCE
+        fuzz fuzz-targets fuzz-afl fuzz-afl-targets fuzz-replays fuzz-check list-fuzz install uninstall clean FORCE
 .DELETE_ON_ERROR:
 
 share   := build/share/man/man1/mqassay.1 build/share/bash-completion/completions/mqassay \
@@ -123,7 +123,7 @@ $B/harness/tests/test_monitor: $B/harness/tests/shorthand.o
 # ---- what they need (Debian) ----
 
 build_needs := gcc libc6-dev libssl-dev libpcap-dev zlib1g-dev libzstd-dev pkg-config
-check_needs := $(build_needs) clang libcmocka-dev mosquitto mosquitto-clients ejabberd nats-server \
+check_needs := $(build_needs) clang afl++ libcmocka-dev mosquitto mosquitto-clients ejabberd nats-server \
                libpaho-mqtt-dev python3-paho-mqtt python3-jsonschema libwslay-dev openssl nodejs node-mqtt libxml2-utils mandoc perl tshark gzip zstd
 
 # Brokers are installed to be started by tests: no package may start its service now.
@@ -176,6 +176,15 @@ build/fuzz/%: $B/fuzz/%.o $B/libmqassay.a
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
 	$(Q)$(CC) -fsanitize=fuzzer,$(SAN) $(ldflags) $(LDFLAGS) -o $@ $^ $(libs) $(LDLIBS)
+
+# The same functions as AFL++ runs them: persistent, with shared memory, by the driver that comes with it.
+fuzz-afl:	## build the AFL++ targets (afl-clang-fast) into build/afl/
+	@AFL_QUIET=1 $(MAKE) --no-print-directory CC=afl-clang-fast SAN=address fuzz-afl-targets
+fuzz-afl-targets: $(patsubst fuzz/%.c,build/afl/%,$(targets))
+build/afl/%: $B/fuzz/%.o $B/libmqassay.a
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(CC) -fsanitize=fuzzer $(ldflags) $(LDFLAGS) -o $@ $^ $(libs) $(LDLIBS)
 
 list-fuzz:
 	@echo $(patsubst fuzz/fuzz_%.c,%,$(targets))
