@@ -202,15 +202,22 @@ const char *version_text(enum version version)
 
 /* ---- tables ---- */
 
+size_t whole_characters(struct span text, size_t most)
+{
+	size_t n = text.len < most ? text.len : most;
+
+	for (unsigned back = 0; n < text.len && n && back < 3 && (text.at[n] & 0xc0) == 0x80; back++)
+		n--;
+	return n;
+}
+
 void out_escaped(struct out *out, struct span text)
 {
 	char room[256];
 
 	while (text.len) {	/* by pieces that end between characters */
-		size_t n = text.len < 48 ? text.len : 48;
+		size_t n = whole_characters(text, 48);
 
-		while (n < text.len && n > 44 && (text.at[n] & 0xc0) == 0x80)
-			n--;
 		escape_bytes(text.at, n, room, sizeof(room));
 		out_text(out, room);
 		text.at += n;

@@ -1,0 +1,558 @@
+#include "pcap/views.h"
+
+#include <stdlib.h>
+
+#include "codec/fields.h"
+#include "pcap/qos.h"
+#include "pcap/rows.h"
+
+/*
+ * Exchanges with a packet id: PUBLISH at QoS 1 and 2 of both directions, SUBSCRIBE and UNSUBSCRIBE. Flows belong to the
+ * session, so they go on where a client comes back and Session Present is set. Bounds: MOST_FLOWS open at a time, a row
+ * for each of the first MOST_ROWS conversations that have any, MOST_HANGING listed. An exchange that a hole may have
+ * completed is unknown, not hanging.
+ */
+
+enum { MOST_FLOWS = 30000, MOST_SESSIONS = 40000, MOST_ROWS = 3000, MOST_HANGING = 500, MOST_HANGING_JSON = 10000 };
+
+struct qos_session {
+	struct map_entry entry;		/* by client id, when it is known */
+	bool known;
+	uint8_t family_and_address[17];
+	uint16_t id_len;
+	uint8_t id[ID_SHOWN];
+	struct flow *flows;
+	struct party *party;		/* its connection of now */
+	uint32_t holes;
+};
+
+struct party {			/* a conversation */
+	struct qos_session *session;	/* NULL: none (no room), or another connection has it now */
+	struct qos_row *row;
+	uint32_t number;
+	bool connect, connack, clean, present, disconnected, outlives;
+	uint8_t version;
+	uint32_t expiry;
+};
+
+struct qos_view {
+	struct observer observer;
+	struct out *out;
+	bool json;
+	uint64_t start_ns;
+	struct map flows, sessions;
+	struct slab flow_room, session_room, party_room, row_room;
+	struct qos_row *rows, **last_row, others;
+	size_t n_others, n_hanging;
+	struct hanging *hanging;
+	struct qos_totals totals;
+};
+
+static struct qos_view *of(struct observer *o)
+{
+	return (struct qos_view *)(void *)o;
+}
+
+/* ---- flows ---- */
+
+static uint64_t flow_hash(const struct qos_session *s, unsigned side, uint16_t packet_id)
+{
+	return map_mix((uint64_t)(uintptr_t)s, (uint64_t)side << 16 | packet_id);
+}
+
+/* Requests and the client's publishing share packet ids, by the standard; a client that mixes them up is followed all the same. */
+static unsigned side_of(unsigned exchange)
+{
+	return exchange / 2;
+}
+
+static struct flow *flow_find(struct qos_view *v, const struct qos_session *s, unsigned side, uint16_t packet_id)
+{
+	struct flow *f = map_find(&v->flows, flow_hash(s, side, packet_id));
+
+	while (f && !(f->session == s && f->packet_id == packet_id && side_of(f->exchange) == side))
+		f = map_more(f);
+	return f;
+}
+
+static void flow_drop(struct qos_view *v, struct flow *f)
+{
+	map_remove(&v->flows, &f->entry);
+	if (f->before)
+		f->before->after = f->after;
+	else
+		f->session->flows = f->after;
+	if (f->after)
+		f->after->before = f->before;
+	slab_give(&v->flow_room, f);
+}
+
+/* A conversation has a row from its first exchange on. */
+static struct qos_row *row_of(struct qos_view *v, struct party *party)
+{
+	struct qos_session *s = party->session;
+
+	if (party->row)
+		return party->row;
+	party->row = slab_take(&v->row_room);
+	if (!party->row) {
+		v->n_others++;
+		return party->row = &v->others;
+	}
+	party->row->conversation = party->number;
+	party->row->id_len = s->known ? (uint8_t)whole_characters(span_of(s->id, s->id_len), ID_SHOWN) : 0xff;
+	if (s->known)
+		memcpy(party->row->id, s->id, ID_SHOWN);
+	*v->last_row = party->row;
+	v->last_row = &party->row->next;
+	return party->row;
+}
+
+static struct flow *flow_new(struct qos_view *v, struct party *party, enum exchange exchange, const struct seen_packet *p)
+{
+	struct qos_session *s = party->session;
+	struct flow *f = slab_take(&v->flow_room);
+
+	if (!f || !map_add(&v->flows, &f->entry, flow_hash(s, side_of(exchange), p->packet.packet_id))) {
+		if (f)
+			slab_give(&v->flow_room, f);
+		v->totals.no_room++;
+		return NULL;
+	}
+	f->session = s;
+	f->after = s->flows;
+	if (f->after)
+		f->after->before = f;
+	s->flows = f;
+	f->row = row_of(v, party);
+	f->conversation = party->number;
+	f->holes = s->holes;
+	f->packet_id = p->packet.packet_id;
+	f->exchange = (uint8_t)exchange;
+	f->at[PUBLISHED] = f->last = p->when;
+	f->row->stats[exchange].count++;
+	v->totals.stats[exchange].count++;
+	return f;
+}
+
+static void count_phase(struct qos_view *v, const struct flow *f, enum phase phase, const struct when *from, const struct when *to)
+{
+	if (from->frame)
+		histogram_add(&v->totals.phases[f->exchange][phase], elapsed(from->time_ns, to->time_ns));
+}
+
+/* The exchange is over by this packet. */
+static void complete(struct qos_view *v, struct party *party, struct flow *f, const struct seen_packet *p, bool failed)
+{
+	struct exchange_stats *of_row = &f->row->stats[f->exchange], *all = &v->totals.stats[f->exchange];
+	bool whole = f->begun;
+
+	of_row->completed++;
+	all->completed++;
+	if (failed) {
+		of_row->failed++;
+		all->failed++;
+		v->totals.reasons[p->packet.type == PUBACK ? 0 : p->packet.type == PUBREC ? 1 : 2][p->packet.reason]++;
+	}
+	if (f->conversation != party->number) {
+		of_row->resumed++;
+		all->resumed++;
+	}
+	if (whole)
+		histogram_add(&f->row->took[f->exchange], elapsed(f->at[PUBLISHED].time_ns, p->when.time_ns));
+	flow_drop(v, f);
+}
+
+static void hang(struct qos_view *v, struct flow *f, enum why_hanging why)
+{
+	struct exchange_stats *of_row = &f->row->stats[f->exchange], *all = &v->totals.stats[f->exchange];
+	struct hanging hanging = { .flow = *f, .why = why };
+
+	if (f->holes != f->session->holes) {
+		of_row->unknown++;
+		all->unknown++;
+	} else {
+		of_row->hanging++;
+		all->hanging++;
+		if (v->json && v->n_hanging < MOST_HANGING_JSON)
+			qos_json_hanging(v->out, &hanging);
+		else if (v->hanging && v->n_hanging < MOST_HANGING)
+			v->hanging[v->n_hanging] = hanging;
+		v->n_hanging++;
+	}
+	flow_drop(v, f);
+}
+
+/* All flows of the session but those that began on the connection `but` hang. */
+static void hang_all(struct qos_view *v, struct qos_session *s, uint32_t but, enum why_hanging why)
+{
+	struct flow *oldest = s->flows;
+
+	while (oldest && oldest->after)
+		oldest = oldest->after;
+	for (struct flow *f = oldest, *younger; f; f = younger) {
+		younger = f->before;
+		if (f->conversation != but)
+			hang(v, f, why);
+	}
+}
+
+/* ---- sessions ---- */
+
+static void session_drop(struct qos_view *v, struct qos_session *s)
+{
+	if (s->known)
+		map_remove(&v->sessions, &s->entry);
+	slab_give(&v->session_room, s);
+}
+
+static struct qos_session *session_new(struct qos_view *v, struct party *party)
+{
+	struct qos_session *s = slab_take(&v->session_room);
+
+	if (s)
+		s->party = party;
+	party->session = s;
+	return s;
+}
+
+static void give_up(struct qos_view *v, struct party *party)
+{
+	struct qos_session *s = party->session;
+
+	party->session = NULL;
+	if (!s)
+		return;
+	s->party = NULL;
+	if (!s->flows)
+		session_drop(v, s);
+}
+
+/* The client has that id: what is known of its session goes on here. */
+static void identify(struct qos_view *v, struct party *party, const struct conversation *c, struct span id)
+{
+	uint8_t where[17] = { c->broker.family };
+	uint64_t hash;
+	struct qos_session *s;
+
+	memcpy(where + 1, c->broker.address, 16);
+	hash = map_hash(id.at, id.len, map_hash(where, sizeof(where), 0));
+	for (s = map_find(&v->sessions, hash); s; s = map_more(s))
+		if (s->id_len == id.len && !memcmp(s->id, id.at, id.len < ID_SHOWN ? id.len : ID_SHOWN) &&
+		    !memcmp(s->family_and_address, where, sizeof(where)))
+			break;
+	if (s && party->session == s)
+		return;
+	if (s) {
+		if (s->party)
+			s->party->session = NULL;
+		if (party->session) {	/* flows that began before the id was known stay with the nameless session */
+			hang_all(v, party->session, 0, SESSION_OVER);
+			give_up(v, party);
+		}
+		s->party = party;
+		party->session = s;
+		return;
+	}
+	s = party->session ? party->session : session_new(v, party);
+	if (!s || s->known || !map_add(&v->sessions, &s->entry, hash))
+		return;
+	s->known = true;
+	memcpy(s->family_and_address, where, sizeof(where));
+	s->id_len = (uint16_t)id.len;
+	memcpy(s->id, id.at, id.len < ID_SHOWN ? id.len : ID_SHOWN);
+}
+
+static void on_connect(struct qos_view *v, struct party *party, const struct seen_packet *p)
+{
+	if (party->connect)
+		return;
+	party->connect = true;
+	party->version = p->packet.version;
+	party->clean = p->packet.connect_flags & CONNECT_CLEAN_START;
+	party->expiry = (uint32_t)property_number(p->packet.properties, PROP_session_expiry_interval, 0);
+	if (p->packet.client_id.len)
+		identify(v, party, p->conversation, p->packet.client_id);
+	if (party->session && party->clean)
+		hang_all(v, party->session, party->number, SESSION_OVER);
+}
+
+static void on_connack(struct qos_view *v, struct party *party, const struct seen_packet *p)
+{
+	struct value id;
+
+	if (party->connack || !party->connect)
+		return;
+	party->connack = true;
+	party->expiry = (uint32_t)property_number(p->packet.properties, PROP_session_expiry_interval, party->expiry);
+	if (property_find(p->packet.properties, PROP_assigned_client_identifier, &id))
+		identify(v, party, p->conversation, id.bytes);
+	/* 3.1 does not say whether a session goes on */
+	if (party->session && !p->packet.reason && party->version != MQTT_3_1 && !(p->packet.ack_flags & 1))
+		hang_all(v, party->session, party->number, SESSION_OVER);
+}
+
+/* ---- packets ---- */
+
+static void on_publish(struct qos_view *v, struct party *party, const struct seen_packet *p)
+{
+	unsigned qos = publish_qos(&p->packet);
+	enum exchange exchange = (p->from == FROM_SERVER ? BROKER_QOS_1 : CLIENT_QOS_1) + (qos == 2);
+	struct flow *f;
+
+	if (!qos || qos > 2)
+		return;
+	f = flow_find(v, party->session, side_of(exchange), p->packet.packet_id);
+	if (f && p->packet.flags & PUBLISH_DUP && f->exchange == exchange) {
+		f->resent++;
+		f->last = p->when;
+		f->row->stats[exchange].resent++;
+		v->totals.stats[exchange].resent++;
+		return;
+	}
+	if (f)
+		hang(v, f, ID_REUSED);
+	f = flow_new(v, party, exchange, p);
+	if (!f)
+		return;
+	f->begun = !(p->packet.flags & PUBLISH_DUP);
+	if (!f->begun) {
+		f->row->stats[exchange].resent++;
+		v->totals.stats[exchange].resent++;
+		f->resent++;
+	}
+	f->topic_known = p->topic.at;
+	f->topic_len = (uint8_t)whole_characters(p->topic, TOPIC_SHOWN);
+	if (p->topic.len)
+		memcpy(f->topic, p->topic.at, f->topic_len);
+}
+
+static void on_request(struct qos_view *v, struct party *party, enum exchange exchange, const struct seen_packet *p)
+{
+	struct flow *f = flow_find(v, party->session, side_of(exchange), p->packet.packet_id);
+
+	if (f && p->packet.flags & PUBLISH_DUP && f->exchange == exchange) {	/* 3.1 resends requests */
+		f->resent++;
+		f->row->stats[exchange].resent++;
+		v->totals.stats[exchange].resent++;
+		return;
+	}
+	if (f)
+		hang(v, f, ID_REUSED);
+	f = flow_new(v, party, exchange, p);
+	if (f)
+		f->begun = true;
+}
+
+/* PUBACK, PUBREC, PUBCOMP, SUBACK, UNSUBACK, and PUBREL of the flow's sender. */
+static void on_answer(struct qos_view *v, struct party *party, unsigned side, const struct seen_packet *p)
+{
+	struct flow *f = flow_find(v, party->session, side, p->packet.packet_id);
+	unsigned type = p->packet.type;
+	bool failed = type != SUBACK && type != UNSUBACK && p->packet.reason >= 0x80, second = f && f->exchange % 2;
+
+	if (!f || (side < side_of(SUBSCRIBES) && (type == PUBACK) == second) || (type == SUBACK && f->exchange != SUBSCRIBES) ||
+	    (type == UNSUBACK && f->exchange != UNSUBSCRIBES)) {
+		v->totals.strays++;
+		return;
+	}
+	for (size_t i = 0; (type == SUBACK || type == UNSUBACK) && i < p->packet.list.len; i++)
+		failed |= p->packet.list.at[i] >= 0x80;
+	f->last = p->when;
+	if (f->holes != party->session->holes) {	/* the hole may have held this one's end and another one's beginning */
+		f->begun = false;
+		f->at[RECEIVED].frame = f->at[RELEASED].frame = 0;
+	}
+	switch (type) {
+	case PUBREC:
+		if (f->state == PUBLISHED && f->begun)
+			count_phase(v, f, TO_ANSWER, &f->at[PUBLISHED], &p->when);
+		if (failed) {
+			complete(v, party, f, p, true);
+		} else if (f->state == PUBLISHED) {
+			f->state = RECEIVED;
+			f->at[RECEIVED] = p->when;
+		}
+		break;
+	case PUBREL:
+		if (f->state == RELEASED) {
+			f->resent++;
+			f->row->stats[f->exchange].resent++;
+			v->totals.stats[f->exchange].resent++;
+			break;
+		}
+		count_phase(v, f, TO_RELEASE, &f->at[RECEIVED], &p->when);
+		f->state = RELEASED;
+		f->at[RELEASED] = p->when;
+		break;
+	case PUBCOMP:
+		count_phase(v, f, TO_COMPLETE, &f->at[RELEASED], &p->when);
+		if (f->begun)
+			count_phase(v, f, WHOLE, &f->at[PUBLISHED], &p->when);
+		complete(v, party, f, p, failed);
+		break;
+	default:
+		if (f->begun)
+			count_phase(v, f, TO_ANSWER, &f->at[PUBLISHED], &p->when);
+		complete(v, party, f, p, failed);
+		break;
+	}
+}
+
+static void on_packet(struct observer *o, const struct seen_packet *p)
+{
+	struct qos_view *v = of(o);
+	struct party *party = p->conversation->of[o->slot];
+	unsigned mine = p->from == FROM_SERVER ? side_of(BROKER_QOS_1) : side_of(CLIENT_QOS_1);
+
+	if (!party || p->status != CODEC_OK)
+		return;
+	if (p->packet.type == CONNECT) {
+		on_connect(v, party, p);
+		return;
+	}
+	if (!party->session)
+		return;
+	switch (p->packet.type) {
+	case CONNACK:
+		on_connack(v, party, p);
+		break;
+	case PUBLISH:
+		on_publish(v, party, p);
+		break;
+	case PUBREL:
+		on_answer(v, party, mine, p);
+		break;
+	case PUBACK:
+	case PUBREC:
+	case PUBCOMP:
+		on_answer(v, party, !mine, p);
+		break;
+	case SUBSCRIBE:
+	case UNSUBSCRIBE:
+		on_request(v, party, p->packet.type == SUBSCRIBE ? SUBSCRIBES : UNSUBSCRIBES, p);
+		break;
+	case SUBACK:
+	case UNSUBACK:
+		on_answer(v, party, side_of(SUBSCRIBES), p);
+		break;
+	case DISCONNECT:
+		party->expiry = (uint32_t)property_number(p->packet.properties, PROP_session_expiry_interval, party->expiry);
+		break;
+	default:
+		break;
+	}
+}
+
+/* ---- the rest of an observer ---- */
+
+static void on_started(struct observer *o, const struct when *when)
+{
+	of(o)->start_ns = when->time_ns;
+}
+
+static void on_opened(struct observer *o, struct conversation *c, const struct when *when)
+{
+	struct qos_view *v = of(o);
+	struct party *party = slab_take(&v->party_room);
+
+	(void)when;
+	if (!party)
+		return;
+	party->number = c->number;
+	c->of[o->slot] = party;
+	session_new(v, party);
+}
+
+static void on_hole(struct observer *o, struct conversation *c, const struct hole *hole)
+{
+	struct party *party = c->of[o->slot];
+
+	(void)hole;
+	if (party && party->session)
+		party->session->holes++;
+}
+
+static bool outlives(const struct party *party)
+{
+	return party->session->known && party->connect && (party->version == MQTT_5 ? party->expiry > 0 : !party->clean);
+}
+
+static void on_ended(struct observer *o, struct conversation *c, enum conversation_end how, const struct when *when)
+{
+	struct qos_view *v = of(o);
+	struct party *party = c->of[o->slot];
+
+	(void)when;
+	if (!party)
+		return;
+	c->of[o->slot] = NULL;
+	if (party->session) {
+		if (!outlives(party))
+			hang_all(v, party->session, 0, how == ENDED_WITH_CAPTURE ? CAPTURE_OVER : SESSION_OVER);
+		give_up(v, party);
+	}
+	slab_give(&v->party_room, party);
+}
+
+static void on_finish(struct observer *o, const struct when *when)
+{
+	struct qos_view *v = of(o);
+
+	for (struct qos_session *s = map_any(&v->sessions, NULL), *next; s; s = next) {
+		next = map_any(&v->sessions, s);
+		hang_all(v, s, 0, CAPTURE_OVER);
+		session_drop(v, s);
+	}
+	if (v->json)
+		qos_json(v->out, v->rows, &v->others, v->n_others, &v->totals);
+	else
+		qos_print(v->out, v->rows, &v->others, v->n_others, &v->totals, v->hanging,
+		          v->n_hanging < MOST_HANGING ? v->n_hanging : MOST_HANGING, v->start_ns, when->time_ns);
+}
+
+static void on_free(struct observer *o)
+{
+	struct qos_view *v = of(o);
+
+	for (struct qos_row *r = v->rows; r; r = r->next)
+		for (unsigned i = 0; i < N_EXCHANGES; i++)
+			histogram_release(&r->took[i]);
+	for (unsigned i = 0; i < N_EXCHANGES; i++) {
+		histogram_release(&v->others.took[i]);
+		for (unsigned k = 0; k < N_PHASES; k++)
+			histogram_release(&v->totals.phases[i][k]);
+	}
+	slab_release(&v->flow_room);
+	slab_release(&v->session_room);
+	slab_release(&v->party_room);
+	slab_release(&v->row_room);
+	map_release(&v->flows);
+	map_release(&v->sessions);
+	free(v->hanging);
+	free(v);
+}
+
+static const struct observer_ops ops = {
+	.started = on_started, .opened = on_opened, .packet = on_packet, .hole = on_hole, .ended = on_ended, .finish = on_finish, .free = on_free,
+};
+
+struct observer *qos_view_new(struct out *out, const struct view_options *options)
+{
+	struct qos_view *v = calloc(1, sizeof(*v));
+
+	if (!v)
+		return NULL;
+	v->observer.ops = &ops;
+	v->out = out;
+	v->json = options->json;
+	v->last_row = &v->rows;
+	v->others.id_len = 0xff;
+	v->flow_room = (struct slab){ .size = sizeof(struct flow), .most = MOST_FLOWS };
+	v->session_room = (struct slab){ .size = sizeof(struct qos_session), .most = MOST_SESSIONS };
+	v->party_room = (struct slab){ .size = sizeof(struct party), .most = MOST_SESSIONS };
+	v->row_room = (struct slab){ .size = sizeof(struct qos_row), .most = MOST_ROWS };
+	if (!v->json)
+		v->hanging = calloc(MOST_HANGING, sizeof(*v->hanging));
+	return &v->observer;
+}
