@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "codec/fields.h"
+#include "harness/report.h"
 #include "pcap/rows.h"
 
 static const char *const vias[] = { [VIA_TCP] = "tcp", [VIA_TLS] = "tls", [VIA_WS] = "ws", [VIA_WSS] = "wss" };

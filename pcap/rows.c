@@ -195,11 +195,6 @@ char *print_name(const struct conversation *c, char room[QUANTITY])
 	return room;
 }
 
-const char *version_text(enum version version)
-{
-	return version == MQTT_5 ? "5" : version == MQTT_3_1_1 ? "3.1.1" : "3.1";
-}
-
 /* ---- tables ---- */
 
 size_t whole_characters(struct span text, size_t most)

@@ -69,8 +69,6 @@ void cell_text(char cell[CELL], struct span text, const char *without);
 /* How much of text fits into `most` bytes without cutting a character. */
 size_t whole_characters(struct span text, size_t most);
 
-const char *version_text(enum version version);			/* 3.1 3.1.1 5 */
-
 static inline uint64_t elapsed(uint64_t from_ns, uint64_t to_ns)	/* captures' clocks may step back */
 {
 	return to_ns > from_ns ? to_ns - from_ns : 0;

@@ -20,6 +20,7 @@ struct qos_session {
 	bool known;
 	uint8_t family_and_address[17];
 	uint16_t id_len;
+	uint8_t id_shown;		/* how much of it is whole characters */
 	uint8_t id[ID_SHOWN];
 	struct flow *flows;
 	struct party *party;		/* its connection of now */
@@ -100,7 +101,7 @@ static struct qos_row *row_of(struct qos_view *v, struct party *party)
 		return party->row = &v->others;
 	}
 	party->row->conversation = party->number;
-	party->row->id_len = s->known ? (uint8_t)whole_characters(span_of(s->id, s->id_len), ID_SHOWN) : 0xff;
+	party->row->id_len = s->known ? s->id_shown : 0xff;
 	if (s->known)
 		memcpy(party->row->id, s->id, ID_SHOWN);
 	*v->last_row = party->row;
@@ -260,6 +261,7 @@ static void identify(struct qos_view *v, struct party *party, const struct conve
 	s->known = true;
 	memcpy(s->family_and_address, where, sizeof(where));
 	s->id_len = (uint16_t)id.len;
+	s->id_shown = (uint8_t)whole_characters(id, ID_SHOWN);
 	memcpy(s->id, id.at, id.len < ID_SHOWN ? id.len : ID_SHOWN);
 }
 

@@ -152,6 +152,8 @@ static bool rate_of(const struct traffic *t, double *rate)
 	uint64_t ns = elapsed(t->first.time_ns, t->last.time_ns);
 
 	*rate = ns ? (double)(t->count - 1) * 1e9 / (double)ns : 0;
+	if (*rate > 1e9)
+		*rate = 1e9;
 	return t->count > 1 && ns;
 }
 
