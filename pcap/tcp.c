@@ -75,8 +75,11 @@ found:
 	}
 	if (s->bytes.len && s->seq == e->expected[end]) {
 		e->expected[end] += (uint32_t)s->bytes.len;
+		struct when when = s->when;
+
+		when.crossed = e->known[!end] && (int32_t)(e->expected[!end] - s->ack) > 0;
 		if (!e->ignored)
-			tcp->events->bytes(tcp->context, &e->flow, end, s->bytes, &s->when);
+			tcp->events->bytes(tcp->context, &e->flow, end, s->bytes, &when);
 	}
 	if (s->flags & (TCP_FIN | TCP_RST) && !e->finished[end]) {
 		e->finished[end] = true;

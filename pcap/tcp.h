@@ -51,7 +51,7 @@ enum tcp_note {
 
 struct tcp_events {			/* context is tcp_new()'s; none may be NULL */
 	void (*opened)(void *context, struct flow *flow);
-	/* in order; bytes borrowed for the call. when: of the segment that carried their last byte. */
+	/* in order; bytes borrowed for the call. when: of the segment that carried their last byte; its `crossed` is filled in here. */
 	void (*bytes)(void *context, struct flow *flow, unsigned end, struct span bytes, const struct when *when);
 	/* len bytes of end's are missing here; with len 0 it is not known how many. */
 	void (*hole)(void *context, struct flow *flow, unsigned end, uint64_t len, enum tcp_why why, const struct when *when);

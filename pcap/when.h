@@ -8,6 +8,8 @@
 struct when {
 	uint64_t frame;
 	uint64_t time_ns;
+	bool crossed;			/* what its sender wrote here may have crossed something that stands before it: when TCP
+					 * handed the bytes over, they did not acknowledge all of the other end's handed over till then */
 };
 
 /* One end of a connection, or of a packet on its way. */
