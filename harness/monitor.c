@@ -18,6 +18,11 @@ void monitor_open(struct monitor *m, struct monitor_world *world, struct monitor
 	};
 }
 
+void monitor_realm(struct monitor *m, uint64_t realm)
+{
+	m->realm = realm;
+}
+
 void monitor_assume(struct monitor *m, enum version version)
 {
 	m->version = (uint8_t)version;

@@ -20,6 +20,13 @@ void monitor_world_free(struct monitor_world *world);	/* when all its monitors a
 /* Forget a session: the run that used that client id is over. Harmless when unknown. */
 void monitor_world_forget(struct monitor_world *world, struct span client_id);
 
+
+/*
+ * For who sees more clients than the tests of one run: no more than `room` bytes are used, and sessions that no
+ * connection has are forgotten, any of them, where there are more than `sessions`. Before the first monitor.
+ */
+void monitor_world_bound(struct monitor_world *world, size_t room, uint32_t sessions);
+
 /*
  * Both standards let a server assign subscriptions by itself (4.5, not normative), so a delivery that no
  * subscription of ours asked for breaks no rule by itself. Who knows that this target assigns none
@@ -35,6 +42,9 @@ struct violation {
 	uint32_t offset;		/* in the packet, of the offending field; 0 when it has none */
 	const char *field;		/* may be NULL */
 };
+
+uint64_t monitor_hash_bytes(struct span s);		/* never 0 */
+uint64_t monitor_key_of(uint64_t realm, struct span client_id);	/* of a session; never 0 */
 
 #define MONITOR_ROWS 64			/* room for the rows of monitor.def; monitor_rules.c asserts it */
 
@@ -68,6 +78,7 @@ struct monitor {
 	struct monitor_session *session;	/* NULL while there is nothing to remember */
 	struct monitor_aliases *aliases;	/* the server's; NULL until it maps one */
 	uint64_t key, method;			/* hashes of client id and Authentication Method; 0 for none */
+	uint64_t realm;				/* whose client ids these are: see monitor_realm() */
 	uint64_t mapped;			/* our topic aliases 1 to 64 */
 	uint32_t own_maximum_packet_size, maximum_packet_size, session_expiry_interval;
 	uint16_t own_receive_maximum, receive_maximum, own_topic_alias_maximum, topic_alias_maximum, keep_alive;
@@ -81,6 +92,11 @@ struct monitor {
 
 void monitor_open(struct monitor *m, struct monitor_world *world, struct monitor_log *log);
 void monitor_close(struct monitor *m);		/* the connection is over, however it ended; once */
+
+/* Of several brokers in one world each is a realm of its own: the same client id is another session there. Before CONNECT. */
+void monitor_realm(struct monitor *m, uint64_t realm);
+/* What is known of that client id's session there is not to be trusted: somebody may have used it unseen. */
+void monitor_world_distrust(struct monitor_world *world, uint64_t realm, struct span client_id);
 
 /* Instead of a CONNECT: the connection was joined midway (a capture) and only form is judged, by that version. */
 void monitor_assume(struct monitor *m, enum version version);

@@ -142,7 +142,6 @@ struct monitor_session {
 							 * shared ones; ones whose meaning is the vendor's */
 };
 
-uint64_t monitor_hash_bytes(struct span s);
 
 /* The session of that client id; add makes one that is not known. NULL: none, or no room. */
 struct monitor_session *monitor_world_session(struct monitor_world *world, uint64_t key, bool add);

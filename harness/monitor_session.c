@@ -4,17 +4,19 @@
 
 /*
  * The world: sessions by client id, and the memory that connections draw on. What is kept is bounded:
- * WORLD_ROOM for everything together. Beyond it nothing is remembered, and what is
+ * WORLD_ROOM for everything together, unless monitor_world_bound() said less. Beyond it nothing is remembered, and what is
  * not remembered is not judged.
  */
 
 #define WORLD_ROOM ((size_t)256 << 20)
 #define N_POOLS 8			/* blocks of 32 to 4096 bytes */
+#define MOST_LOOKS 256			/* buckets looked into for a session to forget */
 
 struct monitor_world {
 	struct monitor_session **buckets;
 	uint32_t n_sessions, n_buckets;
-	size_t used;
+	uint32_t most_sessions, hand;	/* hand: the bucket where the next session to forget is looked for */
+	size_t used, room;
 	bool subscriptions_are_ours;
 	void *pools[N_POOLS];		/* free blocks, each holding the next one's address */
 };
@@ -30,6 +32,17 @@ static unsigned pool_of(size_t size)
 	return pool;
 }
 
+static void drain_pools(struct monitor_world *world)
+{
+	for (unsigned i = 0; i < N_POOLS; i++) {
+		for (void *block; (block = world->pools[i]);) {
+			memcpy(&world->pools[i], block, sizeof(void *));
+			free(block);
+			world->used -= (size_t)32 << i;
+		}
+	}
+}
+
 void *monitor_pool_take(struct monitor_world *world, size_t size)
 {
 	unsigned pool = pool_of(size);
@@ -42,7 +55,9 @@ void *monitor_pool_take(struct monitor_world *world, size_t size)
 		memset(block, 0, whole);
 		return block;
 	}
-	if (whole > WORLD_ROOM - world->used)
+	if (whole > world->room - world->used)
+		drain_pools(world);	/* what is free in other sizes */
+	if (whole > world->room - world->used)
 		return NULL;
 	block = calloc(1, whole);
 	if (block)
@@ -72,6 +87,8 @@ struct monitor_world *monitor_world_new(void)
 	if (!world)
 		return NULL;
 	world->n_buckets = 64;
+	world->room = WORLD_ROOM;
+	world->most_sessions = UINT32_MAX;
 	world->buckets = calloc(world->n_buckets, sizeof(*world->buckets));
 	if (!world->buckets) {
 		free(world);
@@ -90,14 +107,15 @@ void monitor_world_free(struct monitor_world *world)
 			monitor_session_release(world, s);
 		}
 	}
-	for (unsigned i = 0; i < N_POOLS; i++) {
-		for (void *block; (block = world->pools[i]);) {
-			memcpy(&world->pools[i], block, sizeof(void *));
-			free(block);
-		}
-	}
+	drain_pools(world);
 	free(world->buckets);
 	free(world);
+}
+
+void monitor_world_bound(struct monitor_world *world, size_t room, uint32_t sessions)
+{
+	world->room = room;
+	world->most_sessions = sessions;
 }
 
 void monitor_world_subscriptions_are_ours(struct monitor_world *world, bool ours)
@@ -121,6 +139,13 @@ uint64_t monitor_hash_bytes(struct span s)
 	h *= 0xd6e8feb86659fd93u;
 	h ^= h >> 32;
 	return h ? h : 1;
+}
+
+uint64_t monitor_key_of(uint64_t realm, struct span client_id)
+{
+	uint64_t key = monitor_hash_bytes(client_id) ^ realm;
+
+	return key ? key : 1;
 }
 
 /* ---- the table of sessions ---- */
@@ -152,6 +177,22 @@ static void world_grow(struct monitor_world *world)
 	free(old);
 }
 
+/* There are too many: the hand goes round the buckets, and forgets a session that no connection has. */
+static void world_forget_one(struct monitor_world *world)
+{
+	for (unsigned n = 0; n < MOST_LOOKS; n++) {
+		struct monitor_session *s;
+
+		world->hand = (world->hand + 1) & (world->n_buckets - 1);
+		for (s = world->buckets[world->hand]; s && (s->owner || s->connecting);)
+			s = s->next;
+		if (s) {
+			monitor_session_release(world, s);
+			return;
+		}
+	}
+}
+
 struct monitor_session *monitor_world_session(struct monitor_world *world, uint64_t key, bool add)
 {
 	struct monitor_session *s;
@@ -159,7 +200,11 @@ struct monitor_session *monitor_world_session(struct monitor_world *world, uint6
 	for (s = key ? *bucket_of(world, key) : NULL; s; s = s->next)
 		if (s->key == key)
 			return s;
-	if (!add || !(s = monitor_pool_take(world, sizeof(*s))))
+	if (!add)
+		return NULL;
+	if (key && (world->n_sessions >= world->most_sessions || world->used > world->room - world->room / 4))
+		world_forget_one(world);
+	if (!(s = monitor_pool_take(world, sizeof(*s))))
 		return NULL;
 	s->key = key;
 	if (!key)
@@ -205,7 +250,12 @@ void monitor_session_release(struct monitor_world *world, struct monitor_session
 
 void monitor_world_forget(struct monitor_world *world, struct span client_id)
 {
-	struct monitor_session *s = client_id.len ? monitor_world_session(world, monitor_hash_bytes(client_id), false) : NULL;
+	monitor_world_distrust(world, 0, client_id);
+}
+
+void monitor_world_distrust(struct monitor_world *world, uint64_t realm, struct span client_id)
+{
+	struct monitor_session *s = client_id.len ? monitor_world_session(world, monitor_key_of(realm, client_id), false) : NULL;
 
 	if (s && !s->owner)
 		monitor_session_release(world, s);
