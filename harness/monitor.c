@@ -20,7 +20,7 @@ void monitor_open(struct monitor *m, struct monitor_world *world, struct monitor
 
 void monitor_realm(struct monitor *m, uint64_t realm)
 {
-	m->realm = realm;
+	m->key = realm;
 }
 
 void monitor_assume(struct monitor *m, enum version version)

@@ -77,8 +77,7 @@ struct monitor {
 	/* The monitor's own: */
 	struct monitor_session *session;	/* NULL while there is nothing to remember */
 	struct monitor_aliases *aliases;	/* the server's; NULL until it maps one */
-	uint64_t key, method;			/* hashes of client id and Authentication Method; 0 for none */
-	uint64_t realm;				/* whose client ids these are: see monitor_realm() */
+	uint64_t key, method;			/* hashes of client id (before CONNECT: its realm) and Authentication Method; 0 for none */
 	uint64_t mapped;			/* our topic aliases 1 to 64 */
 	uint32_t own_maximum_packet_size, maximum_packet_size, session_expiry_interval;
 	uint16_t own_receive_maximum, receive_maximum, own_topic_alias_maximum, topic_alias_maximum, keep_alive;

@@ -39,8 +39,7 @@ void monitor_sent_connect(struct monitor *m, const struct packet *p)
 		if (m->method)
 			m->bits |= WITH_METHOD;
 	}
-	if (p->client_id.len)
-		m->key = monitor_key_of(m->realm, p->client_id);
+	m->key = p->client_id.len ? monitor_key_of(m->key, p->client_id) : 0;
 	monitor_session_connecting(m);
 }
 
@@ -109,8 +108,8 @@ static void judge_client_id(struct seen *seen)
 
 	if (assigned && value.bytes.len) {
 		if (!m->key)
-			m->key = monitor_key_of(m->realm, value.bytes);
-		else if (m->key != monitor_key_of(m->realm, value.bytes))
+			m->key = monitor_hash_bytes(value.bytes);	/* whose realm is forgotten: it will not be found in one */
+		else if (m->key != monitor_hash_bytes(value.bytes))
 			m->bits |= PARTIAL | REPLACED;	/* served under another id than ours: which session that is, is its own affair */
 	}
 	if (!(m->bits & EMPTY_ID) || seen->packet->reason)
