@@ -1,125 +1,200 @@
-#include "pcap/mqtt_stage.h"
+#include "pcap/mqtt_parts.h"
 
 #include <stdlib.h>
 
-struct side {
-	uint8_t *bytes;
-	size_t len, cap;
-	struct when first;
-};
+/* ---- the conversation ---- */
 
-struct mqtt {
-	struct stage stage;
-	struct mqtt_listener *listener;
-	struct mqtt_options options;
-	struct conversation *c;
-	struct side side[2];
-	unsigned client;
-	bool gave_up;
-};
-
-int mqtt_looks_like(struct span b)
+void mqtt_set_client(struct mqtt_stage *s, unsigned end, bool known)
 {
-	if (b.len < 2)
-		return b.len && b.at[0] != 0x10 ? 0 : -1;
-	if (b.at[0] != 0x10)
-		return 0;
-	size_t i = 1;
-	while (i < 5 && i < b.len && b.at[i] & 0x80)
-		i++;
-	i++;
-	if (b.len < i + 6)
-		return -1;
-	return !memcmp(b.at + i, "\0\4MQTT", 6) || !memcmp(b.at + i, "\0\6MQIs", 6);
+	struct conversation *c = s->conversation;
+
+	s->client = (uint8_t)end;
+	s->roles_known = s->roles_known || known;
+	c->client = s->options.ends[end];
+	c->broker = s->options.ends[!end];
+	c->roles_known = s->roles_known;
+}
+
+void mqtt_introduce(struct mqtt_stage *s, const struct when *when)
+{
+	if (s->introduced)
+		return;
+	s->introduced = true;
+	s->listener->introduced(s->listener, s->conversation, when);
+}
+
+void mqtt_close(struct mqtt_stage *s, unsigned end, bool reset, const struct when *when)
+{
+	mqtt_finish(s, end, when);
+	mqtt_introduce(s, when);
+	s->listener->closed(s->listener, s->conversation, sender_of(s, end), reset, when);
+}
+
+/* How each end is read from here on. */
+static void start_lanes(struct mqtt_stage *s, bool by_connect)
+{
+	for (unsigned end = 0; end < 2; end++) {
+		struct lane *lane = &s->lanes[end];
+
+		lane->sure = by_connect && (end == s->client || !lane->started || lane->whole);
+		if (lane->sure)
+			lane->bits = BITS_SURE;
+		else if (!s->options.from_start || (lane->started && !lane->whole))
+			mqtt_seek(s, end, HOLE_LOST);
+	}
+}
+
+/* What waited, in the order in which it came. */
+static void replay(struct mqtt_stage *s, struct lane held[2], struct marks marks[2])
+{
+	uint32_t at[2] = { 0 };
+
+	while (at[0] < marks[0].n || at[1] < marks[1].n) {
+		unsigned end = at[1] == marks[1].n || (at[0] < marks[0].n && marks[0].at[at[0]].nth < marks[1].at[at[1]].nth) ? 0 : 1;
+		const struct mark *m = &marks[end].at[at[end]++];
+		uint32_t to = at[end] < marks[end].n ? m[1].at : held[end].len;
+
+		if (m->kind == MARK_BYTES)
+			mqtt_read(s, end, span_of(held[end].buf + m->at, to - m->at), &m->when);
+		else if (m->kind == MARK_HOLE)
+			mqtt_gap(s, end, m->missing, (enum hole_why)m->why, &m->when);
+		else
+			mqtt_close(s, end, m->kind == MARK_RESET, &m->when);
+	}
+}
+
+void mqtt_open(struct mqtt_stage *s, unsigned client, enum version version, bool by_connect, const struct when *when)
+{
+	struct conversation *c = s->listener->opened(s->listener, when);
+	struct lane held[2] = { s->lanes[0], s->lanes[1] };
+	struct marks marks[2] = { s->waiting[0], s->waiting[1] };
+
+	if (!c) {
+		mqtt_give_up(s);
+		return;
+	}
+	s->conversation = c;
+	s->version = (uint8_t)version;
+	c->version = version;
+	c->via = s->options.via;
+	c->first = s->options.first;
+	c->from_start = by_connect && (s->options.from_start || !s->lanes[!client].started);
+	mqtt_set_client(s, client, s->options.from_start && client == 0);
+	for (unsigned end = 0; end < 2; end++) {
+		s->waiting[end] = (struct marks){ 0 };
+		s->lanes[end].buf = NULL;
+		s->lanes[end].len = s->lanes[end].cap = 0;
+	}
+	start_lanes(s, by_connect);
+	for (unsigned end = 0; end < 2; end++)
+		if (s->passed[end])
+			mqtt_tell_hole(s, end, HOLE_UNREADABLE, 0, s->passed[end], when);
+	replay(s, held, marks);
+	for (unsigned end = 0; end < 2; end++) {
+		mqtt_give_back(s, &held[end]);
+		mqtt_free_marks(s, &marks[end]);
+	}
+}
+
+void mqtt_give_up(struct mqtt_stage *s)
+{
+	s->gave_up = true;
+	for (unsigned end = 0; end < 2; end++) {
+		mqtt_free_marks(s, &s->waiting[end]);
+		mqtt_give_back(s, &s->lanes[end]);
+	}
+}
+
+/* ---- the stage ---- */
+
+static struct mqtt_stage *own(struct stage *stage)
+{
+	return (struct mqtt_stage *)stage;
 }
 
 static void take_bytes(struct stage *stage, unsigned end, struct span bytes, const struct when *when)
 {
-	struct mqtt *m = (struct mqtt *)stage;
-	struct side *s = &m->side[end];
+	struct mqtt_stage *s = own(stage);
 
-	if (m->gave_up)
+	if (s->gave_up || !bytes.len)
 		return;
-	s->bytes = realloc(s->bytes, s->len + bytes.len);
-	if (!s->bytes)
-		abort();
-	if (!s->len)
-		s->first = *when;
-	memcpy(s->bytes + s->len, bytes.at, bytes.len);
-	s->len += bytes.len;
-	while (s->len) {
-		struct seen_packet p = { .when = *when, .first = s->first, .sure = true, .confidence = 100 };
-		if (frame_next(s->bytes, s->len, &p.frame, &p.finding) != FRAME_OK)
-			return;
-		p.bytes = span_of(s->bytes, p.frame.size);
-		p.status = decode(s->bytes, p.frame.size, m->c ? m->c->version : MQTT_3_1_1, &p.packet, &p.finding);
-		if (!m->c) {
-			if (p.status != CODEC_OK || p.packet.type != CONNECT || !(m->c = m->listener->opened(m->listener, when))) {
-				m->gave_up = true;
-				return;
-			}
-			m->client = end;
-			m->c->version = p.packet.version;
-			m->c->version_known = m->c->from_start = m->c->roles_known = true;
-			m->c->client = m->options.ends[end];
-			m->c->broker = m->options.ends[!end];
-			m->c->via = m->options.via;
-			uint8_t *id = malloc(p.packet.client_id.len + 1);
-			memcpy(id, p.packet.client_id.at, p.packet.client_id.len);
-			m->c->client_id = span_of(id, p.packet.client_id.len);
-			m->listener->introduced(m->listener, m->c, when);
-		}
-		p.from = end == m->client ? FROM_CLIENT : FROM_SERVER;
-		p.conversation = m->c;
-		p.topic = p.packet.topic;
-		m->listener->packet(m->listener, &p);
-		memmove(s->bytes, s->bytes + p.frame.size, s->len -= p.frame.size);
-		s->first = *when;
-	}
+	if (s->conversation)
+		mqtt_read(s, end, bytes, when);
+	else
+		mqtt_wait(s, end, bytes, when);
 }
 
 static void take_hole(struct stage *stage, unsigned end, uint64_t len, enum hole_why why, const struct when *when)
 {
-	(void)stage, (void)end, (void)len, (void)why, (void)when;
+	struct mqtt_stage *s = own(stage);
+
+	if (s->gave_up)
+		return;
+	if (s->conversation)
+		mqtt_gap(s, end, len, why, when);
+	else
+		mqtt_wait_mark(s, end, MARK_HOLE, len, why, when);
 }
 
 static void take_closed(struct stage *stage, unsigned end, bool reset, const struct when *when)
 {
-	struct mqtt *m = (struct mqtt *)stage;
+	struct mqtt_stage *s = own(stage);
 
-	if (m->c)
-		m->listener->closed(m->listener, m->c, end == m->client ? FROM_CLIENT : FROM_SERVER, reset, when);
+	if (s->gave_up)
+		return;
+	if (s->conversation)
+		mqtt_close(s, end, reset, when);
+	else
+		mqtt_wait_mark(s, end, reset ? MARK_RESET : MARK_CLOSED, 0, 0, when);
 }
 
 static void take_end(struct stage *stage, const struct when *when)
 {
-	struct mqtt *m = (struct mqtt *)stage;
+	struct mqtt_stage *s = own(stage);
 
-	if (m->c) {
-		uint8_t *id = (uint8_t *)m->c->client_id.at;
-		m->listener->ended(m->listener, m->c, when);
+	if (!s->gave_up && !s->conversation)
+		mqtt_wait_last(s, when);
+	if (s->conversation) {
+		for (unsigned end = 0; end < 2; end++)
+			mqtt_finish(s, end, when);
+		mqtt_introduce(s, when);
+		uint8_t *id = s->client_id;	/* until observers are told the end */
+		size_t len = s->conversation->client_id.len + 1;
+		s->listener->ended(s->listener, s->conversation, when);
+		if (id)
+			mqtt_let_go(s, len);
 		free(id);
+	} else {
+		mqtt_give_up(s);
 	}
-	free(m->side[0].bytes);
-	free(m->side[1].bytes);
-	free(m);
+	for (unsigned end = 0; end < 2; end++) {
+		mqtt_seek_free(s, end);
+		mqtt_alias_forget(s, &s->lanes[end].aliases);
+	}
+	free(s);
 }
 
 static const struct stage_ops ops = { take_bytes, take_hole, take_closed, take_end };
 
 struct stage *mqtt_stage_new(struct mqtt_listener *listener, const struct mqtt_options *options)
 {
-	struct mqtt *m = calloc(1, sizeof(*m));
+	struct mqtt_stage *s = calloc(1, sizeof(*s));
 
-	if (!m)
+	if (!s)
 		return NULL;
-	m->stage.ops = &ops;
-	m->listener = listener;
-	m->options = *options;
-	return &m->stage;
+	s->stage.ops = &ops;
+	s->listener = listener;
+	s->options = *options;
+	s->max_packet = options->decoder && options->decoder->max_packet ? options->decoder->max_packet : DEFAULT_MAX_PACKET;
+	s->version = MQTT_3_1_1;
+	if (options->decoder && options->decoder->version) {
+		s->version = (uint8_t)options->decoder->version;
+		s->forced_by_version = true;
+	}
+	return &s->stage;
 }
 
 bool mqtt_stage_gave_up(const struct stage *stage)
 {
-	return ((const struct mqtt *)stage)->gave_up;
+	return ((const struct mqtt_stage *)stage)->gave_up;
 }

@@ -28,6 +28,7 @@ struct mqtt_options {
 	enum via via;
 	struct endpoint ends[2];	/* for conversation.client and .broker, once it is known which is which */
 	struct when first;		/* of the connection, for conversation.first */
+	size_t *kept;			/* where all stages of a decoder count the bytes they hold, 0 at first; NULL: each for itself */
 };
 
 /* Whether a connection's first bytes can be a CONNECT packet's: 1 yes, 0 no, -1 more needed. */

@@ -1,0 +1,239 @@
+#include "pcap/mqtt_parts.h"
+
+#include <assert.h>
+
+/* From bytes in order to packets, while it is known where they begin. */
+
+void mqtt_tell_hole(struct mqtt_stage *s, unsigned end, enum hole_why why, uint64_t bytes, uint64_t skipped, const struct when *when)
+{
+	struct hole hole = { .from = sender_of(s, end), .why = why, .bytes = bytes, .skipped = skipped, .when = *when };
+
+	if (why != HOLE_UNFINISHED)
+		s->conversation->holed = true;
+	mqtt_introduce(s, when);
+	s->listener->hole(s->listener, s->conversation, &hole);
+}
+
+/* ---- one packet ---- */
+
+static bool from_either(unsigned type)
+{
+	return type >= PUBLISH && type <= PUBCOMP;
+}
+
+bool mqtt_take(struct mqtt_stage *s, unsigned end, struct span bytes, const struct frame *frame, const struct when *first, const struct when *when)
+{
+	struct lane *lane = &s->lanes[end];
+	struct seen_packet seen;
+
+	seen.status = decode(bytes.at, bytes.len, (enum version)s->version, &seen.packet, &seen.finding);
+	if (seen.status != CODEC_OK || !lane->sure || !version_settled(s) || !(s->roles_known || from_either(frame->first >> 4))) {
+		if (!mqtt_weigh(s, end, bytes, &seen))
+			return false;
+	} else {
+		lane->bad_in_a_row = 0;
+	}
+	mqtt_learn(s, end, &seen);
+	if (!s->introduced)
+		mqtt_introduce(s, when);
+	seen.conversation = s->conversation;
+	seen.from = sender_of(s, end);
+	seen.when = *when;
+	seen.first = *first;
+	seen.nth = 0;
+	seen.bytes = bytes;
+	seen.frame = *frame;
+	seen.sure = lane->sure;
+	seen.confidence = lane->sure ? 100 : lane->bits > 49 ? 99 : (uint8_t)(50 + lane->bits);
+	s->listener->packet(s->listener, &seen);
+	return true;
+}
+
+/* ---- pieces ---- */
+
+/* What follows is no packet, or not the one that it should be: the next is sought. */
+static size_t astray(struct mqtt_stage *s, unsigned end, struct span bytes, const struct when *when)
+{
+	struct lane *lane = &s->lanes[end];
+
+	mqtt_seek(s, end, HOLE_UNREADABLE);
+	size_t taken = mqtt_seek_bytes(s, end, bytes, when);
+	if (lane->seek && !lane->replaying)
+		mqtt_seek_tell(s, end, when);
+	return taken;
+}
+
+/* The same when it was collected. */
+static void collected_astray(struct mqtt_stage *s, unsigned end, const struct when *when)
+{
+	struct lane *lane = &s->lanes[end], held = *lane;
+
+	lane->buf = NULL;
+	lane->len = lane->cap = lane->size = 0;
+	size_t taken = astray(s, end, span_of(held.buf, held.len), when);
+	mqtt_read(s, end, span_of(held.buf + taken, held.len - taken), when);
+	mqtt_give_back(s, &held);
+}
+
+/* A packet that will not be shown: too large, or there is no room for it. */
+static void pass_over(struct mqtt_stage *s, unsigned end, size_t size, size_t here, const struct when *when)
+{
+	struct lane *lane = &s->lanes[end];
+
+	mqtt_tell_hole(s, end, HOLE_NO_ROOM, 0, size, when);
+	mqtt_alias_forget(s, &lane->aliases);	/* it may have set one */
+	lane->pass = size - here;
+	mqtt_give_back(s, lane);
+}
+
+/* More of a packet whose beginning is in lane->buf; how many bytes were taken. */
+static size_t collect(struct mqtt_stage *s, unsigned end, struct span bytes, const struct when *when)
+{
+	struct lane *lane = &s->lanes[end];
+	struct frame frame;
+	struct finding finding;
+	size_t taken = 0;
+
+	while (!lane->size && taken < bytes.len) {	/* the length itself was cut */
+		lane->buf[lane->len++] = bytes.at[taken++];
+		if (frame_next(lane->buf, lane->len, &frame, &finding) == FRAME_BAD) {
+			collected_astray(s, end, when);
+			return taken;
+		}
+		if (frame.size && frame.size > s->max_packet) {
+			size_t size = frame.size, here = lane->len;
+
+			if (lane->sure)
+				pass_over(s, end, size, here, when);
+			else
+				collected_astray(s, end, when);
+			return taken;
+		}
+		lane->size = (uint32_t)frame.size;
+	}
+	if (!lane->size)
+		return taken;
+	size_t n = lane->size - lane->len < bytes.len - taken ? lane->size - lane->len : bytes.len - taken;
+	if (!mqtt_reserve(s, lane, lane->len + n)) {
+		pass_over(s, end, lane->size, lane->len, when);
+		return taken;
+	}
+	if (n)
+		memcpy(lane->buf + lane->len, bytes.at + taken, n);
+	lane->len += (uint32_t)n;
+	taken += n;
+	if (lane->len < lane->size)
+		return taken;
+	enum frame_status status = frame_next(lane->buf, lane->len, &frame, &finding);
+	assert(status == FRAME_OK);
+	if (mqtt_take(s, end, span_of(lane->buf, frame.size), &frame, &lane->first, when))
+		mqtt_give_back(s, lane);
+	else
+		collected_astray(s, end, when);
+	return taken;
+}
+
+/* At a packet's beginning; how many bytes were taken. */
+static size_t begin(struct mqtt_stage *s, unsigned end, struct span bytes, const struct when *when)
+{
+	struct lane *lane = &s->lanes[end];
+	struct frame frame;
+	struct finding finding;
+
+	switch (frame_next(bytes.at, bytes.len, &frame, &finding)) {
+	case FRAME_OK:
+		if (frame.size <= s->max_packet) {
+			if (mqtt_take(s, end, span_of(bytes.at, frame.size), &frame, when, when))
+				return frame.size;
+			return astray(s, end, bytes, when);
+		}
+		/* fall through */
+	case FRAME_MORE:
+		if (frame.size && frame.size > s->max_packet) {
+			size_t here = frame.size < bytes.len ? frame.size : bytes.len;
+
+			if (!lane->sure)
+				return astray(s, end, bytes, when);
+			pass_over(s, end, frame.size, here, when);
+			return here;
+		}
+		if (!mqtt_reserve(s, lane, bytes.len < 8 ? 8 : bytes.len)) {
+			if (frame.size)
+				pass_over(s, end, frame.size, bytes.len, when);
+			else
+				mqtt_gap(s, end, bytes.len, HOLE_NO_ROOM, when);
+			return bytes.len;
+		}
+		memcpy(lane->buf, bytes.at, bytes.len);
+		lane->len = (uint32_t)bytes.len;
+		lane->size = (uint32_t)frame.size;
+		lane->first = *when;
+		return bytes.len;
+	default:
+		return astray(s, end, bytes, when);
+	}
+}
+
+void mqtt_read(struct mqtt_stage *s, unsigned end, struct span bytes, const struct when *when)
+{
+	struct lane *lane = &s->lanes[end];
+
+	while (bytes.len) {
+		size_t n;
+
+		if (lane->seek)
+			n = mqtt_seek_bytes(s, end, bytes, when);
+		else if (lane->pass)
+			lane->pass -= n = lane->pass < bytes.len ? (size_t)lane->pass : bytes.len;
+		else if (lane->len)
+			n = collect(s, end, bytes, when);
+		else
+			n = begin(s, end, bytes, when);
+		bytes.at += n;
+		bytes.len -= n;
+	}
+}
+
+/* ---- what is missing ---- */
+
+void mqtt_gap(struct mqtt_stage *s, unsigned end, uint64_t len, enum hole_why why, const struct when *when)
+{
+	struct lane *lane = &s->lanes[end];
+
+	if (lane->seek)
+		mqtt_seek_last(s, end, when);
+	if (lane->seek) {
+		mqtt_tell_hole(s, end, why, len, 0, when);
+		lane->why = (uint8_t)why;
+		return;
+	}
+	if (len && len <= lane->pass) {
+		lane->pass -= len;
+		mqtt_tell_hole(s, end, why, len, 0, when);
+		return;
+	}
+	if (len && lane->size && len <= lane->size - lane->len) {
+		/* all of it lies in one packet, whose end is known */
+		if (!mqtt_learn_part(s, end, span_of(lane->buf, lane->len)))
+			mqtt_alias_forget(s, &lane->aliases);
+		lane->pass = lane->size - lane->len - len;
+		mqtt_tell_hole(s, end, why, len, lane->size - len, when);
+		mqtt_give_back(s, lane);
+		return;
+	}
+	size_t skipped = lane->len;
+	mqtt_give_back(s, lane);
+	mqtt_seek(s, end, why);
+	mqtt_tell_hole(s, end, why, len, skipped, when);
+}
+
+void mqtt_finish(struct mqtt_stage *s, unsigned end, const struct when *when)
+{
+	struct lane *lane = &s->lanes[end];
+
+	if (lane->seek)
+		mqtt_seek_last(s, end, when);
+	if (lane->len)
+		mqtt_tell_hole(s, end, HOLE_UNFINISHED, lane->size ? lane->size - lane->len : 0, lane->len, when);
+	mqtt_give_back(s, lane);
+}
