@@ -35,6 +35,7 @@ struct decoder {
 	unsigned n_observers;
 	struct when last;
 	struct decoder_counts counts;
+	size_t kept;			/* by the MQTT stages of all connections */
 };
 
 #define TELL(decoder, event, ...) do { \
@@ -150,7 +151,7 @@ static void flow_opened(void *context, struct flow *flow)
 	for (int i = 0; i < 2; i++)
 		link->likely = link->likely || is_likely_port(flow->ends[i].port);
 	struct mqtt_options options = {
-		.decoder = &d->options, .likely = link->likely, .from_start = flow->seen_start, .first = flow->first,
+		.decoder = &d->options, .likely = link->likely, .from_start = flow->seen_start, .first = flow->first, .kept = &d->kept,
 		.ends = { flow->ends[0], flow->ends[1] },
 		.forced = is_port(&d->options, flow->ends[0].port) || is_port(&d->options, flow->ends[1].port),
 	};
