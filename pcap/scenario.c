@@ -25,14 +25,17 @@ struct scenario_writer {
 	const char *title;
 	FILE *body;
 	bool failed;			/* to write the body */
-	struct line line, actors, before;
+	struct line line, before;
+	uint8_t *versions;		/* by number of the conversation; 1 is the first */
+	uint32_t n_versions, cap_versions;
+	uint32_t *resumed;		/* numbers of those before which a session has to be made */
+	uint32_t n_resumed;
 	struct published *published;
 	struct strings clients;		/* client ids whose sessions the capture shows from their start */
 	struct strings sessions;	/* of client ids: number is an index of kept */
 	struct named_ids *kept;		/* the ids that a session leaves open; as many as sessions.cap at most */
 	uint32_t n_kept;
 	uint32_t n_names;
-	enum version version;		/* of the first conversation */
 	uint64_t start_ns;
 	bool seeds;			/* somebody has to publish what the capture lacks */
 };
@@ -107,12 +110,17 @@ static void opened(struct observer *o, struct conversation *c, const struct when
 	if (!r)
 		abort();
 	c->of[o->slot] = r;
-	if (!s->version) {
-		s->version = c->version;
+	if (!s->n_versions)
 		s->start_ns = c->first.time_ns;
+	if (c->number >= s->cap_versions) {
+		s->cap_versions = 2 * c->number + 64;
+		s->versions = realloc(s->versions, s->cap_versions);
+		if (!s->versions)
+			abort();
 	}
-	if (c->version != s->version)
-		line_format(&s->actors, "actor   c%u mqtt=%s\n", c->number, version_text(c->version));
+	while (s->n_versions <= c->number)
+		s->versions[s->n_versions++] = 0;
+	s->versions[c->number] = (uint8_t)c->version;
 }
 
 /* The names that a session's open ids have go with it to its next connection. */
@@ -168,8 +176,10 @@ static void write_before(struct scenario_writer *s, const struct conversation *c
 		line_format(b, "%s connects   # not in the capture: it was open already\n", name);
 	} else if (r->resumed) {
 		snprintf(name, sizeof(name), "before%u", c->number);
-		if (c->version != s->version)
-			line_format(&s->actors, "actor   %s mqtt=%s\n", name, version_text(c->version));
+		s->resumed = realloc(s->resumed, (s->n_resumed + 1) * sizeof(*s->resumed));
+		if (!s->resumed)
+			abort();
+		s->resumed[s->n_resumed++] = c->number;
 		line_format(b, "%s connects client_id=", name);
 		line_string(b, r->client_id);
 		line_text(b, " clean_start=0");
@@ -193,6 +203,7 @@ static void ended(struct observer *o, struct conversation *c, enum conversation_
 	struct role *r = role_of(s, c);
 
 	(void)how, (void)when;
+	s->versions[c->number] = (uint8_t)c->version;	/* it may have been inferred at first */
 	write_before(s, c, r);
 	keep_ids(s, r);
 	named_release(&r->ids);
@@ -441,22 +452,47 @@ static void copy_body(struct scenario_writer *s)
 		s->out->error = s->out->error ? s->out->error : 5 /* EIO */;
 }
 
+/* The one that most conversations speak. */
+static enum version usual_version(const struct scenario_writer *s)
+{
+	uint32_t n[MQTT_5 + 1] = { 0 };
+	enum version most = MQTT_3_1;
+
+	for (uint32_t i = 1; i < s->n_versions; i++)
+		n[s->versions[i]]++;
+	for (enum version v = MQTT_3_1; v <= MQTT_5; v++)
+		if (n[v] >= n[most])
+			most = v;
+	return most;
+}
+
+static void write_head(struct scenario_writer *s)
+{
+	enum version usual = usual_version(s);
+
+	out_text(s->out, "capture ");
+	line_string(&s->line, span_text(s->title));
+	out_bytes(s->out, s->line.at, s->line.len);
+	out_format(s->out, "\nmqtt    %s\n", version_text(usual));
+	for (uint32_t i = 1; i < s->n_versions; i++)
+		if (s->versions[i] && s->versions[i] != usual)
+			out_format(s->out, "actor   c%u mqtt=%s\n", i, version_text(s->versions[i]));
+	for (uint32_t i = 0; i < s->n_resumed; i++)
+		if (s->versions[s->resumed[i]] != usual)
+			out_format(s->out, "actor   before%u mqtt=%s\n", s->resumed[i], version_text(s->versions[s->resumed[i]]));
+	out_byte(s->out, '\n');
+	if (s->seeds)
+		out_text(s->out, "seed connects   # publishes what was not captured\n");
+}
+
 static void finish(struct observer *o, const struct when *when)
 {
 	struct scenario_writer *s = writer_of(o);
 
 	(void)when;
-	if (!s->version)
+	if (!s->n_versions)
 		return;			/* nothing was seen: there is no such file */
-	line_text(&s->line, "capture ");
-	line_string(&s->line, span_text(s->title));
-	line_format(&s->line, "\nmqtt    %s\n", version_text(s->version));
-	out_bytes(s->out, s->line.at, s->line.len);
-	s->line.len = 0;
-	out_bytes(s->out, s->actors.at, s->actors.len);
-	out_byte(s->out, '\n');
-	if (s->seeds)
-		out_text(s->out, "seed connects   # publishes what was not captured\n");
+	write_head(s);
 	out_bytes(s->out, s->before.at, s->before.len);
 	copy_body(s);
 }
@@ -472,7 +508,8 @@ static void scenario_free_observer(struct observer *o)
 	strings_release(&s->sessions);
 	published_free(s->published);
 	free(s->line.at);
-	free(s->actors.at);
+	free(s->versions);
+	free(s->resumed);
 	free(s->before.at);
 	fclose(s->body);
 	free(s);
