@@ -1,0 +1,652 @@
+#include "pcap/tests/tcp_script.h"
+
+static struct script s;
+
+static void in_order(void **state)
+{
+	(void)state;
+	script_begin(&s, NULL);
+	handshake(&s);
+	seg(&s, 'A', "A", 0, 0, "hello");
+	seg(&s, 'B', "A", 0, 5, "");
+	seg(&s, 'B', "A", 0, 5, "world");
+	seg(&s, 'A', "A", 5, 5, "!");
+	SAYS(&s, "o A\"hello\" B\"world\" A\"!\"");
+	seg(&s, 'A', "FA", 6, 5, "bye");
+	seg(&s, 'B', "A", 5, 10, "");
+	SAYS(&s, "A\"bye\" A.fin");
+	seg(&s, 'B', "A", 5, 10, "more");
+	seg(&s, 'B', "FA", 9, 10, "");
+	SAYS(&s, "B\"more\" B.fin end:finished");
+	/* What belongs to it may still come. */
+	seg(&s, 'A', "A", 10, 10, "");
+	seg(&s, 'B', "FA", 9, 10, "");
+	seg(&s, 'A', "FA", 6, 5, "bye");
+	seg(&s, 'A', "R", 10, 0, "");
+	SAYS(&s, "");
+	assert_int_equal(tcp_counts(s.tcp)->flows, 1);
+	script_end(&s);
+}
+
+static void fins_cross(void **state)
+{
+	(void)state;
+	script_begin(&s, NULL);
+	handshake(&s);
+	seg(&s, 'A', "FA", 0, 0, "");
+	seg(&s, 'B', "FA", 0, 0, "");
+	seg(&s, 'A', "A", 1, 1, "");
+	seg(&s, 'B', "A", 1, 1, "");
+	SAYS(&s, "o A.fin B.fin end:finished");
+	script_end(&s);
+}
+
+static void reordered(void **state)
+{
+	(void)state;
+	script_begin(&s, NULL);
+	handshake(&s);
+	seg(&s, 'A', "A", 6, 0, "ghi");
+	seg(&s, 'A', "A", 3, 0, "def");
+	SAYS(&s, "o A(late 3)");
+	assert_int_equal(tcp_counts(s.tcp)->bytes_now, 512);
+	seg(&s, 'A', "A", 0, 0, "abc");
+	SAYS(&s, "A(late 3) A\"abc\" A\"def\" A\"ghi\"");
+	assert_int_equal(tcp_counts(s.tcp)->bytes_now, 0);
+	assert_int_equal(tcp_counts(s.tcp)->bytes_most, 512);
+	script_end(&s);
+}
+
+static void an_answer_waits_for_its_question(void **state)
+{
+	(void)state;
+	script_begin(&s, NULL);
+	handshake(&s);
+	seg(&s, 'B', "A", 0, 2, "1");
+	seg(&s, 'A', "A", 2, 1, "c");
+	SAYS(&s, "o");
+	seg(&s, 'A', "A", 0, 0, "ab");
+	SAYS(&s, "A(late 2) A\"ab\" B\"1\" A\"c\"");
+	/* The FIN too. */
+	seg(&s, 'B', "FA", 1, 5, "");
+	SAYS(&s, "");
+	seg(&s, 'A', "A", 3, 1, "de");
+	SAYS(&s, "A(late 2) A\"de\" B.fin");
+	script_end(&s);
+}
+
+static void what_crossed_is_said(void **state)
+{
+	(void)state;
+	script_begin(&s, NULL);
+	s.shows_crossed = true;
+	handshake(&s);
+	seg(&s, 'A', "A", 0, 0, "a");
+	seg(&s, 'B', "A", 0, 0, "1");
+	seg(&s, 'A', "A", 1, 0, "b");
+	seg(&s, 'A', "A", 2, 1, "c");
+	SAYS(&s, "o A\"a\" B\"1\"x A\"b\"x A\"c\"");
+	seg(&s, 'A', "A", 4, 1, "e");
+	seg(&s, 'A', "A", 3, 1, "d");
+	SAYS(&s, "A(late 1) A\"d\"x A\"e\"");
+	script_end(&s);
+}
+
+static void lost(void **state)
+{
+	(void)state;
+	script_begin(&s, NULL);
+	handshake(&s);
+	seg(&s, 'A', "A", 0, 0, "abc");
+	seg(&s, 'A', "A", 6, 0, "ghi");
+	others(&s, 100);
+	SAYS(&s, "o A\"abc\"");		/* not acknowledged: it will be sent again */
+	seg(&s, 'B', "A", 0, 9, "1");
+	others(&s, 10);
+	SAYS(&s, "");
+	others(&s, 15);
+	SAYS(&s, "A[3 lost] A\"ghi\" B\"1\"");
+	seg(&s, 'A', "A", 3, 0, "def");
+	SAYS(&s, "A(belated 3)");
+	seg(&s, 'A', "A", 0, 0, "abcdefghi");
+	SAYS(&s, "A(again 6) A(belated 3)");
+	assert_int_equal(tcp_counts(s.tcp)->holes, 1);
+	assert_int_equal(tcp_counts(s.tcp)->hole_bytes, 3);
+	script_end(&s);
+}
+
+static void lost_at_the_end(void **state)
+{
+	(void)state;
+	script_begin(&s, NULL);
+	handshake(&s);
+	seg(&s, 'A', "A", 3, 0, "def");
+	seg(&s, 'B', "FA", 0, 8, "");
+	s.numbered = true;
+	script_end(&s);
+	assert_string_equal(s.log, "o 0:A[3 lost] 0:A\"def\" 0:A[2 lost] 0:B.fin 0:end:capture");
+	script_begin(&s, NULL);
+	handshake(&s);
+	seg(&s, 'A', "A", 3, 0, "def");
+	seg(&s, 'A', "FA", 8, 0, "");
+	script_end(&s);
+	assert_string_equal(s.log, "o A[3 unfinished] A\"def\" A[2 unfinished] A.fin end:capture");
+}
+
+static void a_quiet_capture_waits_no_longer(void **state)
+{
+	(void)state;
+	script_begin(&s, NULL);
+	handshake(&s);
+	seg(&s, 'B', "A", 0, 2, "1");
+	script_wait(&s, 45);
+	tcp_idle(s.tcp, s.when.time_ns);
+	SAYS(&s, "o");
+	script_wait(&s, 10);
+	tcp_idle(s.tcp, s.when.time_ns);
+	SAYS(&s, "A[2 lost] B\"1\"");
+	script_end(&s);
+}
+
+/* Several losses in a row do not wait one after the other. */
+static void losses_do_not_add_up(void **state)
+{
+	(void)state;
+	script_begin(&s, NULL);
+	handshake(&s);
+	for (int i = 1; i < 20; i += 2)
+		seg(&s, 'A', "A", i, 0, "x");
+	seg(&s, 'B', "A", 0, 20, "");
+	others(&s, 30);
+	SAYS(&s, "o A[1 lost] A\"x\" A[1 lost] A\"x\" A[1 lost] A\"x\" A[1 lost] A\"x\" A[1 lost] A\"x\" "
+	         "A[1 lost] A\"x\" A[1 lost] A\"x\" A[1 lost] A\"x\" A[1 lost] A\"x\" A[1 lost] A\"x\"");
+	script_end(&s);
+}
+
+static void cut_by_the_snap_length(void **state)
+{
+	(void)state;
+	script_begin(&s, NULL);
+	handshake(&s);
+	s.cut = 2 + 1;
+	seg(&s, 'A', "A", 0, 0, "abcdef");
+	s.cut = 0 + 1;
+	seg(&s, 'A', "A", 6, 0, "ghi");
+	seg(&s, 'A', "A", 9, 0, "jkl");
+	SAYS(&s, "o A\"ab\" A[4 cut] A[3 cut] A\"jkl\"");
+	/* One that waits, too. */
+	s.cut = 1 + 1;
+	seg(&s, 'A', "A", 15, 0, "pqr");
+	seg(&s, 'A', "A", 12, 0, "mno");
+	SAYS(&s, "A(late 3) A\"mno\" A\"p\" A[2 cut]");
+	script_end(&s);
+}
+
+static void sent_again(void **state)
+{
+	(void)state;
+	script_begin(&s, NULL);
+	handshake(&s);
+	seg(&s, 'A', "A", 0, 0, "abc");
+	seg(&s, 'A', "A", 3, 0, "def");
+	SAYS(&s, "o A\"abc\" A\"def\"");
+	seg(&s, 'A', "A", 0, 0, "abc");
+	seg(&s, 'A', "A", 1, 0, "bcde");
+	seg(&s, 'A', "A", 0, 0, "abcdefghi");
+	SAYS(&s, "A(again 3) A(again 4) A\"ghi\" A(again 6)");
+	seg(&s, 'A', "A", 2, 0, "cdEfgh");
+	SAYS(&s, "A(again 3) A(other 3)");
+	seg(&s, 'A', "A", 7, 0, "HIJ");
+	SAYS(&s, "A\"J\" A(other 2)");
+	script_end(&s);
+}
+
+static void overlaps_among_the_waiting(void **state)
+{
+	(void)state;
+	script_begin(&s, NULL);
+	handshake(&s);
+	seg(&s, 'A', "A", 2, 0, "cd");
+	seg(&s, 'A', "A", 6, 0, "gh");
+	SAYS(&s, "o");
+	seg(&s, 'A', "A", 1, 0, "bcdefghi");		/* three new pieces between and around */
+	SAYS(&s, "A(late 8) A(again 4)");
+	assert_int_equal(tcp_counts(s.tcp)->bytes_now, 5 * 256);
+	seg(&s, 'A', "A", 2, 0, "CdEF");
+	SAYS(&s, "A(other 4)");
+	seg(&s, 'A', "A", 0, 0, "aXcd");
+	SAYS(&s, "A(late 4) A\"a\" A(again 2) A(other 1) A\"b\" A\"cd\" A\"ef\" A\"gh\" A\"i\"");
+	script_end(&s);
+}
+
+static void probes(void **state)
+{
+	(void)state;
+	script_begin(&s, NULL);
+	handshake(&s);
+	seg(&s, 'A', "A", 0, 0, "abc");
+	seg(&s, 'B', "A", 0, 3, "");
+	SAYS(&s, "o A\"abc\"");
+	seg(&s, 'A', "A", 2, 0, "");
+	seg(&s, 'B', "A", 0, 3, "");
+	seg(&s, 'A', "A", 2, 0, "\x01");		/* a byte that was never sent so */
+	seg(&s, 'B', "A", -1, 3, "");
+	SAYS(&s, "A(alive 0) A(alive 1) B(alive 0)");
+	/* Zero-window probes carry the next byte, which then comes again. */
+	seg(&s, 'A', "A", 3, 0, "d");
+	seg(&s, 'A', "A", 3, 0, "def");
+	SAYS(&s, "A\"d\" A\"ef\" A(again 1)");
+	script_end(&s);
+}
+
+static void sequence_numbers_wrap(void **state)
+{
+	(void)state;
+	script_begin(&s, NULL);
+	s.isn[0] = 0xfffffffe;
+	s.isn[1] = 0xfffffff8;
+	handshake(&s);
+	seg(&s, 'A', "A", 0, 0, "abc");
+	seg(&s, 'A', "A", 6, 0, "ghi");
+	seg(&s, 'A', "A", 3, 0, "def");
+	seg(&s, 'B', "A", 0, 9, "0123456789");
+	seg(&s, 'A', "A", 9, 10, "j");
+	SAYS(&s, "o A\"abc\" A(late 3) A\"def\" A\"ghi\" B\"0123456789\" A\"j\"");
+	script_end(&s);
+}
+
+static void mid_stream(void **state)
+{
+	(void)state;
+	script_begin(&s, NULL);
+	seg(&s, 'B', "A", 10, 20, "world");
+	seg(&s, 'A', "A", 20, 15, "hi");
+	SAYS(&s, "o~ A\"world\" B\"hi\"");		/* the first seen is end 0 */
+	script_end(&s);
+	script_begin(&s, NULL);
+	seg(&s, 'A', "A", 20, 10, "");
+	seg(&s, 'B', "A", 10, 20, "x");
+	SAYS(&s, "o~ B\"x\"");
+	script_end(&s);
+	/* The answer first: the SYN is known to have come from the other end. */
+	script_begin(&s, NULL);
+	seg(&s, 'B', "SA", -1, 0, "");
+	seg(&s, 'A', "A", 0, 0, "a");
+	seg(&s, 'B', "A", 0, 1, "b");
+	seg(&s, 'A', "S", -1, 0, "");
+	SAYS(&s, "o A\"a\" B\"b\"");
+	script_end(&s);
+	/* A keep-alive probe first. */
+	script_begin(&s, NULL);
+	seg(&s, 'A', "A", 19, 10, "");
+	seg(&s, 'B', "A", 10, 20, "");
+	seg(&s, 'B', "A", 10, 20, "x");
+	seg(&s, 'A', "A", 20, 11, "y");
+	SAYS(&s, "o~ B\"x\" A\"y\"");
+	script_end(&s);
+	/* The first two in the wrong order. */
+	script_begin(&s, NULL);
+	seg(&s, 'A', "A", 20, 10, "b");
+	seg(&s, 'B', "A", 13, 20, "2");
+	seg(&s, 'B', "A", 10, 20, "1");
+	others(&s, 5);
+	SAYS(&s, "o~ A\"b\" B(late 1) B\"1\"");
+	script_end(&s);
+}
+
+static void one_direction_only(void **state)
+{
+	(void)state;
+	script_begin(&s, NULL);
+	seg(&s, 'A', "S", -1, 0, "");
+	seg(&s, 'A', "A", 0, 0, "");
+	seg(&s, 'A', "A", 0, 0, "a");
+	SAYS(&s, "o A\"a\"");
+	seg(&s, 'A', "A", 1, 4, "b");
+	SAYS(&s, "");
+	script_wait(&s, 60);
+	others(&s, 2);
+	SAYS(&s, "B[4 lost] A\"b\"");
+	/* From now on nothing waits for B. */
+	seg(&s, 'A', "A", 2, 9, "c");
+	seg(&s, 'A', "A", 3, 12, "d");
+	SAYS(&s, "A\"c\" A\"d\"");
+	/* Holes in A, which nobody acknowledges. */
+	seg(&s, 'A', "A", 9, 12, "x");
+	others(&s, 900);
+	SAYS(&s, "");
+	script_wait(&s, 100);
+	others(&s, 3);
+	SAYS(&s, "A[5 lost] A\"x\"");
+	for (int i = 0; i < 256; i++)
+		seg(&s, 'A', "A", 100 + i, 12, "y");
+	SAYS(&s, "");
+	seg(&s, 'A', "A", 100 + 256, 12, "z");
+	assert_non_null(strstr(s.log, "A[90 no room] A\"y\""));
+	assert_non_null(strstr(s.log, "A\"z\""));
+	s.len = 0;
+	/* B comes back. */
+	seg(&s, 'B', "A", 12, 357, "w");
+	SAYS(&s, "B[8 lost] B\"w\"");
+	script_end(&s);
+}
+
+static void resets(void **state)
+{
+	(void)state;
+	script_begin(&s, NULL);
+	handshake(&s);
+	seg(&s, 'A', "A", 0, 0, "abc");
+	seg(&s, 'B', "A", 0, 3, "1");
+	SAYS(&s, "o A\"abc\" B\"1\"");
+	/* Strays: before what was acknowledged, far ahead, anywhere. */
+	seg(&s, 'A', "R", 1, 0, "");
+	seg(&s, 'A', "R", 3000000, 0, "");
+	seg(&s, 'B', "RA", 0x40000000, 3, "");
+	SAYS(&s, "");
+	assert_int_equal(tcp_counts(s.tcp)->bad, 3);
+	seg(&s, 'A', "R", 3, 0, "");
+	SAYS(&s, "A.rst end:reset");
+	seg(&s, 'B', "A", 1, 3, "late");
+	seg(&s, 'A', "R", 3, 0, "");
+	SAYS(&s, "");
+	script_end(&s);
+	/* Refused. */
+	script_begin(&s, NULL);
+	seg(&s, 'A', "S", -1, 0, "");
+	s.isn[1] = 0;
+	seg(&s, 'B', "RA", -1, 7, "");			/* not of this SYN */
+	SAYS(&s, "o");
+	seg(&s, 'B', "RA", -1, 0, "");
+	SAYS(&s, "B.rst end:reset");
+	script_end(&s);
+	/* What waits is given first; what is missing may still come, for a moment. */
+	script_begin(&s, NULL);
+	handshake(&s);
+	seg(&s, 'A', "A", 3, 0, "def");
+	seg(&s, 'A', "R", 6, 0, "");
+	SAYS(&s, "o");
+	seg(&s, 'A', "A", 0, 0, "abc");
+	SAYS(&s, "A(late 3) A\"abc\" A\"def\" A.rst end:reset");
+	script_end(&s);
+	script_begin(&s, NULL);
+	handshake(&s);
+	seg(&s, 'A', "A", 3, 0, "def");
+	seg(&s, 'A', "R", 6, 0, "");
+	others(&s, 25);
+	SAYS(&s, "o A[3 unfinished] A\"def\" A.rst end:reset");
+	script_end(&s);
+	/* Behind a FIN of the same end. */
+	script_begin(&s, NULL);
+	handshake(&s);
+	seg(&s, 'A', "FA", 0, 0, "");
+	seg(&s, 'B', "A", 0, 1, "data");
+	seg(&s, 'A', "R", 1, 0, "");
+	SAYS(&s, "o A.fin B\"data\" end:reset");
+	script_end(&s);
+}
+
+static void ports_used_again(void **state)
+{
+	(void)state;
+	script_begin(&s, NULL);
+	s.numbered = true;
+	handshake(&s);
+	seg(&s, 'A', "A", 0, 0, "a");
+	SAYS(&s, "0:o 0:A\"a\"");
+	seg(&s, 'A', "S", -1, 0, "");			/* the same SYN again */
+	SAYS(&s, "");
+	s.isn[0] += 100000;
+	s.isn[1] += 700000;
+	handshake(&s);
+	seg(&s, 'A', "A", 0, 0, "b");
+	SAYS(&s, "0:end:replaced 1:o 1:A\"b\"");
+	/* Closed, and a SYN soon after. */
+	seg(&s, 'A', "FA", 1, 0, "");
+	seg(&s, 'B', "FA", 0, 2, "");
+	SAYS(&s, "1:A.fin 1:B.fin 1:end:finished");
+	s.isn[0] += 100;
+	s.isn[1] += 100;
+	handshake(&s);
+	seg(&s, 'A', "A", 0, 0, "c");
+	SAYS(&s, "2:o 2:A\"c\"");
+	/* Closed, and no SYN captured. */
+	seg(&s, 'A', "R", 1, 0, "");
+	SAYS(&s, "2:A.rst 2:end:reset");
+	s.isn[0] += 0x30000000;
+	s.isn[1] += 0x30000000;
+	seg(&s, 'A', "A", 0, 0, "d");
+	SAYS(&s, "3:o~ 3:A\"d\"");
+	/* Not closed: one segment is a stray, the next that goes on from it is a new connection. */
+	s.isn[0] += 0x30000000;
+	s.isn[1] += 0x30000000;
+	seg(&s, 'A', "A", 0, 0, "e");
+	SAYS(&s, "");
+	seg(&s, 'B', "A", 0, 1, "1");
+	seg(&s, 'A', "A", 1, 1, "f");
+	SAYS(&s, "3:end:replaced 4:o~ 4:A\"1\" 4:B\"f\"");
+	/* A SYN with ACK, its SYN not captured. */
+	s.isn[0] += 0x30000000;
+	s.isn[1] += 0x30000000;
+	seg(&s, 'B', "SA", -1, 0, "");
+	seg(&s, 'A', "A", 0, 0, "g");
+	SAYS(&s, "4:end:replaced 5:o 5:A\"g\"");
+	assert_int_equal(tcp_counts(s.tcp)->flows, 6);
+	assert_int_equal(tcp_counts(s.tcp)->flows_most, 1);
+	script_end(&s);
+}
+
+static bool begins(const char *text, const char *with)
+{
+	return strncmp(text, with, strlen(with)) == 0;
+}
+
+static void limits_of_one(void **state)
+{
+	struct tcp_limits limits = { .flow_bytes = 1024 };
+
+	(void)state;
+	script_begin(&s, &limits);
+	handshake(&s);
+	for (int i = 1; i <= 4; i++)
+		seg(&s, 'A', "A", 10 * i, 0, "x");
+	SAYS(&s, "o");
+	assert_int_equal(tcp_counts(s.tcp)->bytes_now, 1024);
+	seg(&s, 'A', "A", 50, 0, "y");
+	SAYS(&s, "A[10 no room] A\"x\"");
+	assert_int_equal(tcp_counts(s.tcp)->bytes_now, 1024);
+	/* One that no limit lets in is handed over behind everything before it. */
+	char large[2000];
+
+	memset(large, 'z', sizeof(large) - 1);
+	large[sizeof(large) - 1] = 0;
+	seg(&s, 'A', "A", 60, 0, large);
+	assert_true(begins(s.log, "A[9 no room] A\"x\" A[9 no room] A\"x\" A[9 no room] A\"x\" A[9 no room] A\"y\" A[9 no room] A\"zz"));
+	assert_int_equal(tcp_counts(s.tcp)->bytes_now, 0);
+	assert_int_equal(tcp_counts(s.tcp)->bytes_most, 1024);
+	s.len = 0;
+	/* The same where the other direction is what it waits for. */
+	seg(&s, 'A', "A", 60 + 1999, 7, large);
+	assert_true(begins(s.log, "B[7 no room] A\"zz"));
+	script_end(&s);
+}
+
+static void limits_of_all(void **state)
+{
+	struct tcp_limits limits = { .all_bytes = 512 };
+
+	(void)state;
+	script_begin(&s, &limits);
+	s.numbered = true;
+	for (s.port = 1; s.port <= 3; s.port++) {
+		handshake(&s);
+		seg(&s, 'A', "A", 1, 0, "x");
+	}
+	/* The one that waited longest gives way. */
+	SAYS(&s, "0:o 1:o 2:o 0:A[1 no room] 0:A\"x\"");
+	assert_int_equal(tcp_counts(s.tcp)->bytes_most, 512);
+	script_end(&s);
+}
+
+static void flows_are_bounded(void **state)
+{
+	struct tcp_limits limits = { .flows = 2, .idle_ns = UINT64_C(10000000000) };
+
+	(void)state;
+	script_begin(&s, &limits);
+	s.numbered = true;
+	for (s.port = 1; s.port <= 2; s.port++)
+		handshake(&s);
+	SAYS(&s, "0:o 1:o");
+	script_wait(&s, 2000);
+	s.port = 1;
+	seg(&s, 'A', "A", 0, 0, "a");
+	seg(&s, 'A', "A", 1, 0, "b");
+	s.port = 3;
+	handshake(&s);
+	SAYS(&s, "0:A\"a\" 0:A\"b\" 1:end:forgotten 2:o");
+	assert_int_equal(tcp_counts(s.tcp)->flows_most, 2);
+	/* Silence. The clock takes two segments to believe in a jump. */
+	script_wait(&s, 9000);
+	s.port = 1;
+	seg(&s, 'A', "A", 2, 0, "c");
+	script_wait(&s, 3000);
+	seg(&s, 'A', "A", 3, 0, "d");
+	seg(&s, 'A', "A", 4, 0, "e");
+	SAYS(&s, "0:A\"c\" 0:A\"d\" 0:A\"e\" 2:end:forgotten");
+	script_end(&s);
+}
+
+static void a_wrong_time_stamp_ends_nothing(void **state)
+{
+	uint64_t kept;
+
+	(void)state;
+	script_begin(&s, NULL);
+	handshake(&s);
+	seg(&s, 'A', "A", 3, 0, "b");
+	kept = s.when.time_ns;
+	s.when.time_ns += UINT64_C(1000000000000000);
+	seg(&s, 'B', "A", 0, 0, "");
+	s.when.time_ns = 5;
+	seg(&s, 'B', "A", 0, 0, "");
+	s.when.time_ns = kept;
+	seg(&s, 'B', "A", 0, 0, "");
+	seg(&s, 'A', "A", 0, 0, "abc");
+	SAYS(&s, "o A(late 3) A\"abc\" A\"b\"");
+	/* Where time goes back for good, waiting goes on from there. */
+	s.when.time_ns -= UINT64_C(1000000000000);
+	seg(&s, 'B', "A", 0, 5, "x");
+	others(&s, 30);
+	SAYS(&s, "A[1 lost] B\"x\"");
+	script_end(&s);
+}
+
+static void nobody_reads(void **state)
+{
+	(void)state;
+	script_begin(&s, NULL);
+	s.ignore_after = 2;
+	handshake(&s);
+	seg(&s, 'A', "A", 2, 0, "c");
+	seg(&s, 'A', "A", 4, 0, "e");
+	seg(&s, 'A', "A", 0, 0, "ab");
+	SAYS(&s, "o A(late 2) A\"ab\" A\"c\"");
+	assert_int_equal(tcp_counts(s.tcp)->bytes_now, 0);
+	seg(&s, 'A', "A", 100, 7, "zz");
+	seg(&s, 'A', "A", 3, 7, "zz");
+	seg(&s, 'B', "A", 50, 1, "yy");
+	seg(&s, 'A', "FA", 200, 7, "");
+	SAYS(&s, "A.fin");
+	seg(&s, 'B', "R", 52, 0, "");
+	SAYS(&s, "B.rst end:reset");
+	assert_int_equal(tcp_counts(s.tcp)->holes, 0);
+	script_end(&s);
+}
+
+static void behind_the_fin_is_nothing(void **state)
+{
+	(void)state;
+	script_begin(&s, NULL);
+	handshake(&s);
+	seg(&s, 'A', "A", 9, 0, "junk");
+	seg(&s, 'A', "FA", 3, 0, "d");
+	seg(&s, 'A', "A", 2, 0, "cdE");
+	seg(&s, 'A', "A", 0, 0, "ab");
+	SAYS(&s, "o A(late 1) A(late 2) A(again 1) A(late 2) A\"ab\" A\"c\" A\"d\" A.fin");
+	seg(&s, 'A', "A", 5, 0, "junk");
+	seg(&s, 'B', "A", 0, 9, "x");		/* acknowledges what cannot be */
+	SAYS(&s, "B\"x\"");
+	assert_int_equal(tcp_counts(s.tcp)->bad, 2);
+	assert_int_equal(tcp_counts(s.tcp)->bytes_now, 0);
+	script_end(&s);
+}
+
+/* Each waits for what the other has: no real conversation, and yet it must go on. */
+static void a_circle_is_broken(void **state)
+{
+	(void)state;
+	script_begin(&s, NULL);
+	handshake(&s);
+	seg(&s, 'A', "A", 0, 3, "abc");
+	seg(&s, 'B', "A", 0, 3, "123");
+	SAYS(&s, "o B(late 3)");
+	others(&s, 25);
+	SAYS(&s, "A\"abc\" B\"123\"");
+	script_end(&s);
+}
+
+static void syn_with_data(void **state)
+{
+	(void)state;
+	script_begin(&s, NULL);
+	seg(&s, 'A', "S", -1, 0, "fast");
+	seg(&s, 'B', "SA", -1, 4, "");
+	seg(&s, 'A', "A", 4, 0, "er");
+	SAYS(&s, "o A\"fast\" A\"er\"");
+	script_end(&s);
+	/* Both at once. */
+	script_begin(&s, NULL);
+	seg(&s, 'A', "S", -1, 0, "");
+	seg(&s, 'B', "S", -1, 0, "");
+	seg(&s, 'A', "SA", -1, 0, "");
+	seg(&s, 'B', "SA", -1, 0, "");
+	seg(&s, 'A', "A", 0, 0, "a");
+	seg(&s, 'B', "A", 0, 1, "b");
+	SAYS(&s, "o A\"a\" B\"b\"");
+	script_end(&s);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(in_order),
+		cmocka_unit_test(fins_cross),
+		cmocka_unit_test(reordered),
+		cmocka_unit_test(an_answer_waits_for_its_question),
+		cmocka_unit_test(what_crossed_is_said),
+		cmocka_unit_test(lost),
+		cmocka_unit_test(lost_at_the_end),
+		cmocka_unit_test(a_quiet_capture_waits_no_longer),
+		cmocka_unit_test(losses_do_not_add_up),
+		cmocka_unit_test(cut_by_the_snap_length),
+		cmocka_unit_test(sent_again),
+		cmocka_unit_test(overlaps_among_the_waiting),
+		cmocka_unit_test(probes),
+		cmocka_unit_test(sequence_numbers_wrap),
+		cmocka_unit_test(mid_stream),
+		cmocka_unit_test(one_direction_only),
+		cmocka_unit_test(resets),
+		cmocka_unit_test(ports_used_again),
+		cmocka_unit_test(limits_of_one),
+		cmocka_unit_test(limits_of_all),
+		cmocka_unit_test(flows_are_bounded),
+		cmocka_unit_test(a_wrong_time_stamp_ends_nothing),
+		cmocka_unit_test(nobody_reads),
+		cmocka_unit_test(behind_the_fin_is_nothing),
+		cmocka_unit_test(a_circle_is_broken),
+		cmocka_unit_test(syn_with_data),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
