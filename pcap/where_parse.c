@@ -457,6 +457,8 @@ static bool parse_test(struct parser *p)
 	} else if (p->sign >= S_EQ) {
 		if (!take_op(p, &test, want, name) || !take_value(p, &test, want))
 			return false;
+	} else if (p->sign == S_TOKEN) {
+		return expected(p, "an operator such as ==, present or absent");
 	}
 	struct where_test *tests = realloc(where->tests, (where->n_tests + 1) * sizeof(*tests));
 	if (!tests)
