@@ -1,7 +1,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "harness/script.h"
+#include "harness/capture_script.h"
 
 /*
  * A file of strangers: whatever it holds, parsing ends, with a scenario or with an error that has a place. What
@@ -17,7 +17,7 @@ static size_t walk(const struct script *script, const struct step *step, unsigne
 	assert(depth <= 40);
 	for (; step; step = step->next, n++) {
 		assert(step->text && step->at.line && step->at.column);
-		assert(step->actor < MAX_ACTORS && (step->n_matches == 0 || step->matches));
+		assert(step->actor < (script->capture ? MAX_CAPTURE_ACTORS : MAX_ACTORS) && (step->n_matches == 0 || step->matches));
 		assert(step->slot < (int32_t)script->n_slots && step->of < (int32_t)script->n_slots);
 		assert(script->n_cites == 32 || !(step->marks >> script->n_cites));
 		for (uint32_t i = 0; i < step->n_matches; i++)
@@ -27,6 +27,29 @@ static size_t walk(const struct script *script, const struct step *step, unsigne
 		n += walk(script, step->children, depth + 1);
 	}
 	return n;
+}
+
+/* A step that was checked is read again as the same one: the reader asserts that it is one at all. */
+static void read_again(const struct script *script)
+{
+	const struct capture_script *capture = script->capture;
+	struct capture_reader *reader = capture_reader_new(script);
+	struct region region = { 0 };
+	uint32_t n = 0;
+
+	assert(!script->steps && script->n_actors <= MAX_CAPTURE_ACTORS && capture->n_steps && capture->n_names == script->n_slots);
+	for (uint32_t actor = 0; actor <= script->n_actors; actor++)
+		for (uint32_t at = capture->first[actor]; at != NO_STEP; at = capture->steps[at].next, n++) {
+			const struct capture_step *kept = &capture->steps[at];
+			const struct step *step = capture_read(reader, at, &region);
+
+			assert(kept->actor == (actor < script->n_actors ? actor : NOBODY) && (kept->next == NO_STEP || kept->next > at));
+			assert(step->at.line == kept->line && (kept->part == PART_REMARK || step->actor == actor));
+			walk(script, step, 0);
+			region_release(&region);
+		}
+	assert(n == capture->n_steps);
+	capture_reader_free(reader);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -45,6 +68,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (uint32_t i = 0; scenario && i < scenario->n_scripts; i++) {
 		const struct script *script = &scenario->scripts[i];
 
+		if (script->capture) {
+			scenario->text = span_of(data, size);
+			read_again(script);
+			continue;
+		}
 		assert(script->n_actors <= MAX_ACTORS && script->n_slots <= MAX_SLOTS && script->n_cites <= MAX_CITES);
 		assert(walk(script, script->steps, 0) <= MAX_STEPS);
 	}

@@ -175,15 +175,43 @@ const char *text_between(struct parser *p, uint32_t from, uint32_t to)
 
 /* ---- the whole file ---- */
 
+int bracket(struct parser *p, struct brackets *b, const struct token *t)
+{
+	if (t->kind == TOKEN_EXPR || token_is(t, '(') || token_is(t, '[') || token_is(t, '{')) {
+		if (b->depth < LEX_DEPTH) {
+			b->open[b->depth].at = place_of(t);
+			b->open[b->depth++].sign = t->kind == TOKEN_EXPR || token_is(t, '(') ? ')' : token_is(t, '[') ? ']' : '}';
+		}
+		return 1;
+	}
+	if (t->kind != TOKEN_SIGN || !strchr(")]}", t->sign))
+		return 1;
+	if (!b->depth)
+		return fail_at(p, place_of(t), "`%c` closes nothing", t->sign);
+	if (b->open[b->depth - 1].sign != t->sign) {
+		fail_at(p, b->open[b->depth - 1].at, "this bracket is not closed; expected `%c` before the `%c` of line %u",
+		        b->open[b->depth - 1].sign, t->sign, t->line);
+		return -1;
+	}
+	b->depth--;
+	return 1;
+}
+
+bool brackets_closed(struct parser *p, const struct brackets *b)
+{
+	return !b->depth || fail_at(p, b->open[b->depth - 1].at, "this bracket is not closed; expected `%c` before the end of the file",
+	                            b->open[b->depth - 1].sign);
+}
+
 /* Every token of the text; false when the file cannot be parsed at all. */
 static bool lex_all(struct parser *p, struct span text)
 {
 	struct lexer lexer;
 	struct token *tokens = NULL, t;
-	struct { struct place at; char sign; } open[LEX_DEPTH];
+	struct brackets brackets = { .depth = 0 };
 	size_t n = 0, cap = 0;
-	unsigned depth = 0;
 	bool well = true;
+	int closes;
 
 	lex_init(&lexer, text);
 	do {
@@ -198,27 +226,15 @@ static bool lex_all(struct parser *p, struct span text)
 		}
 		if (t.kind == TOKEN_BAD)
 			well = fail_at(p, place_of(&t), "%s: `%s`", t.why, shown(t.text));
-		if (t.kind == TOKEN_EXPR || token_is(&t, '(') || token_is(&t, '[') || token_is(&t, '{')) {
-			if (depth < LEX_DEPTH) {
-				open[depth].at = place_of(&t);
-				open[depth++].sign = t.kind == TOKEN_EXPR || token_is(&t, '(') ? ')' : token_is(&t, '[') ? ']' : '}';
-			}
-		} else if (t.kind == TOKEN_SIGN && strchr(")]}", t.sign)) {
-			if (!depth)
-				well = fail_at(p, place_of(&t), "`%c` closes nothing", t.sign);
-			else if (open[depth - 1].sign != t.sign)
-				return fail_at(p, open[depth - 1].at, "this bracket is not closed; expected `%c` before the `%c` of line %u",
-				               open[depth - 1].sign, t.sign, t.line);
-			else
-				depth--;
-		}
+		closes = bracket(p, &brackets, &t);
+		if (closes < 0)
+			return false;
+		well &= closes;
 		tokens[n++] = t;
 	} while (t.kind != TOKEN_END && n < MAX_TOKENS);
 	if (t.kind != TOKEN_END)
 		return fail_at(p, place_of(&t), "the file has more than %d words and signs", MAX_TOKENS);
-	if (depth)
-		well = fail_at(p, open[depth - 1].at, "this bracket is not closed; expected `%c` before the end of the file",
-		               open[depth - 1].sign);
+	well &= brackets_closed(p, &brackets);
 	p->all = (struct tokens){ tokens, (uint32_t)n };
 	p->tokens = tokens;
 	p->n_tokens = (uint32_t)n;
@@ -335,14 +351,33 @@ static const char *kind_name(enum file_kind kind)
 	return names[kind];
 }
 
+static bool is_capture(struct span text)
+{
+	struct lexer lexer;
+	struct token t;
+
+	lex_init(&lexer, text);
+	do
+		t = lex_next(&lexer);
+	while (t.kind == TOKEN_LINE);
+	return token_word(&t, "capture");
+}
+
 static void parse_file(struct parser *p, struct span text)
 {
-	if (text.len > MAX_TEXT) {
-		fail_at(p, (struct place){ 1, 1 }, "the file has more than %d bytes", MAX_TEXT);
+	bool capture = is_capture(text);
+
+	if (text.len > (capture ? MAX_CAPTURE_TEXT : MAX_TEXT)) {
+		fail_at(p, (struct place){ 1, 1 }, capture ? "the capture has more than %d bytes; %s" : "the file has more than %d bytes",
+		        capture ? MAX_CAPTURE_TEXT : MAX_TEXT, take_a_part);
 		return;
 	}
 	if (text.len && memchr(text.at, 0, text.len)) {		/* else each of its bytes would be a mistake */
 		fail_at(p, (struct place){ 1, 1 }, "this is no text file: it holds bytes of 0");
+		return;
+	}
+	if (capture) {
+		parse_capture(p, text);
 		return;
 	}
 	if (!lex_all(p, text))
@@ -381,11 +416,13 @@ struct scenario *scenario_parse(const char *name, struct span text, const struct
 	if (!scenario || !p)
 		abort();
 	*diagnostics = (struct diagnostics){ .n = 0 };
-	*p = (struct parser){ .region = &scenario->region, .diagnostics = diagnostics, .params = params, .n_params = n_params };
+	*p = (struct parser){ .region = &scenario->region, .lasting = &scenario->region, .diagnostics = diagnostics, .params = params, .n_params = n_params };
 	p->file = region_string(&scenario->region, span_text(name));
+	p->actors = region_alloc(&p->scratch, MAX_ACTORS * sizeof *p->actors);
 	parse_file(p, text);
 	qsort(diagnostics->list, diagnostics->n, sizeof *diagnostics->list, by_place);
 	if (diagnostics->n_errors) {
+		release_capture(p);
 		region_release(&p->scratch);
 		free(p);
 		scenario_free(scenario);
@@ -406,6 +443,7 @@ struct scenario *scenario_parse(const char *name, struct span text, const struct
 	scenario->bulk = p->bulk;
 	scenario->scripts = scripts;
 	scenario->n_scripts = p->n_scripts;
+	release_capture(p);
 	region_release(&p->scratch);
 	free(p);
 	return scenario;

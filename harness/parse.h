@@ -2,8 +2,8 @@
 #define HARNESS_PARSE_H
 
 #include "codec/lex.h"
+#include "harness/capture_script.h"
 #include "harness/nearest.h"
-#include "harness/script.h"
 
 /*
  * How scenario_parse() is divided among parse_*.c; nothing outside includes this. A file is lexed once
@@ -76,7 +76,8 @@ enum actor_state {			/* what is certain of an actor's connection */
 
 struct parser {
 	const char *file;
-	struct region *region;		/* keeps what scripts keep */
+	struct region *region;		/* keeps what scripts keep; of a capture, what the step at hand keeps */
+	struct region *lasting;		/* keeps what scripts keep */
 	struct region scratch;		/* until the file is parsed */
 	struct diagnostics *diagnostics;
 	const struct param *params;
@@ -114,7 +115,7 @@ struct parser {
 	const struct token *tokens;	/* the last is TOKEN_END */
 	uint32_t n_tokens, at;
 	struct need needs[MAX_COLUMNS];
-	struct actor actors[MAX_ACTORS];
+	struct actor *actors;			/* room for MAX_ACTORS; of a capture it grows */
 	enum actor_state states[MAX_ACTORS];
 	bool shared[MAX_ACTORS], plain[MAX_ACTORS];	/* has asked for a shared subscription, for another */
 	const struct step *waiting[MAX_ACTORS];	/* the send that left the broker waiting for the rest of a packet */
@@ -129,6 +130,8 @@ struct parser {
 	uint32_t n_candidates;			/* clauses cited for this version */
 	uint32_t n_steps, depth, expr_depth;
 	bool failed;
+
+	struct captured *captured;		/* parse_capture.c; NULL: no capture */
 };
 
 /* ---- parse.c: diagnostics and the cursor ---- */
@@ -137,6 +140,16 @@ struct place place_of(const struct token *token);
 bool fail_at(struct parser *p, struct place at, const char *format, ...) __attribute__((format(printf, 3, 4)));
 void warn_at(struct parser *p, struct place at, const char *format, ...) __attribute__((format(printf, 3, 4)));
 bool expected(struct parser *p, const char *what);	/* "expected WHAT, found ..." at the next token */
+
+/* Brackets of a text, as its tokens come. */
+struct brackets {
+	struct { struct place at; char sign; } open[LEX_DEPTH];
+	unsigned depth;
+};
+
+/* 1: well; 0: said what is wrong; -1: said it, and what follows would only be more of the same. */
+int bracket(struct parser *p, struct brackets *b, const struct token *t);
+bool brackets_closed(struct parser *p, const struct brackets *b);	/* at the end of the text */
 
 bool has_memory(struct parser *p, struct place at);		/* fails when the file has demanded too much */
 
@@ -170,6 +183,8 @@ const char *did_you_mean(const struct nearest *nearest);	/* "; did you mean `x`?
 /* ---- parse_header.c ---- */
 
 bool is_header_word(const struct token *token);
+bool parse_title(struct parser *p);		/* the first line: kind and title */
+bool parse_capture_header(struct parser *p);	/* another line of a capture's header */
 bool parse_file_header(struct parser *p);	/* over p->tokens = all: title, versions, citations, tags, header_end */
 void parse_case_header(struct parser *p);	/* needs and actors, of this case in this version */
 uint8_t parse_version(const struct token *token);	/* 0: none */
@@ -213,11 +228,26 @@ const struct expr *parse_duration(struct parser *p);
 bool bind_name(struct parser *p, const struct token *name, enum name_kind kind, int32_t *slot);
 const struct bound_name *find_name(struct parser *p, struct span name);	/* marks it used */
 int find_actor(const struct parser *p, struct span name);	/* -1: none */
-bool new_actor(struct parser *p, const struct token *token, uint8_t *number);
+bool new_actor(struct parser *p, const struct token *token, uint16_t *number);
 bool is_reserved(struct span word);		/* the language's own words */
 void check_bindings(struct parser *p);		/* those that no case used */
 
+/* ---- parse_capture.c ---- */
+
+extern const char take_a_part[];		/* the remedy for a capture that is too large */
+void parse_capture(struct parser *p, struct span text);
+void release_capture(struct parser *p);				/* what is not kept; harmless without a capture */
+/* A capture's actors and names are many: they are found by a table. */
+int captured_actor(const struct parser *p, struct span name);	/* -1: none */
+bool captured_room(struct parser *p, const struct token *token);	/* for one more actor */
+void index_captured(struct parser *p, uint32_t actor);		/* when it has been filled in */
+bool bind_captured(struct parser *p, const struct token *token, enum name_kind kind, int32_t *slot);
+const struct bound_name *find_captured(struct parser *p, struct span name);	/* NULL: none; until the next one */
+bool read_again(const struct parser *p);	/* a step that was checked before */
+
 /* ---- parse_fields.c ---- */
+
+void *more(struct parser *p, const void *list, uint32_t n, size_t size);	/* the list with room for one more, in p->region */
 
 /* What stands behind a packet or a verb, gathered in any order. */
 struct parts {

@@ -6,7 +6,7 @@
  * by 5's rules and then left out, so that one line serves all versions.
  */
 
-static void *more(struct parser *p, const void *list, uint32_t n, size_t size)
+void *more(struct parser *p, const void *list, uint32_t n, size_t size)
 {
 	void *grown;
 
@@ -301,7 +301,8 @@ static struct pattern *pattern_new(struct parser *p, enum pattern_kind kind, str
 static void set_items(struct parser *p, struct pattern *pattern, const struct pattern **items, uint32_t n)
 {
 	pattern->items = region_alloc(p->region, (n + 1) * sizeof *items);
-	memcpy(pattern->items, items, n * sizeof *items);
+	if (n)
+		memcpy(pattern->items, items, n * sizeof *items);
 	pattern->n_items = n;
 }
 
@@ -341,15 +342,16 @@ static const struct pattern *one_of(struct parser *p, const struct target *targe
 
 static const struct pattern *list_of(struct parser *p, const struct target *target, struct place at, bool *dropped)
 {
-	const struct pattern *items[MAX_COLUMNS];
+	const struct pattern **items = NULL;
 	struct pattern *pattern = pattern_new(p, PATTERN_LIST, at);
 	uint32_t n = 0;
 
 	while (!take_sign_if(p, ']')) {
-		if (n == MAX_COLUMNS) {
-			fail_at(p, place_of(now(p)), "more than %d values in a list", MAX_COLUMNS);
+		if (n == MAX_PARTS) {
+			fail_at(p, place_of(now(p)), "more than %d values in a list", MAX_PARTS);
 			return NULL;
 		}
+		items = more(p, items, n, sizeof *items);
 		items[n] = parse_pattern(p, target, dropped);
 		if (!items[n++])
 			return NULL;

@@ -215,7 +215,7 @@ static bool parse_header_line(struct parser *p)
 	return true;
 }
 
-static bool parse_title(struct parser *p)
+bool parse_title(struct parser *p)
 {
 	static const char *const kinds[] = { "scenario", "workload", "capture", "finding", "fault" };
 
@@ -384,7 +384,7 @@ static bool parse_actor(struct parser *p)
 	struct parts parts = { .bind_moment = -1 };
 	const struct token *name = now(p);
 	struct actor *actor;
-	uint8_t number;
+	uint16_t number;
 
 	if (name->kind == TOKEN_WORD && find_actor(p, name->text) >= 0)
 		return fail_at(p, place_of(name), "actor `%s` stands twice", shown(name->text));
@@ -411,6 +411,19 @@ static bool parse_actor(struct parser *p)
 	actor->connect = parts.assigns;
 	actor->n_connect = parts.n_assigns;
 	return true;
+}
+
+bool parse_capture_header(struct parser *p)
+{
+	const struct token *word = take(p);
+
+	if (token_word(word, "mqtt"))
+		return parse_mqtt(p) && (p->n_versions == 1 || fail_at(p, place_of(word), "a capture has one version; `actor c2 mqtt=5` says who spoke another"));
+	if (token_word(word, "actor"))
+		return parse_actor(p);
+	if (token_word(word, "tags"))
+		return parse_tags(p);
+	return fail_at(p, place_of(word), "`%s` does not stand in a capture, which has `mqtt`, `actor` and `tags`", shown(word->text));
 }
 
 /* With the file's header once more, this time with the values of the case put in. */

@@ -27,7 +27,7 @@ static struct step *foreign_block(struct parser *p, struct place at)
 static struct step *parse_role(struct parser *p, struct place at)
 {
 	const char *file;
-	uint8_t number;
+	uint16_t number;
 
 	if (now(p)->kind != TOKEN_WORD) {
 		expected(p, "the role's name");
@@ -126,7 +126,7 @@ bool parse_foreign(struct parser *p, struct step **step)
 		return false;
 	take(p);
 	*step = parse_by(p, word);
-	if (*step && p->kind == FILE_SCENARIO) {
+	if (*step && (p->kind == FILE_SCENARIO || p->kind == FILE_CAPTURE)) {
 		not_yet(p, word);
 		*step = NULL;
 	}

@@ -35,6 +35,9 @@ static struct bound_name *lookup(struct parser *p, struct span name)
 
 bool bind_name(struct parser *p, const struct token *token, enum name_kind kind, int32_t *slot)
 {
+	if (p->captured)
+		return bind_captured(p, token, kind, slot);
+
 	const struct bound_name *before = lookup(p, token->text);
 	struct binding *binding = binding_at(p, place_of(token));
 
@@ -63,6 +66,9 @@ bool bind_name(struct parser *p, const struct token *token, enum name_kind kind,
 
 const struct bound_name *find_name(struct parser *p, struct span name)
 {
+	if (p->captured)
+		return find_captured(p, name);
+
 	struct bound_name *found = lookup(p, name);
 	struct binding *binding = found ? binding_at(p, found->at) : NULL;
 
@@ -81,27 +87,35 @@ void check_bindings(struct parser *p)
 
 int find_actor(const struct parser *p, struct span name)
 {
+	if (p->captured)
+		return captured_actor(p, name);
 	for (uint32_t i = 0; i < p->n_actors; i++)
 		if (span_is(name, p->actors[i].name))
 			return (int)i;
 	return -1;
 }
 
-bool new_actor(struct parser *p, const struct token *token, uint8_t *number)
+bool new_actor(struct parser *p, const struct token *token, uint16_t *number)
 {
 	if (is_reserved(token->text))
 		return fail_at(p, place_of(token), "`%s` is a word of the notation and names no actor", shown(token->text));
 	if (memchr(token->text.at, '.', token->text.len) || memchr(token->text.at, '-', token->text.len))
 		return fail_at(p, place_of(token), "`%s`: a name has neither `.` nor `-`", shown(token->text));
-	if (p->n_actors == MAX_ACTORS)
+	if (!p->captured && p->n_actors == MAX_ACTORS)
 		return fail_at(p, place_of(token), "more than %d actors", MAX_ACTORS);
-	*number = (uint8_t)p->n_actors;
-	p->states[p->n_actors] = ACTOR_NEW;
-	p->shared[p->n_actors] = p->plain[p->n_actors] = false;
+	if (p->captured && !captured_room(p, token))
+		return false;
+	if (!p->captured) {
+		p->states[p->n_actors] = ACTOR_NEW;
+		p->shared[p->n_actors] = p->plain[p->n_actors] = false;
+	}
+	*number = (uint16_t)p->n_actors;
 	p->actors[p->n_actors++] = (struct actor){
-		.name = region_string(p->region, token->text),
+		.name = region_string(p->lasting, token->text),
 		.version = p->version, .way = N_WAYS,
 		.at = place_of(token),
 	};
+	if (p->captured)
+		index_captured(p, *number);
 	return true;
 }

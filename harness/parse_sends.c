@@ -352,7 +352,7 @@ void check_send(struct parser *p, const struct step *step)
 
 	if (p->kind == FILE_FAULT || step->frame || !trial_start(p, &t) || !try_packet(p, &t, step) || t.limit)
 		return;
-	if (step->kind == STEP_SEND && t.framed == FRAME_MORE)
+	if (step->kind == STEP_SEND && t.framed == FRAME_MORE && !p->captured)
 		p->waiting[step->actor] = step;
 	if (judge(&t, (enum version)p->actors[step->actor].version, &finding))
 		warn_needless(p, step);
@@ -366,7 +366,7 @@ void check_bytes(struct parser *p, const struct step *step)
 	struct frame frame;
 	size_t at = 0;
 
-	if (step->value->kind != EXPR_BYTES || step->frame)
+	if (step->value->kind != EXPR_BYTES || step->frame || p->captured)
 		return;
 	while (at < step->value->bytes.len) {
 		enum frame_status status = frame_next(step->value->bytes.at + at, step->value->bytes.len - at, &frame, &finding);
@@ -382,7 +382,7 @@ void check_bytes(struct parser *p, const struct step *step)
 /* [a false length that leaves the broker waiting owes no reaction] */
 bool check_reaction(struct parser *p, const struct step *step)
 {
-	const struct step *sent = p->waiting[step->actor];
+	const struct step *sent = p->captured ? NULL : p->waiting[step->actor];
 
 	if (step->kind == STEP_CLOSED && sent && !step->within)
 		return fail_at(p, step->at, "the packet of line %u is not whole, so the broker waits for the rest and owes no reaction; "

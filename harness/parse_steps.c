@@ -25,7 +25,7 @@ static bool parse_actors(struct parser *p, struct step *step)
 	do {
 		const struct token *name = now(p);
 		int known;
-		uint8_t number;
+		uint16_t number;
 
 		if (name->kind != TOKEN_WORD)
 			return expected(p, "an actor's name");
@@ -34,7 +34,11 @@ static bool parse_actors(struct parser *p, struct step *step)
 		if (known < 0 && !new_actor(p, name, &number))
 			return false;
 		if (known >= 0)
-			number = (uint8_t)known;
+			number = (uint16_t)known;
+		if (p->captured) {
+			step->actor = number;
+			return !token_is(now(p), '|') || fail_at(p, place_of(now(p)), "`a|b` does not stand in a capture: a packet was seen on one connection");
+		}
 		if (step->actors & 1u << number)
 			return fail_at(p, place_of(name), "actor `%s` stands twice", shown(name->text));
 		if (!step->actors)
@@ -85,7 +89,7 @@ static bool starts_with(const struct expr *value, const char *text)
 
 static void note_shared(struct parser *p, const struct step *step)
 {
-	for (uint32_t i = 0; i < step->n_filters; i++)
+	for (uint32_t i = 0; i < step->n_filters && !p->captured; i++)
 		if (p->actors[step->actor].version == MQTT_5 && starts_with(step->filters[i].filter, "$share/"))
 			p->shared[step->actor] = true;
 		else
@@ -177,7 +181,7 @@ static bool parse_take(struct parser *p, struct step *step, struct parts *parts)
 		return fail_at(p, place_of(name), "`!` marks what we send; an expectation has none");
 	if (!parse_packet(p, &step->type, version))
 		return false;
-	if (p->kind == FILE_SCENARIO && !sent_by_broker(step->type, version))
+	if ((p->kind == FILE_SCENARIO || p->kind == FILE_CAPTURE) && !sent_by_broker(step->type, version))
 		return fail_at(p, place_of(name), "no broker sends %s in %s", packet_name((enum packet_type)step->type),
 		               version_name(version));
 	if (!moment_behind_packet(p, step) || !parse_matches(p, step->type, version, parts))
@@ -458,11 +462,23 @@ static bool parse_said(struct parser *p, struct step *step, enum step_kind kind)
 	return parse_string(p, "a text in quotes", &step->text);
 }
 
+static bool in_scenarios_only(const struct parser *p)
+{
+	static const char *const words[] = { "warn", "skip", "unordered", "either", "maybe", "repeat" };
+
+	for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+		if (token_word(now(p), words[i]) && ahead(p, 1)->kind != TOKEN_SEND && ahead(p, 1)->kind != TOKEN_TAKE)
+			return true;
+	return token_word(now(p), "target") && token_word(ahead(p, 1), "lives");
+}
+
 /* A step that begins with a word of the language: 1 parsed, 0 failed, -1 it is something else. */
 static int parse_keyword(struct parser *p, struct step *step)
 {
 	uint32_t from = p->at;
 
+	if (p->captured && in_scenarios_only(p))
+		return fail_at(p, place_of(now(p)), "`%s` does not stand in a capture: what was seen is one step after the other", shown(now(p)->text));
 	if (take_word_if(p, "wait")) {
 		step->kind = STEP_WAIT;
 		return (step->duration = parse_duration(p)) != NULL;
@@ -501,7 +517,9 @@ static bool check_actor_step(struct parser *p, const struct step *step)
 {
 	bool exchange = step->kind >= STEP_CONNECTS && step->kind <= STEP_DISCONNECTS;
 
-	if (step->kind == STEP_SEND || step->kind == STEP_BYTES || step->kind == STEP_CLOSES || step->kind == STEP_DROPS || exchange)
+	if (read_again(p))
+		return true;
+	if (!p->captured && (step->kind == STEP_SEND || step->kind == STEP_BYTES || step->kind == STEP_CLOSES || step->kind == STEP_DROPS || exchange))
 		p->waiting[step->actor] = NULL;
 	if (step->kind == STEP_SEND || exchange)
 		check_send(p, step);

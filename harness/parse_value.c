@@ -125,16 +125,17 @@ static bool fits(struct parser *p, const struct target *target, const struct exp
 
 static const struct expr *parse_list(struct parser *p, const struct target *target)
 {
-	const struct expr *items[MAX_COLUMNS];
+	const struct expr **items = NULL;
 	struct place at = place_of(take(p));
 	struct expr *list;
 	uint32_t n = 0;
 
 	while (!token_is(now(p), ']')) {
-		if (n == MAX_COLUMNS) {
-			fail_at(p, place_of(now(p)), "more than %d values in a list", MAX_COLUMNS);
+		if (n == MAX_PARTS) {
+			fail_at(p, place_of(now(p)), "more than %d values in a list", MAX_PARTS);
 			return NULL;
 		}
+		items = more(p, items, n, sizeof *items);
 		items[n] = parse_value(p, target);
 		if (!items[n++])
 			return NULL;
@@ -146,7 +147,8 @@ static const struct expr *parse_list(struct parser *p, const struct target *targ
 	}
 	list = expr_new(p, EXPR_LIST, at);
 	list->items = region_alloc(p->region, (n + 1) * sizeof *items);
-	memcpy(list->items, items, n * sizeof *items);
+	if (n)
+		memcpy(list->items, items, n * sizeof *items);
 	list->n_items = n;
 	return list;
 }

@@ -133,8 +133,8 @@ struct step {
 	const struct step *next;	/* in the same block; NULL at its end */
 	const struct step *children;
 
-	uint32_t actors;		/* bit per actor; several only in `a|b receives` */
-	uint8_t actor;			/* the (first) one's number */
+	uint32_t actors;		/* bit per actor; several only in `a|b receives`; 0 in a capture */
+	uint16_t actor;			/* the (first) one's number */
 	uint8_t type;			/* enum packet_type */
 	bool illegal;			/* a -> !PACKET, or some part is marked */
 	bool or_nacked;
@@ -191,7 +191,8 @@ struct script {
 	const struct actor *actors;
 	const char *const *slots;	/* the names of bound values, by slot */
 	uint32_t n_cites, n_watches, n_needs, n_actors, n_slots;
-	const struct step *steps;
+	const struct step *steps;	/* NULL in a capture */
+	const struct capture_script *capture;	/* instead of steps; NULL: it is none */
 };
 
 struct scenario {
@@ -229,7 +230,8 @@ struct diagnostics {
  * messages and ids. Files that scripts read (role ... with "file.csv") are not opened here.
  * Given: *scenario, to be freed with scenario_free(); NULL when diagnostics->n_errors > 0. Memory is
  * bounded by the limits above whatever the text; a bound that is passed is an error with its place.
- * Workloads, captures, findings, faults and servers parse and end in an error "not yet".
+ * A capture is one script, whose steps stay in the text: see capture_script.h.
+ * Workloads, findings, faults and servers parse and end in an error "not yet".
  */
 struct scenario *scenario_parse(const char *name, struct span text, const struct param *params, size_t n_params,
                                 struct diagnostics *diagnostics);
