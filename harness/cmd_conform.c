@@ -285,6 +285,24 @@ static int play(const struct suite *suite, struct conduct_options *o, int n_args
 	return code;
 }
 
+int conform_replay(struct suite *suite, int n_args, char **args)
+{
+	struct conduct_options o;
+	int code = conform_options_apply(&o, n_args);
+
+	if (!code && !(code = conform_output_check())) {
+		o.progress = progress;
+		o.secrets = conf->secrets;
+		o.replay_failures = false;	/* a capture is no test that could be unstable */
+		transcript_conceal(conf->secrets ? NULL : o.password);
+		run_record.replay = true;
+		if (!(code = capture_open(&o)))
+			code = capture_close(play(suite, &o, n_args, args));
+	}
+	suite_release(suite);
+	return code;
+}
+
 static int run(int n_args, char **args)
 {
 	struct suite suite = { 0 };

@@ -4,16 +4,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "harness/capture_script.h"
 #include "harness/cli.h"
 #include "harness/console.h"
 #include "harness/embedded.h"
+#include "harness/file.h"
 #include "harness/script.h"
 
 /* mqassay lint: checks files in the notation without playing them. */
 
 extern const struct command lint_command;
-
-enum { MAX_FILE = 1 << 20 };
 
 static struct {
 	struct string_list define;
@@ -69,24 +69,14 @@ static void cannot_read(const char *path, int error)
 
 static void lint_file(const char *path)
 {
-	FILE *file = fopen(path, "rb");
-	char *text;
-	size_t len;
+	struct span text;
 
-	if (!file) {
-		cannot_read(path, errno);
+	if (file_read(path, MAX_CAPTURE_TEXT, &text)) {		/* one byte more than may be: scenario_parse() says so */
+		run.missing = true;
 		return;
 	}
-	text = malloc(MAX_FILE + 1);
-	if (!text)
-		abort();
-	len = fread(text, 1, MAX_FILE + 1, file);	/* one more than may be: scenario_parse() says so */
-	if (ferror(file))
-		cannot_read(path, errno);
-	else
-		lint_text(path, span_of(text, len));
-	fclose(file);
-	free(text);
+	lint_text(path, text);
+	free((void *)text.at);
 }
 
 static int by_name(const FTSENT **a, const FTSENT **b)

@@ -1,18 +1,23 @@
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
+#include "codec/lex.h"
+#include "harness/capture_script.h"
 #include "harness/cli.h"
+#include "harness/conform.h"
 #include "harness/conform_options.h"
 #include "harness/console.h"
+#include "harness/file.h"
 #include "harness/replay_file.h"
 #include "harness/suite.h"
 #include "harness/tls_options.h"
 
 /*
- * mqassay replay: plays the test of an artifacts folder again. The folder may come from a stranger: it chooses the test and how
+ * mqassay replay: plays a capture, or the test of an artifacts folder again. The folder may come from a stranger: it chooses the test and how
  * it is played, and names the target, but starts no program, and nothing outside it is read.
  */
 
@@ -30,32 +35,76 @@ static struct conform_options *const conf = &conform_options;
 /* ---- what is no folder ---- */
 
 /* The first word of a file in the notation. */
-static int not_a_folder(const char *path)
+static struct span first_word(struct span text)
 {
-	static const char *const kinds[] = { "capture", "finding", "workload", "fault", NULL };
-	char line[200] = "";
-	FILE *f = fopen(path, "r");
+	struct lexer lexer;
+	struct token t;
 
-	if (!f) {
-		console_error("read %s: %s", console_safe(path), strerror(errno));
-		return EXIT_UNABLE;
-	}
-	for (int i = 0; i < 10000 && fgets(line, sizeof(line), f); i++)
-		if (!strchr("#\n", line[strspn(line, " \t")]))
-			break;
-	fclose(f);
-	const char *word = line + strspn(line, " \t");
-	size_t len = strcspn(word, " \t\n");
+	lex_init(&lexer, text);
+	do
+		t = lex_next(&lexer);
+	while (t.kind == TOKEN_LINE);
+	return t.kind == TOKEN_WORD ? t.text : (struct span){ 0 };
+}
+
+static int not_played(const char *path, struct span word)
+{
+	static const char *const kinds[] = { "finding", "workload", "fault", NULL };
+
 	for (const char *const *kind = kinds; *kind; kind++)
-		if (len == strlen(*kind) && !strncmp(word, *kind, len)) {
+		if (span_is(word, *kind)) {
 			console_error("%s: a %s cannot be replayed yet", console_safe(path), *kind);
 			return EXIT_USAGE;
 		}
-	if (len == 8 && !strncmp(word, "scenario", 8))
+	if (span_is(word, "scenario"))
 		console_error("%s is a scenario: `mqassay conform --scenarios FILE` plays it", console_safe(path));
 	else
-		console_error("%s: expected a folder that --artifacts made", console_safe(path));
+		console_error("%s: expected a capture, or a folder that --artifacts made", console_safe(path));
 	return EXIT_USAGE;
+}
+
+/* Options of the rows below that a capture has no use for, or not the one that a folder has. */
+static int apply_to_capture(int n_args)
+{
+	if (conf->artifacts)
+		return cli_usage(&replay_command, "--artifacts keeps tests that fail; of a capture, --pcap FILE keeps all");
+	if (given.broker.n && (n_args > 1 || conf->exec))
+		return cli_usage(&replay_command, "--broker is about the built-in broker; name no target");
+	if (given.broker.n)
+		conf->broker = given.broker;
+	if (given.user)
+		conf->user = given.user;
+	if (given.timeout_ns)
+		conf->timeout_ns = given.timeout_ns;
+	return 0;
+}
+
+static int play_capture(const char *path, struct span text, int n_args, char **args)
+{
+	struct suite suite = { 0 };
+	int code = apply_to_capture(n_args);
+
+	if (!code)
+		code = suite_take(&suite, path, text);
+	if (!code) {
+		suite_choose(&suite, UINT_MAX, NULL, 0);
+		code = conform_replay(&suite, n_args - 1, args + 1);
+	}
+	return code;
+}
+
+static int replay_text(int n_args, char **args)
+{
+	const char *path = args[0];
+	struct span text;
+	int code = file_read(path, MAX_CAPTURE_TEXT, &text);
+
+	if (code)
+		return code;
+	struct span word = first_word(text);
+	code = span_is(word, "capture") ? play_capture(path, text, n_args, args) : not_played(path, word);
+	free((void *)text.at);
+	return code;
 }
 
 /* ---- reading the folder ---- */
@@ -223,10 +272,10 @@ static int run(int n_args, char **args)
 		console_error("read %s: %s", console_safe(args[0]), strerror(errno));
 		return EXIT_UNABLE;
 	}
-	if (!S_ISDIR(st.st_mode))
-		return not_a_folder(args[0]);
 	if (n_args > 1 && conf->exec)
 		return cli_usage(&replay_command, "--exec starts the target; name no other");
+	if (!S_ISDIR(st.st_mode))
+		return replay_text(n_args, args);
 	if ((code = read_options(args[0], &file)))
 		return code;
 	given_target = n_args > 1;
@@ -260,10 +309,14 @@ static const struct cli_option rows[] = {
 
 const struct command replay_command = {
 	.name = "replay", .arguments = "PATH [TARGET]",
-	.summary = "play again what `conform --artifacts` left behind",
-	.details = "PATH is a folder that --artifacts made: its test is played as it was, on TARGET, or where it was played then.\n"
-	           "A folder may come from anybody: it starts no program (give --exec again), and nothing outside it is read.\n"
-	           "Exit code 0: the test passes or warns; 1: it fails; 2: a mistake in the folder or on the command line; 3: it could not be played.",
-	.example = "mqassay conform localhost:1883 --artifacts failed\nmqassay replay failed/NAME\nmqassay replay failed/NAME localhost:1884 -v",
+	.summary = "play a capture, or again what `conform --artifacts` left behind",
+	.details = "PATH is a capture, as `decode --format scenario` writes it: its clients' packets are sent to TARGET, or without one to the\n"
+	           "built-in broker. What the broker does otherwise than the one that was captured is listed; only a broken rule is a failure.\n"
+	           "Or PATH is a folder that --artifacts made: its test is played as it was, on TARGET, or where it was played then.\n"
+	           "Either may come from anybody: it starts no program (give --exec again), and nothing else is read.\n"
+	           "Exit code 0: no rule was broken, the test passes or warns; 1: one was, it fails; 2: a mistake in the file, the folder or on\n"
+	           "the command line; 3: it could not be played.",
+	.example = "mqassay decode traffic.pcap --format scenario >traffic.scn\nmqassay replay traffic.scn localhost:1883\n"
+	           "mqassay conform localhost:1883 --artifacts failed\nmqassay replay failed/NAME -v",
 	.options = rows, .min_args = 1, .max_args = 2, .run = run,
 };

@@ -80,12 +80,13 @@ static void start(struct conductor *c, struct job *job, bool exclusive)
 	const struct offer *offer = &in->offers.version[script->version];
 	char name[24], why[300];
 
-	if (!offer->served) {
+	/* What a target refuses a capture's actors is a difference, and the others go on. */
+	if (!offer->served && !script->capture) {
 		snprintf(why, sizeof(why), "the target does not serve this version: %s", offer->evidence);
 		job_skip(c, job, why);
 		return;
 	}
-	for (uint32_t i = 0; i < script->n_actors; i++)
+	for (uint32_t i = 0; i < script->n_actors && !script->capture; i++)
 		if (!in->offers.version[script->actors[i].version].served) {
 			snprintf(why, sizeof(why), "an actor speaks a version that the target does not serve: %s",
 			         in->offers.version[script->actors[i].version].evidence);

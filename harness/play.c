@@ -276,6 +276,10 @@ void timeline_on_task(struct task *task, struct loop *loop)
 	(void)loop;
 	if (t->end_reported)
 		return;
+	if (t->capture) {
+		capture_go(t);
+		return;
+	}
 	for (struct strand *s = t->strands; s && !t->over; s = s->next)
 		if (s->state == STRAND_RUNS)	/* it has just begun, or has let others have their turn */
 			strand_run(t, s);

@@ -39,6 +39,8 @@ struct arrival {
 	uint8_t kind, type;	/* type 0: the end of the connection */
 	uint16_t packet_id;
 	uint32_t len;
+	uint64_t key;		/* of a capture's delivery: of its topic and payload */
+	struct span topic;	/* of one that names it by an alias, in a capture; in the timeline's region */
 	uint8_t bytes[];
 };
 
@@ -53,7 +55,8 @@ struct open_id {		/* answers we are owed, by packet id */
 struct actor_state {
 	struct conn conn;
 	struct timeline *timeline;
-	uint8_t number, version;
+	uint16_t number;
+	uint8_t version;
 	bool connected;			/* CONNACK accepted on this connection */
 	bool ever_opened;
 	bool session_kept;		/* the session of its last CONNECT may outlive the connection */
@@ -133,7 +136,7 @@ struct strand {
 	uint16_t packet_id;		/* of the exchange */
 	bool connected;			/* of `closed`: it began after CONNACK */
 	bool lingers;			/* its time was up, but the target is slow: it has the stage's patience now */
-	uint8_t taken_by;		/* which actor's arrival the exchange goes on with */
+	uint16_t taken_by;		/* which actor's arrival the exchange goes on with */
 	uint32_t n_children;
 	struct want want;
 	uint64_t base_ns, due_ns;	/* within, after and the time-out count from base */
@@ -184,6 +187,9 @@ struct timeline {
 	bool over, end_reported;
 	bool look;			/* some strand waits for more than an arrival: for writes, a ping, the end, or nothing */
 	uint64_t stamps, active_ns;
+	uint64_t n_opened, n_sent, n_received;	/* connections, packets */
+	size_t in_bytes;			/* in all inboxes */
+	struct capture_play *capture;		/* plays the script, which is a capture; NULL: strands do */
 	uint32_t judged, failed, warned;	/* bits of script->cites */
 	uint64_t grown_from;			/* the target's size when the test began */
 	struct left_behind *left_topics, *left_sessions;	/* in the target, for whoever clears up */
@@ -240,6 +246,7 @@ bool send_packet(struct timeline *t, struct actor_state *a, enum packet_type typ
 bool send_bytes(struct timeline *t, struct strand *s, const struct step *step);
 bool send_together(struct timeline *t, struct strand *s, const struct step *step);
 void actor_open(struct timeline *t, struct actor_state *a);
+void actor_connack(struct actor_state *a, const struct packet *packet);
 void record(struct timeline *t, enum event_kind kind, const struct actor_state *a, struct span bytes);	/* in the transcript */
 extern const struct conn_events actor_events;
 void leave_session(struct timeline *t, const struct actor_state *a);	/* of its client id: it may live on */
@@ -248,7 +255,7 @@ void probe_end(struct timeline *t);
 void timeline_due(struct timeline *t, uint64_t due_ns);
 
 /* play_inbox.c */
-void inbox_put(struct actor_state *a, enum packet_type type, const uint8_t *bytes, size_t len, const struct packet *packet);
+struct arrival *inbox_put(struct actor_state *a, enum packet_type type, const uint8_t *bytes, size_t len, const struct packet *packet);
 void inbox_clear(struct actor_state *a);
 void inbox_take(struct actor_state *a, struct arrival *arrival);	/* frees it */
 bool arrival_decode(const struct actor_state *a, const struct arrival *arrival, struct packet *packet);
@@ -298,5 +305,17 @@ void poll_strands(struct timeline *t);
 void strand_run(struct timeline *t, struct strand *s);
 void strand_cancel(struct timeline *t, struct strand *s);
 void timeline_wake(struct timeline *t);
+
+/*
+ * play_capture.c, capture_take.c: instead of strands. What an actor's connection says wakes it; what would end another
+ * timeline is a note in this one.
+ */
+struct capture_play *capture_play_new(struct timeline *t);
+void capture_play_free(struct timeline *t);
+void capture_go(struct timeline *t);				/* from the timeline's task */
+void capture_wake(struct actor_state *a);
+void capture_arrived(struct actor_state *a, const uint8_t *bytes, size_t len, const struct packet *packet);	/* packet NULL: it cannot be read */
+void capture_violated(struct timeline *t, const struct actor_state *a, const struct violation *v);
+void capture_finish(struct timeline *t);			/* its verdict, and what it came to */
 
 #endif

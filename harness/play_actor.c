@@ -26,12 +26,14 @@ static void on_opened(struct conn *c)
 {
 	struct actor_state *a = actor_of_conn(c);
 
+	if (a->timeline->capture)
+		capture_wake(a);
 	if (conn_idle(c))	/* else what was sent says as much */
 		record(a->timeline, EVENT_OPENED, a, span_text(""));
 	timeline_wake(a->timeline);
 }
 
-static void on_connack(struct actor_state *a, const struct packet *packet)
+void actor_connack(struct actor_state *a, const struct packet *packet)
 {
 	struct value assigned;
 
@@ -57,12 +59,17 @@ static void on_packet(struct conn *c, const uint8_t *bytes, size_t len, const st
 	if (t->over)
 		return;
 	record(t, EVENT_RECEIVED, a, span_of(bytes, len));
+	t->n_received++;
+	if (t->capture) {
+		capture_arrived(a, bytes, len, packet);
+		return;
+	}
 	if (!packet) {
 		give_up(t, VERDICT_FAIL, NULL, "what came cannot be read");	/* the monitor has said why */
 		return;
 	}
 	if (packet->type == CONNACK)
-		on_connack(a, packet);
+		actor_connack(a, packet);
 	scram_received(a, packet);
 	if (packet->type == PINGRESP) {
 		if (!a->pings_owed && a->probes_owed) {
@@ -93,6 +100,11 @@ static void on_ended(struct conn *c, enum conn_end how)
 	record(t, EVENT_ENDED, a, span_text(text));
 	a->connected = false;
 	a->ended = true;
+	if (t->capture) {
+		inbox_put(a, 0, NULL, 0, NULL);
+		capture_wake(a);
+		return;
+	}
 	if (how == END_REFUSED) {
 		t->result->target_gone = true;
 		give_up(t, VERDICT_INCONCLUSIVE, NULL, "the target is gone: %s", text);
@@ -112,7 +124,12 @@ static void on_ended(struct conn *c, enum conn_end how)
 
 static void on_sent(struct conn *c)
 {
-	timeline_wake(actor_of_conn(c)->timeline);
+	struct actor_state *a = actor_of_conn(c);
+
+	if (a->timeline->capture)
+		capture_wake(a);
+	else
+		timeline_wake(a->timeline);
 }
 
 const struct conn_events actor_events = { on_opened, on_packet, on_ended, on_sent };
@@ -138,6 +155,7 @@ void actor_open(struct timeline *t, struct actor_state *a)
 	a->offence = (struct offence){ 0 };
 	a->n_connects = a->n_connacks = 0;
 	a->ever_opened = true;
+	t->n_opened++;
 	unsigned way = t->script->actors[a->number].way;
 	const struct address *address = way < N_WAYS ? t->stage->ways[way] : t->stage->address;
 	int error = conn_open(&a->conn, t->stage->loop, address, &actor_events, &t->stage->limits, t->stage->world, t->log);

@@ -15,7 +15,7 @@ enum arrival_kind arrival_kind_of(enum packet_type type)
 	}
 }
 
-void inbox_put(struct actor_state *a, enum packet_type type, const uint8_t *bytes, size_t len, const struct packet *packet)
+struct arrival *inbox_put(struct actor_state *a, enum packet_type type, const uint8_t *bytes, size_t len, const struct packet *packet)
 {
 	struct arrival *in = malloc(sizeof(*in) + len);
 
@@ -32,6 +32,8 @@ void inbox_put(struct actor_state *a, enum packet_type type, const uint8_t *byte
 	a->n_in++;
 	a->n_of[in->kind]++;
 	a->in_bytes += (uint32_t)len;
+	a->timeline->in_bytes += sizeof(*in) + len;
+	return in;
 }
 
 void inbox_take(struct actor_state *a, struct arrival *arrival)
@@ -44,6 +46,7 @@ void inbox_take(struct actor_state *a, struct arrival *arrival)
 			a->n_in--;
 			a->n_of[arrival->kind]--;
 			a->in_bytes -= arrival->len;
+			a->timeline->in_bytes -= sizeof(*arrival) + arrival->len;
 			free(arrival);
 			return;
 		}

@@ -101,13 +101,18 @@ void judge_undetected(struct timeline *t, const struct step *step, const char *h
 	give_up(t, VERDICT_WARN, step, "undetected, which the standard does not forbid: %s", how);
 }
 
-static struct timeline *timeline_of(struct monitor *monitor)
+static struct actor_state *actor_of(struct monitor *monitor)
 {
 	struct conn *c = (struct conn *)((char *)monitor - offsetof(struct conn, monitor));
 
-	if (c->events != &actor_events)
-		return NULL;		/* a prober's: it asks whether the target serves, and judges nothing */
-	return ((struct actor_state *)((char *)c - offsetof(struct actor_state, conn)))->timeline;
+	return (struct actor_state *)((char *)c - offsetof(struct actor_state, conn));
+}
+
+static struct timeline *timeline_of(struct monitor *monitor)
+{
+	struct actor_state *a = actor_of(monitor);
+
+	return a->conn.events == &actor_events ? a->timeline : NULL;	/* a prober asks whether the target serves, and judges nothing */
 }
 
 void judge_violation(void *owner, struct monitor *monitor, const struct violation *v)
@@ -115,7 +120,11 @@ void judge_violation(void *owner, struct monitor *monitor, const struct violatio
 	struct timeline *t = timeline_of(monitor);
 
 	(void)owner;
-	if (!t || t->end_reported || t->breach)
+	if (!t || t->end_reported)
+		return;
+	if (t->capture)
+		capture_violated(t, actor_of(monitor), v);
+	if (t->breach)
 		return;
 	struct breach *breach = region_alloc(&t->region, sizeof(*breach));
 	*breach = (struct breach){ result_text(t->result, "%s", v->clause), result_text(t->result, "%s", v->text), v->version };
@@ -223,7 +232,10 @@ void finish(struct timeline *t)
 	if (t->end_reported)
 		return;
 	t->end_reported = true;
-	clause_verdicts(t);
+	if (t->capture)
+		capture_finish(t);
+	else
+		clause_verdicts(t);
 	if (!t->over && t->warned && t->result->verdict > VERDICT_WARN)
 		t->result->verdict = VERDICT_WARN;
 	judge_breach(t);

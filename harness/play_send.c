@@ -128,7 +128,10 @@ static bool defaults(struct timeline *t, struct actor_state *a, const struct ste
 		id = arena_take(t->stage->scratch, 32);
 		if (!id)
 			return too_large(t, step);
-		snprintf(id, 32, "%s%c", t->name, a->number < 26 ? 'a' + a->number : 'A' + a->number - 26);
+		if (a->number < MAX_ACTORS)
+			snprintf(id, 32, "%s%c", t->name, a->number < 26 ? 'a' + a->number : 'A' + a->number - 26);
+		else
+			snprintf(id, 32, "%sn%u", t->name, a->number);
 		p->client_id = span_text(id);
 		p->keep_alive = 60;
 		p->connect_flags = CONNECT_CLEAN_START;
@@ -282,6 +285,7 @@ static void account(struct timeline *t, struct actor_state *a, struct span bytes
 		struct finding finding;
 		struct packet packet;
 
+		t->n_sent++;
 		if (frame_next(bytes.at, bytes.len, &frame, &finding) != FRAME_OK) {
 			monitor_misbehaved(&a->conn.monitor);
 			return;

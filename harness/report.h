@@ -25,6 +25,7 @@ struct run {
 	uint64_t seed;
 	const struct run_target *targets;
 	size_t n_targets;
+	bool replay;			/* of captures, which have no verdict but the monitor's */
 	bool verbose;			/* every test and clause, every transcript */
 	bool quiet;			/* text: totals only */
 };
@@ -69,6 +70,9 @@ char *outcome_again(const struct run_target *target, const struct outcome *outco
 
 /* A transcript's lines, each with its newline. Given. */
 char *transcript_lines(const struct script *script, const struct result *result);
+
+/* What became of a capture, as text. */
+void report_replay(FILE *out, const struct run *run);
 
 /* Not what it should be, nor accepted: error, fail, fixed, unstable, inconclusive. */
 bool verdict_is_bad(enum verdict verdict);

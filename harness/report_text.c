@@ -260,6 +260,10 @@ static void print_target(FILE *out, const struct run *run, const struct run_targ
 
 void report_text(FILE *out, const struct run *run)
 {
+	if (run->replay) {
+		report_replay(out, run);
+		return;
+	}
 	for (size_t i = 0; i < run->n_targets; i++)
 		print_target(out, run, &run->targets[i]);
 }

@@ -42,6 +42,11 @@ static int take(struct suite *suite, const char *name, struct span text, bool la
 	return 0;
 }
 
+int suite_take(struct suite *suite, const char *name, struct span text)
+{
+	return take(suite, name, text, true, NULL, 0);
+}
+
 static int read_file(struct suite *suite, const char *path, const struct param *params, size_t n_params)
 {
 	char *text = malloc(MAX_FILE + 1);

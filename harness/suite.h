@@ -17,6 +17,9 @@ struct suite {
  */
 int suite_load(struct suite *suite, const char *const *paths, size_t n_paths, const struct param *params, size_t n_params);
 
+/* Adds one file whose text is read already and outlives the suite. 0, or EXIT_USAGE after its mistakes went to stderr. */
+int suite_take(struct suite *suite, const char *name, struct span text);
+
 /*
  * Chooses tests by version (bits 1 << version) and by patterns: see script_selected(). Any of those must fit that do not begin
  * with `!`, where there are any; none may fit what stands behind a `!`.

@@ -29,7 +29,7 @@ struct timeline *timeline_new(const struct stage *stage, const struct script *sc
 		struct actor_state *a = &t->actors[i];
 
 		a->timeline = t;
-		a->number = (uint8_t)i;
+		a->number = (uint16_t)i;
 		a->version = script->actors[i].version;
 		a->last_in = &a->in;
 	}
@@ -42,6 +42,8 @@ struct timeline *timeline_new(const struct stage *stage, const struct script *sc
 		abort();
 	t->log->violated = judge_violation;
 	t->tap = stage->tap;
+	if (script->capture)
+		t->capture = capture_play_new(t);
 	return t;
 }
 
@@ -91,6 +93,7 @@ void timeline_free(struct timeline *t)
 {
 	t->end_reported = true;
 	loop_timer_stop(t->stage->loop, &t->timer);
+	capture_play_free(t);
 	for (uint32_t i = 0; i < t->script->n_actors; i++) {
 		if (t->actors[i].ever_opened)
 			conn_close(&t->actors[i].conn, false);

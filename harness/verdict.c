@@ -77,7 +77,7 @@ void result_event(struct result *result, uint64_t now_ns, enum event_kind kind, 
 	}
 	struct event *e = region_alloc(&result->region, sizeof(*e) + kept);
 	*e = (struct event){
-		.at_ns = now_ns - result->started_ns, .kind = (uint8_t)kind, .actor = (uint8_t)actor,
+		.at_ns = now_ns - result->started_ns, .kind = (uint8_t)kind, .actor = (uint16_t)actor,
 		.version = (uint8_t)version, .len = (uint32_t)kept, .whole = (uint32_t)bytes.len,
 	};
 	if (kept)

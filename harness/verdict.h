@@ -41,12 +41,37 @@ enum event_kind {
 struct event {
 	struct event *next;
 	uint64_t at_ns;			/* since the test began */
-	uint8_t kind, actor, version;
+	uint16_t actor;			/* NO_ACTOR */
+	uint8_t kind, version;
 	uint32_t len, whole;		/* bytes kept of how many */
 	uint8_t bytes[];
 };
 
-enum { NO_ACTOR = 255 };
+enum { NO_ACTOR = 65535 };
+
+/* What replaying a capture came to, beside the verdict. */
+struct replayed {
+	uint64_t n_connections, n_sent, n_received;	/* n_sent, n_received: packets */
+	uint64_t n_passed_over;			/* steps that could not be played */
+	uint64_t n_unasked;			/* packets that came and that the capture does not have */
+	uint64_t n_differences;
+	struct difference {			/* the first MAX_DIFFERENCES */
+		struct difference *next;
+		struct place at;		/* line 0: of no step */
+		const char *what;		/* in one line; NULL where the others say it */
+		const char *expected, *received, *because;	/* because: may be NULL */
+	} *differences, **last_difference;
+	uint32_t n_breaches;
+	struct breach_seen {			/* rules that the target broke, each once; the first MAX_BREACHES */
+		struct breach_seen *next;
+		const char *clause, *text, *actor;	/* the first time; text is one line */
+		struct place at;		/* of the step that the actor was at then */
+		uint64_t n;
+		uint8_t version;
+	} *breaches, **last_breach;
+};
+
+enum { MAX_DIFFERENCES = 1000, MAX_BREACHES = 200 };
 
 /* What a test came to. All texts lie in its region. */
 struct result {
@@ -66,6 +91,7 @@ struct result {
 	bool events_cut;		/* some in the middle were not kept */
 	bool target_gone;		/* a connection was refused or the target died: the suite must look */
 	uint64_t started_ns, duration_ns;
+	struct replayed *replayed;	/* of a capture; NULL */
 	struct recording *recording;	/* of all its connections; NULL: none is kept */
 	struct result *before;		/* the first try, when this one is the repetition of a failure */
 	struct region region;

@@ -1,0 +1,87 @@
+#ifndef HARNESS_PLAY_CAPTURE_H
+#define HARNESS_PLAY_CAPTURE_H
+
+#include "harness/capture_script.h"
+#include "harness/play.h"
+
+/*
+ * Playing a capture, shared by play_capture.c and capture_take.c and by nobody else.
+ *
+ * Each actor goes through its own steps. What was seen is not what a broker must do: a step that does not come out as it was
+ * captured is noted, and its actor goes on. What matters is that what caused something comes before it again. So
+ *
+ * - sends go out in the order of the file, as far as their actors have come to them;
+ * - a send waits until every answer that stands before it in the file (CONNACK AUTH PUBACK PUBREC PUBCOMP SUBACK UNSUBACK PINGRESP, and
+ *   the exchange of a verb), whosever it is, was taken or did not come in time;
+ * - a delivery (PUBLISH, PUBREL), and the end of a connection, holds up its own actor only. Where a broker delivers later than the one
+ *   that was captured, that must not stop those without whom it would never deliver: an actor that has waited for HELD_SHARE of the
+ *   time-out is adrift, and nobody waits for its answers until it has caught up.
+ */
+
+enum { HELD_SHARE = 20 };
+
+enum player_state {
+	PLAYER_LOOKS,		/* at its step, which may wait for something */
+	PLAYER_READY,		/* its step acts, when its turn comes */
+	PLAYER_WAITS,		/* for an arrival, or its step's time */
+	PLAYER_SENDS,		/* until its writes are out, or the broker has closed too */
+	PLAYER_DONE,
+};
+
+struct player {				/* an actor's way through its steps; the last one plays those of nobody */
+	struct capture_play *play;
+	struct actor_state *actor;	/* NULL: nobody */
+	struct player *next_woken;
+	const struct step *step;	/* NULL: not read yet */
+	uint32_t number;		/* of its step; NO_STEP: it is done */
+	uint32_t answer;		/* the first from there on that others wait for; NO_STEP */
+	uint8_t state;
+	uint8_t phase;			/* of an exchange, of `receives`, of leaving */
+	bool woken;
+	bool adrift;
+	bool gone;			/* said that its connection is */
+	uint32_t n_dropped;		/* packets that came when nothing could take them any more, beside those in the inbox */
+	uint64_t due_ns, held_ns;	/* its time is up; it is adrift, and takes what is nearly what was captured */
+	struct timer timer;
+	struct strand strand;		/* what eval() and send_step() work with */
+	struct region region;		/* its step lies here */
+	struct span *aliases;		/* the broker's topics, by alias; in the timeline's region */
+	uint32_t cap_aliases;
+};
+
+/* The smallest of the keys of many, whichever changes: a tournament. */
+struct order {
+	uint32_t *keys;
+	uint32_t leaves;
+};
+
+struct capture_play {
+	struct timeline *timeline;
+	const struct capture_script *capture;
+	struct capture_reader *reader;
+	struct player *players;		/* n_actors + 1 */
+	struct player *woken, **last_woken;
+	struct order ready;		/* steps that act, of who has come to one */
+	struct order answers;		/* steps that hold up others, of who is not adrift */
+	uint32_t n_left;		/* players that are not done */
+	uint32_t n_refused;		/* connections */
+	bool settling, asked;		/* all is played: what comes now was not captured; is the target still there? */
+	struct replayed *replayed;
+};
+
+/* capture_take.c. True: the step is done, well or not. */
+bool capture_take(struct player *pl);		/* what has come by now */
+void capture_expired(struct player *pl);	/* it did not come */
+bool capture_begin_exchange(struct player *pl);	/* false: it waits */
+void capture_unasked(struct player *pl);	/* what is left in the inbox is counted and goes */
+int64_t capture_unbound(const struct player *pl, const struct step *step);	/* the slot of a name that a send needs and nobody bound; -1 */
+uint64_t capture_key(struct span topic, struct span payload);
+
+/* play_capture.c */
+void capture_differs(struct player *pl, const char *expected, const char *received, const char *because);
+void capture_notes(struct player *pl, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void capture_waits(struct player *pl, bool own);	/* for an arrival; own: it holds up its own actor only */
+/* The timeline must go on: what would have ended it, as a text; NULL: nothing did. */
+const char *capture_survives(struct timeline *t);
+
+#endif
