@@ -296,8 +296,8 @@ int conform_replay(struct suite *suite, int n_args, char **args)
 		o.replay_failures = false;	/* a capture is no test that could be unstable */
 		transcript_conceal(conf->secrets ? NULL : o.password);
 		run_record.replay = true;
-		if (!(code = capture_open(&o)))
-			code = capture_close(play(suite, &o, n_args, args));
+		if (!(code = keep_open(&o)))
+			code = keep_close(play(suite, &o, n_args, args));
 	}
 	suite_release(suite);
 	return code;
