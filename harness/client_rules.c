@@ -138,10 +138,10 @@ static const struct {
 
 /* ---- reporting ---- */
 
-static void report(struct client_seen *seen, const char *clause, uint32_t offset, const char *field, const char *text)
+static void report(struct client_seen *seen, uint8_t version, const char *clause, uint32_t offset, const char *field, const char *text)
 {
 	struct client_monitor *c = seen->c;
-	struct violation violation = { .version = c->version, .clause = clause, .text = text, .offset = offset, .field = field };
+	struct violation violation = { .version = version, .clause = clause, .text = text, .offset = offset, .field = field };
 
 	seen->broken = true;
 	if (c->log && c->log->violated)
@@ -178,7 +178,7 @@ void client_violate(struct client_seen *seen, enum client_row row, const char *f
 	va_end(args);
 	if (n >= 0 && (size_t)n < sizeof(text))
 		snprintf(text + n, sizeof(text) - (size_t)n, "; %s", rows[row].asks);
-	report(seen, clause, offset_of(seen, field), field, text);
+	report(seen, seen->c->version, clause, offset_of(seen, field), field, text);
 }
 
 void client_violate_form(struct client_seen *seen, const struct finding *finding)
@@ -189,7 +189,7 @@ void client_violate_form(struct client_seen *seen, const struct finding *finding
 		return;
 	snprintf(text, sizeof(text), "%s: %s%s%s", seen->len ? packet_name(seen->bytes[0] >> 4) : "packet", finding->field ? finding->field : "",
 	         finding->field ? ": " : "", finding->why ? finding->why : rule_asks(finding->rule));
-	report(seen, rule_id(finding->rule, (enum version)finding->version), finding->offset, finding->field, text);
+	report(seen, finding->version, rule_id(finding->rule, (enum version)finding->version), finding->offset, finding->field, text);
 }
 
 /* ---- counting ---- */

@@ -17,5 +17,3 @@ W void tls_shared_free(struct tls_shared *t) { free(t); }
 W int ws_looks_like(struct span b) { (void)b; return 0; }
 W struct stage *ws_stage_new(struct stage *s, struct ws_notes *n) { (void)s, (void)n; return NULL; }
 W struct observer *deliveries_view_new(struct out *out, const struct view_options *o) { (void)out, (void)o; return NULL; }
-W struct observer *check_new(struct out *out, const struct view_options *o, bool i, bool t) { (void)out, (void)o, (void)i, (void)t; return NULL; }
-W unsigned long check_violations(const struct observer *c) { (void)c; return 0; }

@@ -1,0 +1,289 @@
+#include "pcap/check_internal.h"
+
+#include <stdlib.h>
+
+/*
+ * --check: both sides of each conversation are judged by the clauses of the standard, the broker by the monitor, the client
+ * by its counterpart. Nothing is asserted that a packet not in the capture could explain: behind a hole, or where the
+ * beginning is missing, only the form of packets is judged; a session that was not seen whole is unknown, and so is one whose
+ * client came by another port of the same broker in between, maybe unseen.
+ */
+
+enum {
+	BROKER_ROOM = 12 << 20,		/* bytes that sessions may take, of each judge */
+	CLIENT_ROOM = 8 << 20,
+	MOST_SESSIONS = 100000,
+	N_PORTS = 1 << 16,		/* client ids whose last port is remembered: a power of two */
+};
+
+struct judged {				/* one conversation */
+	struct monitor broker;
+	struct client_monitor client;
+	uint64_t realm;
+	bool whole;			/* nothing is missing so far, from its CONNECT on */
+	bool formless;			/* not even by which version its packets are to be read is known */
+};
+
+struct port_of {
+	uint64_t key;			/* of broker's address and client id */
+	uint16_t port;
+};
+
+/* ---- violations ---- */
+
+/* A packet of a conversation whose version is only inferred may be right by another. */
+static bool fits_another_version(const struct seen_packet *seen)
+{
+	static const enum version versions[] = { MQTT_3_1, MQTT_3_1_1, MQTT_5 };
+	struct packet packet;
+	struct finding finding;
+
+	for (size_t i = 0; i < sizeof(versions) / sizeof(*versions); i++)
+		if (decode(seen->bytes.at, seen->bytes.len, versions[i], &packet, &finding) == CODEC_OK &&
+		    check(&packet, seen->from, &finding) == CODEC_OK)
+			return true;
+	return false;
+}
+
+static void violated(struct check *check, enum sender side, const struct violation *found)
+{
+	const struct clause *clause = clause_find((enum version)found->version, span_text(found->clause));
+	struct judged *j = check->judged;
+	struct violation violation = *found;
+	bool excuses = side == FROM_CLIENT ? !monitor_is_lenient(&j->broker) : !client_is_excused(&j->client);
+
+	if (j->formless && check->packet && fits_another_version(check->packet))
+		return;
+	check->broken = true;
+	check->violations++;
+	if (clause)
+		violation.version = clause->version;	/* 3.1 is judged by 3.1.1's clauses, but for its own */
+	check_tally(check, side, (enum version)violation.version, violation.clause, check->when.frame);
+	check_report(check, side, &violation, !excuses ? 0 : side == FROM_CLIENT ? FROM_SERVER : FROM_CLIENT);
+}
+
+static void broker_violated(void *owner, struct monitor *monitor, const struct violation *violation)
+{
+	(void)monitor;
+	violated(owner, FROM_SERVER, violation);
+}
+
+static void client_violated(void *owner, struct client_monitor *client, const struct violation *violation)
+{
+	(void)client;
+	violated(owner, FROM_CLIENT, violation);
+}
+
+/* ---- conversations ---- */
+
+static uint64_t realm_of(const struct endpoint *broker, bool with_port)
+{
+	uint8_t bytes[19] = { broker->family };
+
+	memcpy(bytes + 1, broker->address, 16);
+	if (with_port) {
+		bytes[17] = (uint8_t)(broker->port >> 8);
+		bytes[18] = (uint8_t)broker->port;
+	}
+	return monitor_hash_bytes(span_of(bytes, sizeof(bytes)));
+}
+
+static void lose(struct judged *j)
+{
+	j->whole = false;
+	monitor_misbehaved(&j->broker);
+	client_excuse(&j->client);
+}
+
+static void on_opened(struct observer *o, struct conversation *c, const struct when *when)
+{
+	struct check *check = (struct check *)o;
+	struct judged *j = calloc(1, sizeof(*j));
+
+	(void)when;
+	c->of[o->slot] = j;
+	if (!j)
+		return;			/* it is not judged */
+	j->realm = realm_of(&c->broker, true);
+	j->whole = c->from_start && c->roles_known;
+	j->formless = !c->version_known;
+	monitor_open(&j->broker, check->brokers, &check->broker_log);
+	client_open(&j->client, check->clients, &check->client_log);
+	j->client.realm = j->realm;
+	monitor_realm(&j->broker, j->realm);
+	if (j->whole)
+		return;
+	monitor_assume(&j->broker, c->version);
+	client_assume(&j->client, c->version);
+}
+
+/* A client that has come by another port since may have used its session there, and we have not seen it. */
+static void notice_port(struct check *check, struct judged *j, const struct seen_packet *seen)
+{
+	const struct endpoint *broker = &seen->conversation->broker;
+	uint64_t key = monitor_key_of(realm_of(broker, false), seen->packet.client_id);
+	struct port_of *known = &check->ports[key & (N_PORTS - 1)];
+
+	if (known->key == key && known->port == broker->port)
+		return;
+	*known = (struct port_of){ key, broker->port };
+	monitor_world_distrust(check->brokers, j->realm, seen->packet.client_id);
+	client_world_distrust(check->clients, j->realm, seen->packet.client_id);
+}
+
+static void judge_client(struct check *check, struct judged *j, const struct seen_packet *seen)
+{
+	const struct packet *packet = seen->status == CODEC_OK ? &seen->packet : NULL;
+	struct client_packet sent = {
+		.bytes = seen->bytes, .frame = &seen->frame, .packet = packet, .finding = &seen->finding,
+		.began_ns = seen->first.time_ns, .time_ns = seen->when.time_ns, .crossed = seen->first.crossed,
+	};
+
+	if (packet && packet->type == CONNECT && packet->client_id.len)
+		notice_port(check, j, seen);
+	monitor_sent(&j->broker, seen->bytes.at, seen->bytes.len, packet);
+	client_sent(&j->client, &sent);
+	if (check->broken)
+		monitor_misbehaved(&j->broker);
+}
+
+static void judge_broker(struct check *check, struct judged *j, const struct seen_packet *seen)
+{
+	struct packet packet;
+
+	if (monitor_received(&j->broker, seen->bytes.at, seen->bytes.len, &seen->frame, &packet) == CODEC_OK && !check->broken)
+		client_received(&j->client, &packet, seen->when.time_ns);
+	else
+		client_excuse(&j->client);
+}
+
+static void on_packet(struct observer *o, const struct seen_packet *seen)
+{
+	struct check *check = (struct check *)o;
+	struct judged *j = seen->conversation->of[o->slot];
+
+	check->unjudged += !j || !seen->sure;
+	if (!j)
+		return;
+	if (!seen->sure) {
+		lose(j);
+		return;
+	}
+	check->judged = j;
+	check->conversation = seen->conversation;
+	check->packet = seen;
+	check->when = seen->when;
+	check->broken = false;
+	j->formless = !seen->conversation->version_known;
+	check->seen[seen->conversation->version == MQTT_5] = true;
+	check->seen_3_1 |= seen->conversation->version == MQTT_3_1;
+	if (seen->from == FROM_CLIENT)
+		judge_client(check, j, seen);
+	else
+		judge_broker(check, j, seen);
+	check->judged = NULL;
+}
+
+static void on_hole(struct observer *o, struct conversation *c, const struct hole *hole)
+{
+	struct judged *j = c->of[o->slot];
+
+	(void)hole;
+	if (j)
+		lose(j);
+}
+
+static void on_closed(struct observer *o, struct conversation *c, enum sender from, bool reset, const struct when *when)
+{
+	struct check *check = (struct check *)o;
+	struct judged *j = c->of[o->slot];
+
+	if (!j || reset)
+		return;
+	check->judged = j;
+	check->conversation = c;
+	check->packet = NULL;
+	check->when = *when;
+	check->broken = false;
+	client_hung_up(&j->client, from, when->time_ns);
+	check->judged = NULL;
+}
+
+static void on_ended(struct observer *o, struct conversation *c, enum conversation_end how, const struct when *when)
+{
+	struct check *check = (struct check *)o;
+	struct judged *j = c->of[o->slot];
+
+	(void)when;
+	if (!j)
+		return;
+	if (c->holed || (how != ENDED_BY_FIN && how != ENDED_BY_RESET))
+		lose(j);		/* what became of its session, nobody saw */
+	check->judged = j;
+	client_close(&j->client, j->whole);
+	monitor_close(&j->broker);
+	check->judged = NULL;
+	free(j);
+	c->of[o->slot] = NULL;
+}
+
+static void on_finish(struct observer *o, const struct when *when)
+{
+	struct check *check = (struct check *)o;
+
+	(void)when;
+	if (check->table)
+		check_table(check);
+}
+
+static void on_started(struct observer *o, const struct when *when)
+{
+	struct check *check = (struct check *)o;
+
+	check->base_ns = when->time_ns;
+}
+
+/* ---- the observer ---- */
+
+static void on_free(struct observer *o)
+{
+	struct check *check = (struct check *)o;
+
+	monitor_world_free(check->brokers);
+	client_world_free(check->clients);
+	free(check->tallies[0]);
+	free(check->tallies[1]);
+	free(check->ports);
+	free(check);
+}
+
+struct observer *check_new(struct out *out, const struct view_options *options, bool inline_notes, bool table)
+{
+	static const struct observer_ops ops = {
+		.started = on_started, .opened = on_opened, .packet = on_packet, .hole = on_hole, .closed = on_closed,
+		.ended = on_ended, .finish = on_finish, .free = on_free,
+	};
+	struct check *check = calloc(1, sizeof(*check));
+
+	if (!check)
+		abort();
+	check->observer.ops = &ops;
+	check->out = out;
+	check->options = *options;
+	check->inline_notes = inline_notes;
+	check->table = table;
+	check->brokers = monitor_world_new();
+	check->clients = client_world_new(CLIENT_ROOM, MOST_SESSIONS);
+	check->ports = calloc(N_PORTS, sizeof(*check->ports));
+	if (!check->brokers || !check->clients || !check->ports)
+		abort();
+	monitor_world_bound(check->brokers, BROKER_ROOM, MOST_SESSIONS);
+	check->broker_log = (struct monitor_log){ .violated = broker_violated, .owner = check };
+	check->client_log = (struct client_log){ .violated = client_violated, .owner = check };
+	return &check->observer;
+}
+
+unsigned long check_violations(const struct observer *o)
+{
+	return ((const struct check *)o)->violations;
+}
