@@ -42,6 +42,12 @@ static bool unsafe(uint32_t c)
 	       (c & 0xfffe) == 0xfffe || (c >= 0xfdd0 && c <= 0xfdef) || (c >= 0xe000 && c <= 0xf8ff) || c >= 0xe0000;
 }
 
+/* Most characters: printed as they are. */
+static inline bool plain(uint8_t c)
+{
+	return c >= ' ' && c < 0x7f && c != '"' && c != '\\' && c != '$';
+}
+
 static uint32_t next_character(const uint8_t **p)
 {
 	uint8_t c = *(*p)++;
@@ -84,6 +90,13 @@ void text_print_string(struct span s, struct writer *w)
 	wr_u8(w, '"');
 	for (const uint8_t *p = s.at, *end = s.len ? s.at + s.len : s.at; p < end;) {
 		const uint8_t *from = p;
+
+		while (p < end && plain(*p))
+			p++;
+		wr_bytes(w, span_of(from, (size_t)(p - from)));
+		if (p == end)
+			break;
+		from = p;
 		uint32_t c = next_character(&p);
 
 		if (c == '$' && p < end && *p == '(')

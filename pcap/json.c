@@ -5,8 +5,8 @@
 
 enum { PIECE = 4096, ESCAPED = 12 };	/* bytes done between looks at the room; one character escaped: two of \uXXXX */
 
-/* Whether one of eight bytes is `byte`. May be wrong by saying yes. */
-static inline uint64_t one_is(uint64_t eight, uint8_t byte)
+/* The bytes of eight that are `byte`, by their highest bits; true up to the first, which is the lowest. */
+static inline uint64_t those(uint64_t eight, uint8_t byte)
 {
 	uint64_t x = eight ^ 0x0101010101010101u * byte;
 
@@ -18,23 +18,45 @@ static inline bool plain(uint8_t c)
 	return c >= ' ' && c < 0x7f && c != '"' && c != '\\';
 }
 
-/* Copies characters up to the first that may need an escape, at most len; how many. */
-static size_t copy_plain(uint8_t *to, const uint8_t *at, size_t len)
+/* How many of eight bytes come before the first that may need an escape. */
+static inline unsigned plain_of_eight(const uint8_t *at, uint64_t *eight)
+{
+	memcpy(eight, at, 8);
+	uint64_t n = __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? *eight : __builtin_bswap64(*eight);
+	uint64_t others = (((n - 0x2020202020202020u) | n) & 0x8080808080808080u) | those(n, '"') | those(n, '\\') | those(n, 0x7f);
+
+	return others ? (unsigned)__builtin_ctzll(others) / 8 : 8;
+}
+
+/*
+ * Copies len bytes up to the first character that needs more than a backslash; *done says how many. Writes to twice as many
+ * bytes and 8 more at most; returns the place behind.
+ */
+static uint8_t *copy_plain(uint8_t *to, const uint8_t *at, size_t len, size_t *done)
 {
 	size_t i = 0;
 	uint64_t eight;
 
-	for (; len - i >= 8; i += 8) {
-		memcpy(&eight, at + i, 8);
-		if (((eight - 0x2020202020202020u) | eight) & 0x8080808080808080u)
+	while (i < len) {
+		if (len - i >= 8) {
+			unsigned n = plain_of_eight(at + i, &eight);
+
+			memcpy(to, &eight, 8);
+			to += n;
+			i += n;
+			if (n == 8)
+				continue;
+		} else if (plain(at[i])) {
+			*to++ = at[i++];
+			continue;
+		}
+		if (at[i] != '"' && at[i] != '\\')
 			break;
-		if (one_is(eight, '"') | one_is(eight, '\\') | one_is(eight, 0x7f))
-			break;
-		memcpy(to + i, &eight, 8);
+		*to++ = '\\';
+		*to++ = at[i++];
 	}
-	for (; i < len && plain(at[i]); i++)
-		to[i] = at[i];
-	return i;
+	*done = i;
+	return to;
 }
 
 static uint8_t *put_unit(uint8_t *to, unsigned unit)
@@ -60,10 +82,6 @@ static uint8_t *put_character(uint8_t *to, const uint8_t **at)
 		c = c << 6 | (from[i] & 0x3f);
 	*at = from + n;
 	switch (c) {
-	case '"': case '\\':
-		*to++ = '\\';
-		*to++ = (uint8_t)c;
-		return to;
 	case '\n': return JSON_PUT(to, "\\n");
 	case '\r': return JSON_PUT(to, "\\r");
 	case '\t': return JSON_PUT(to, "\\t");
@@ -86,12 +104,10 @@ void json_string(struct out *out, struct span text)
 
 	out_byte(out, '"');
 	while (at < end) {
-		size_t left = (size_t)(end - at), n = left < PIECE ? left : PIECE;
-		uint8_t *from = out_room(out, n + ESCAPED), *to = from;
-		size_t done = copy_plain(to, at, n);
+		size_t left = (size_t)(end - at), n = left < PIECE ? left : PIECE, done;
+		uint8_t *from = out_room(out, 2 * n + ESCAPED), *to = copy_plain(from, at, n, &done);
 
 		at += done;
-		to += done;
 		if (done < n)
 			to = put_character(to, &at);
 		out_wrote(out, (size_t)(to - from));

@@ -60,20 +60,19 @@ static void notice_time(struct text *t, const struct when *when)
 
 static void put_when(struct text *t, const struct when *when)
 {
-	uint8_t digits[JSON_SECONDS];
-	char frame[24];
+	uint8_t digits[JSON_SECONDS], frame[1 + JSON_NUMBER] = "f";
 
 	notice_time(t, when);
 	int len = (int)(json_put_seconds(digits, (int64_t)(when->time_ns - t->base_ns)) - digits) - (t->nanoseconds ? 0 : 3);
-	int n = snprintf(frame, sizeof(frame), "f%llu", (unsigned long long)when->frame);
-	if ((unsigned)n > t->frame_width)
-		t->frame_width = (unsigned)n;
+	unsigned n = (unsigned)(json_put_number(frame + 1, when->frame) - frame);
+	if (n > t->frame_width)
+		t->frame_width = n;
 	for (int pad = len; pad < (t->nanoseconds ? 13 : 10); pad++)
 		OUT_LITERAL(t->out, " ");
 	out_small(t->out, digits, (size_t)len);
-	for (unsigned pad = (unsigned)n; pad < t->frame_width + 2; pad++)
+	for (unsigned pad = n; pad < t->frame_width + 2; pad++)
 		OUT_LITERAL(t->out, " ");
-	out_small(t->out, frame, (size_t)n);
+	out_small(t->out, frame, n);
 	OUT_LITERAL(t->out, "  ");
 }
 
