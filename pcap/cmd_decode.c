@@ -37,14 +37,14 @@ static struct {
 } conf = { .snaplen = 262144, .max_packet = 1 << 20, .flow_memory = 1 << 20, .memory = 16 << 20, .flows = 65536, .idle_ns = 3600 * 1000000000ull };
 
 static const struct cli_option options[] = {
-	OPT_HEADING("What is read:"),
+	OPT_HEADING("What is read"),
 	OPT_STRING('i', "interface", conf.interface, "IFACE", "capture on this interface, or \"any\", instead of reading a file"),
 	OPT_STRING(0, "filter", conf.filter, "BPF", "only frames that match, in the language of tcpdump"),
 	OPT_SIZE(0, "snaplen", conf.snaplen, "SIZE", "live: bytes of each frame"),
 	OPT_LIST(0, "port", conf.ports, "PORT", "connections to this port are MQTT, whatever they look like"),
 	OPT_STRING(0, "keylog", conf.keylog, "FILE", "TLS secrets, as SSLKEYLOGFILE writes them"),
 	OPT_ENUM(0, "mqtt", conf.version, versions, "version of connections whose CONNECT was not captured"),
-	OPT_HEADING("What is shown:"),
+	OPT_HEADING("What is shown"),
 	OPT_ENUM(0, "format", conf.format, formats, "how"),
 	OPT_ENUM(0, "view", conf.view, views, "what"),
 	OPT_STRING(0, "where", conf.where, "EXPR", "only packets for which this holds: 'type==PUBLISH && topic~\"a/#\"'"),
@@ -53,7 +53,7 @@ static const struct cli_option options[] = {
 	OPT_FLAG(0, "secrets", conf.secrets, "show passwords and authentication data"),
 	OPT_FLAG('q', "quiet", conf.quiet, "no summary"),
 	OPT_STRING('o', "output", conf.output, "FILE", "write to this file instead of standard output"),
-	OPT_HEADING("Limits:"),
+	OPT_HEADING("Limits"),
 	OPT_SIZE(0, "max-packet", conf.max_packet, "SIZE", "larger MQTT packets are passed over"),
 	OPT_SIZE(0, "flow-memory", conf.flow_memory, "SIZE", "held back for what is missing, per connection"),
 	OPT_SIZE(0, "memory", conf.memory, "SIZE", "and in all"),
