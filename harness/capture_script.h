@@ -19,7 +19,8 @@ enum {
 #define NO_STEP UINT32_MAX
 
 enum capture_part {
-	PART_SEND,		/* a -> PACKET, and opens, drops, closes, reads */
+	PART_SEND,		/* a -> PACKET, and opens, reads */
+	PART_END,		/* a drops, closes */
 	PART_EXCHANGE,		/* a verb: sends, and waits for what answers */
 	PART_ANSWER,		/* a <- CONNACK AUTH PUBACK PUBREC PUBCOMP SUBACK UNSUBACK PINGRESP */
 	PART_DELIVERY,		/* a <- what the broker begins by itself: PUBLISH PUBREL DISCONNECT closed; a receives */

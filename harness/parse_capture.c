@@ -247,6 +247,8 @@ static enum capture_part part_of(const struct step *step)
 		return step->type == PUBLISH || step->type == PUBREL || step->type == DISCONNECT ? PART_DELIVERY : PART_ANSWER;
 	case STEP_RECEIVES: case STEP_CLOSED:
 		return PART_DELIVERY;
+	case STEP_CLOSES: case STEP_DROPS:
+		return PART_END;
 	case STEP_WAIT: case STEP_NOTE:
 		return PART_REMARK;
 	default:

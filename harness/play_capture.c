@@ -453,7 +453,7 @@ static void look(struct player *pl)
 		if (pl->state == PLAYER_LOOKS) {
 			unsigned part = pl->play->capture->steps[pl->number].part;
 
-			if (part == PART_SEND || part == PART_EXCHANGE || part == PART_REMARK) {
+			if (part == PART_SEND || part == PART_END || part == PART_EXCHANGE || part == PART_REMARK) {
 				set_state(pl, PLAYER_READY);
 				return;
 			}

@@ -12,7 +12,8 @@
  *
  * - sends go out in the order of the file, as far as their actors have come to them;
  * - a send waits until every answer that stands before it in the file (CONNACK AUTH PUBACK PUBREC PUBCOMP SUBACK UNSUBACK PINGRESP, and
- *   the exchange of a verb), whosever it is, was taken or did not come in time;
+ *   the exchange of a verb), whosever it is, was taken or did not come in time, and until every client that left before it has left:
+ *   for one who is gone a broker queues, wills, forgets;
  * - a delivery (PUBLISH, PUBREL), and the end of a connection, holds up its own actor only. Where a broker delivers later than the one
  *   that was captured, that must not stop those without whom it would never deliver: an actor that has waited for HELD_SHARE of the
  *   time-out is adrift, and nobody waits for its answers until it has caught up.

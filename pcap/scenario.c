@@ -154,11 +154,40 @@ static void resume_ids(struct scenario_writer *s, struct role *r)
 	s->kept[of->number] = (struct named_ids){ 0 };
 }
 
+static struct span string_span(const struct string *s)
+{
+	return span_of(s->at, s->len);
+}
+
+/* A topic that a wider filter of the list brings needs none of its own; that gets its QoS. */
+static bool is_covered(const struct strings *filters, uint32_t i)
+{
+	for (uint32_t k = 0; k < filters->n; k++) {
+		struct string *wider = &filters->list[k];
+
+		if (k != i && topic_name_valid(string_span(&filters->list[i])) && topic_filter_valid(string_span(wider)) &&
+		    topic_matches(string_span(wider), string_span(&filters->list[i]))) {
+			if (wider->number < filters->list[i].number)
+				wider->number = filters->list[i].number;
+			return true;
+		}
+	}
+	return false;
+}
+
 static void write_filters(struct line *line, const struct strings *filters)
 {
+	const char *before = "(";
+
+	for (uint32_t i = 0; i < filters->n; i++)
+		if (is_covered(filters, i))
+			filters->list[i].len = 0;
 	for (uint32_t i = 0; i < filters->n; i++) {
-		line_text(line, i ? ", " : "(");
-		line_string(line, span_of(filters->list[i].at, filters->list[i].len));
+		if (!filters->list[i].len)
+			continue;
+		line_text(line, before);
+		before = ", ";
+		line_string(line, string_span(&filters->list[i]));
 		if (filters->list[i].number)
 			line_format(line, " qos=%u", filters->list[i].number);
 	}
@@ -229,6 +258,18 @@ static void note_subscribe(struct role *r, const struct packet *p)
 	}
 }
 
+/* A filter that is given back was held: where it was taken was not captured. */
+static void note_unsubscribe(const struct conversation *c, struct role *r, const struct packet *p)
+{
+	struct filter_walk walk = filters_of(p);
+	struct span filter;
+	uint8_t options;
+
+	while (filter_next(&walk, &filter, &options))
+		if ((!c->from_start || r->resumed) && !strings_find(&r->filters, filter) && !strings_find(&r->lacking, filter))
+			strings_add(&r->lacking, filter, 0);
+}
+
 static void note_connect(struct scenario_writer *s, const struct conversation *c, struct role *r, const struct packet *p)
 {
 	struct string *id = strings_find(&s->clients, p->client_id);
@@ -267,6 +308,8 @@ static void sent(struct scenario_writer *s, const struct seen_packet *seen, stru
 		note_connect(s, seen->conversation, r, p);
 	else if (p->type == SUBSCRIBE)
 		note_subscribe(r, p);
+	else if (p->type == UNSUBSCRIBE)
+		note_unsubscribe(seen->conversation, r, p);
 	else if (p->type == PUBLISH && seen->topic.at)
 		published_add(s->published, seen->topic, p->payload, p->flags & PUBLISH_RETAIN && p->payload.len ? PUBLISHED | PUBLISHED_RETAINED : PUBLISHED);
 	else if (p->type == PUBACK || p->type == PUBCOMP || (p->type == PUBREC && p->reason >= 0x80))
@@ -278,7 +321,7 @@ static void sent(struct scenario_writer *s, const struct seen_packet *seen, stru
 static bool is_subscribed(const struct role *r, struct span topic)
 {
 	for (uint32_t i = 0; i < r->filters.n; i++) {
-		struct span filter = span_of(r->filters.list[i].at, r->filters.list[i].len);
+		struct span filter = string_span(&r->filters.list[i]);
 
 		if (topic_filter_valid(filter) && topic_matches(filter, topic))
 			return true;

@@ -174,6 +174,22 @@ static void expect_publish(struct line *line, const struct seen_packet *seen, ui
 		            binds ? " as " : "=", name);
 }
 
+/* Its properties are what the broker offers, but for the name that it gives. 3.1 has no Session Present. */
+static void expect_connack(struct line *line, const struct packet *p, uint32_t name)
+{
+	const char *reason = reason_name(CONNACK, (enum version)p->version, p->reason);
+
+	line_text(line, "CONNACK");
+	if (p->version != MQTT_3_1)
+		line_format(line, " session_present=%d", p->ack_flags & 1);
+	if (reason)
+		line_format(line, " reason=%s", reason);
+	else
+		line_format(line, " reason=0x%02x", p->reason);
+	if (name)
+		line_format(line, " assigned_client_identifier as $id%u", name);
+}
+
 /* Whether somebody subscribed is a thing that the server may tell or not. [5:MQTT-3.4.2.1] */
 static bool may_say_so(const struct packet *p)
 {
@@ -188,9 +204,12 @@ void line_expect(struct line *line, const struct seen_packet *seen, uint32_t nam
 		expect_publish(line, seen, name, binds);
 		return;
 	}
+	if (p.type == CONNACK) {
+		expect_connack(line, &p, name);
+		return;
+	}
 	p.properties = (struct span){ 0 };
-	if (p.type != CONNACK)
-		p.written &= (uint8_t)~WRITTEN_PROPERTIES;
+	p.written &= (uint8_t)~WRITTEN_PROPERTIES;
 	if (may_say_so(&p)) {
 		line_format(line, "%s packet_id=%u reason=(Success | No_matching_subscribers)", packet_name(p.type), p.packet_id);
 		return;
@@ -199,6 +218,4 @@ void line_expect(struct line *line, const struct seen_packet *seen, uint32_t nam
 		line_ack(line, &p, FROM_SERVER, name);
 	else
 		line_packet(line, &p, FROM_SERVER);
-	if (p.type == CONNACK && name)
-		line_format(line, " assigned_client_identifier as $id%u", name);
 }

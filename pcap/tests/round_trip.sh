@@ -44,18 +44,35 @@ again() {
 	runs "${capture##*/}: the same conversation on $target" 0 python3 pcap/tests/lib/alike.py "$capture.jsonl" "$tmp/again.jsonl"
 }
 
-everywhere() {
-	decoded "$1"
-	again "$1" 'the built-in broker'
-	again "$1" 'the built-in broker, which chooses narrow limits' --broker 'receive-maximum=2 topic-alias-maximum=0'
-	again "$1" 'Mosquitto' --exec 'mosquitto -p {port}'
-}
-
 # ---- the captures ----
 
-runs 'traffic for a round trip' 0 "$MQASSAY" conform --scenarios pcap/tests/round_trip/two.scn --pcap "$tmp/all.pcapng"
-runs 'only its own connections' 0 "$MQASSAY" decode -q --where 'client~"#" && client present' --format json -o /dev/null "$tmp/all.pcapng"
+runs 'traffic of two clients' 0 "$MQASSAY" conform --scenarios pcap/tests/round_trip/two.scn --pcap "$tmp/two.pcapng"
+decoded "$tmp/two.pcapng"
+again "$tmp/two.pcapng" 'the built-in broker'
+again "$tmp/two.pcapng" 'Mosquitto' --exec 'mosquitto -p {port}'
 
-everywhere "$tmp/all.pcapng"
+runs 'the same in 5' 0 "$MQASSAY" conform --scenarios pcap/tests/round_trip/two.scn --mqtt 5 --pcap "$tmp/two-5.pcapng"
+decoded "$tmp/two-5.pcapng"
+again "$tmp/two-5.pcapng" 'a broker that takes one message at a time' --broker narrow
+
+# Only the subscriber was captured: the file has to publish what it received.
+runs 'one side only' 0 "$MQASSAY" decode -q --secrets --where 'client == "dash-q1000000000001"' --format scenario -o "$tmp/dash.scn" "$tmp/two-5.pcapng"
+runs 'one side only: lint' 0 "$MQASSAY" lint "$tmp/dash.scn"
+runs 'one side only: replay' 0 "$MQASSAY" replay "$tmp/dash.scn" --pcap "$tmp/again.pcapng"
+"$MQASSAY" decode -q --secrets --where 'client == "dash-q1000000000001"' --format json -o "$tmp/dash.jsonl" "$tmp/two-5.pcapng"
+"$MQASSAY" decode -q --secrets --format json -o "$tmp/again.jsonl" "$tmp/again.pcapng"
+runs 'one side only: the same conversation' 0 python3 pcap/tests/lib/alike.py "$tmp/dash.jsonl" "$tmp/again.jsonl"
+
+# The capture begins in the middle: whoever was there already has to be made first.
+for version in 3.1.1 5; do
+	middle=$tmp/middle-$version.pcapng
+	runs "traffic to be cut, $version" 0 "$MQASSAY" conform --scenarios pcap/tests/round_trip/middle.scn --mqtt $version --pcap "$tmp/whole.pcapng"
+	frame=$("$MQASSAY" decode -q --format json --where 'payload == "begins here" && from == client' "$tmp/whole.pcapng" |
+		sed -n 's/^{"kind":"packet","frame":\([0-9]*\),.*/\1/p' | head -n 1)
+	runs "mid-stream, $version" 0 editcap -r "$tmp/whole.pcapng" "$middle" "$frame-100000"
+	decoded "$middle"
+	again "$middle" 'the built-in broker'
+	again "$middle" 'Mosquitto' --exec 'mosquitto -p {port}'
+done
 
 exit $failed
