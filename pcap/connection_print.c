@@ -279,18 +279,18 @@ static void json_ended(struct json *j, const struct connection *c)
 	json_close(j, '}');
 }
 
-void connection_json(struct out *out, const struct connection *c)
+void connection_json(struct out *out, const struct connection *c, uint64_t start_ns)
 {
 	char text[ENDPOINT_TEXT];
 	struct json j;
 
-	json_begin(&j, out, "connection");
-	json_number(&j, "conversation", c->number);
+	json_begin(&j, out, "connection", start_ns);
+	json_number(&j, "connection", c->number);
 	json_number(&j, "stream", c->stream);
-	json_text(&j, "client_id", client_id_of(c));
-	json_word(&j, "client", endpoint_print(&c->client, text));
-	json_word(&j, "broker", endpoint_print(&c->broker, text));
-	json_word(&j, "via", vias[c->via]);
+	json_text(&j, "client", client_id_of(c));
+	json_word(&j, "client_address", endpoint_print(&c->client, text));
+	json_word(&j, "broker_address", endpoint_print(&c->broker, text));
+	json_word(&j, "way", vias[c->via]);
 	json_word(&j, "version", version_text(c->version));
 	json_flag(&j, "version_known", c->version_known);
 	json_flag(&j, "from_start", c->from_start);

@@ -11,7 +11,7 @@ enum { MOST_SUBSCRIPTIONS = 32, UNANSWERED = 0xff };
 
 struct subscription_seen {
 	struct subscription_seen *next;
-	uint16_t packet_id;		/* of the SUBSCRIBE, while it waits for its SUBACK; of the UNSUBSCRIBE, too */
+	uint16_t packet_id, nth;	/* of the SUBSCRIBE, and which filter in it, while it waits for its SUBACK; of the UNSUBSCRIBE, too */
 	uint8_t options, granted;	/* granted: the code of SUBACK, or UNANSWERED */
 	bool waits, ends, ended;	/* for SUBACK; for UNSUBACK; unsubscribed */
 	uint16_t len;
@@ -64,7 +64,7 @@ struct connection {
 /* The columns' titles, once. */
 void connection_heading(struct out *out);
 void connection_print(struct out *out, const struct connection *c, uint64_t start_ns);
-void connection_json(struct out *out, const struct connection *c);
+void connection_json(struct out *out, const struct connection *c, uint64_t start_ns);
 
 const char *connection_how(enum how_ended how);	/* "keep_alive_expired" */
 

@@ -5,4 +5,3 @@
 #define W /* delete your lines when you land the real ones */
 W int ws_looks_like(struct span b) { (void)b; return 0; }
 W struct stage *ws_stage_new(struct stage *s, struct ws_notes *n) { (void)s, (void)n; return NULL; }
-W struct observer *deliveries_view_new(struct out *out, const struct view_options *o) { (void)out, (void)o; return NULL; }

@@ -62,7 +62,8 @@ struct qos_totals {
 
 void qos_print(struct out *out, const struct qos_row *rows, const struct qos_row *others, size_t n_others,
                const struct qos_totals *totals, const struct hanging *hanging, size_t n_hanging, uint64_t start_ns, uint64_t end_ns);
-void qos_json(struct out *out, const struct qos_row *rows, const struct qos_row *others, size_t n_others, const struct qos_totals *totals);
-void qos_json_hanging(struct out *out, const struct hanging *hanging);
+void qos_json(struct out *out, const struct qos_row *rows, const struct qos_row *others, size_t n_others,
+              const struct qos_totals *totals, uint64_t start_ns);
+void qos_json_hanging(struct out *out, const struct hanging *hanging, uint64_t start_ns);
 
 #endif

@@ -277,36 +277,19 @@ static void json_stats(struct json *j, unsigned exchange, const struct exchange_
 	json_number(j, "unknown", s->unknown);
 }
 
-static void json_histogram(struct json *j, const char *name, const struct histogram *h)
-{
-	if (!h->count) {
-		json_null(j, name);
-		return;
-	}
-	json_open(j, name, '{');
-	json_number(j, "count", h->count);
-	json_duration(j, "min", h->min);
-	json_duration(j, "mean", h->sum / h->count);
-	json_duration(j, "p50", histogram_quantile(h, 500));
-	json_duration(j, "p90", histogram_quantile(h, 900));
-	json_duration(j, "p99", histogram_quantile(h, 990));
-	json_duration(j, "max", h->max);
-	json_close(j, '}');
-}
-
-static void json_row(struct out *out, const struct qos_row *row, size_t n_others)
+static void json_row(struct out *out, const struct qos_row *row, size_t n_others, uint64_t start_ns)
 {
 	struct json j;
 
 	for (unsigned i = 0; i < N_EXCHANGES; i++) {
 		if (!row->stats[i].count)
 			continue;
-		json_begin(&j, out, n_others ? "qos_others" : "qos");
+		json_begin(&j, out, n_others ? "qos_others" : "qos", start_ns);
 		if (n_others) {
-			json_number(&j, "conversations", n_others);
+			json_number(&j, "connections", n_others);
 		} else {
-			json_number(&j, "conversation", row->conversation);
-			json_text(&j, "client_id", row->id_len == 0xff ? (struct span){ 0 } : span_of(row->id, row->id_len));
+			json_number(&j, "connection", row->conversation);
+			json_text(&j, "client", row->id_len == 0xff ? (struct span){ 0 } : span_of(row->id, row->id_len));
 		}
 		json_stats(&j, i, &row->stats[i]);
 		json_histogram(&j, "took", &row->took[i]);
@@ -314,18 +297,19 @@ static void json_row(struct out *out, const struct qos_row *row, size_t n_others
 	}
 }
 
-void qos_json(struct out *out, const struct qos_row *rows, const struct qos_row *others, size_t n_others, const struct qos_totals *totals)
+void qos_json(struct out *out, const struct qos_row *rows, const struct qos_row *others, size_t n_others,
+              const struct qos_totals *totals, uint64_t start_ns)
 {
 	struct json j;
 
 	for (const struct qos_row *r = rows; r; r = r->next)
-		json_row(out, r, 0);
+		json_row(out, r, 0, start_ns);
 	if (n_others)
-		json_row(out, others, n_others);
+		json_row(out, others, n_others, start_ns);
 	for (unsigned i = 0; i < N_EXCHANGES; i++) {
 		if (!totals->stats[i].count)
 			continue;
-		json_begin(&j, out, "qos_all");
+		json_begin(&j, out, "qos_all", start_ns);
 		json_stats(&j, i, &totals->stats[i]);
 		json_open(&j, "took", '{');
 		for (enum phase phase = 0; phase < N_PHASES; phase++)
@@ -339,7 +323,7 @@ void qos_json(struct out *out, const struct qos_row *rows, const struct qos_row 
 		for (unsigned code = 0x80; code < 0x100; code++) {
 			if (!totals->reasons[i][code])
 				continue;
-			json_begin(&j, out, "qos_failure");
+			json_begin(&j, out, "qos_failure", start_ns);
 			json_word(&j, "packet", i < 2 ? packet_name(types[i]) : NULL);
 			json_number(&j, "reason", code);
 			json_word(&j, "reason_name", reason_name(types[i], MQTT_5, code));
@@ -347,22 +331,22 @@ void qos_json(struct out *out, const struct qos_row *rows, const struct qos_row 
 			json_end(&j);
 		}
 	}
-	json_begin(&j, out, "qos_notes");
+	json_begin(&j, out, "qos_notes", start_ns);
 	json_number(&j, "strays", totals->strays);
 	json_number(&j, "no_room", totals->no_room);
 	json_end(&j);
 }
 
-void qos_json_hanging(struct out *out, const struct hanging *h)
+void qos_json_hanging(struct out *out, const struct hanging *h, uint64_t start_ns)
 {
 	static const char *const whys[] = { [CAPTURE_OVER] = "capture_over", [SESSION_OVER] = "session_over", [ID_REUSED] = "id_reused" };
 	static const char *const states[] = { [PUBLISHED] = "published", [RECEIVED] = "received", [RELEASED] = "released" };
 	const struct flow *f = &h->flow;
 	struct json j;
 
-	json_begin(&j, out, "qos_hanging");
-	json_number(&j, "conversation", f->conversation);
-	json_text(&j, "client_id", f->row->id_len == 0xff ? (struct span){ 0 } : span_of(f->row->id, f->row->id_len));
+	json_begin(&j, out, "qos_hanging", start_ns);
+	json_number(&j, "connection", f->conversation);
+	json_text(&j, "client", f->row->id_len == 0xff ? (struct span){ 0 } : span_of(f->row->id, f->row->id_len));
 	json_word(&j, "packet", exchanges[f->exchange].packet);
 	json_word(&j, "from", exchanges[f->exchange].from);
 	if (f->exchange < SUBSCRIBES) {

@@ -19,9 +19,9 @@ static void name_it(struct json *json, const char *name)
 	}
 }
 
-void json_begin(struct json *json, struct out *out, const char *kind)
+void json_begin(struct json *json, struct out *out, const char *kind, uint64_t start_ns)
 {
-	*json = (struct json){ .out = out };
+	*json = (struct json){ .out = out, .start_ns = start_ns };
 	out_byte(out, '{');
 	json_word(json, "kind", kind);
 }
@@ -126,10 +126,15 @@ void json_null(struct json *json, const char *name)
 	OUT_LITERAL(json->out, "null");
 }
 
+static void put_seconds(struct out *out, uint64_t ns)
+{
+	out_format(out, "%llu.%09llu", (unsigned long long)(ns / 1000000000), (unsigned long long)(ns % 1000000000));
+}
+
 void json_duration(struct json *json, const char *name, uint64_t ns)
 {
 	name_it(json, name);
-	out_format(json->out, "%llu.%09llu", (unsigned long long)(ns / 1000000000), (unsigned long long)(ns % 1000000000));
+	put_seconds(json->out, ns);
 }
 
 void json_when(struct json *json, const char *name, const struct when *when)
@@ -140,8 +145,48 @@ void json_when(struct json *json, const char *name, const struct when *when)
 	}
 	json_open(json, name, '{');
 	json_number(json, "frame", when->frame);
-	json_duration(json, "time", when->time_ns);
+	if (when->time_ns < json->start_ns) {
+		name_it(json, "time");
+		out_byte(json->out, '-');
+		put_seconds(json->out, json->start_ns - when->time_ns);
+	} else {
+		json_duration(json, "time", when->time_ns - json->start_ns);
+	}
 	json_close(json, '}');
+}
+
+void json_histogram(struct json *json, const char *name, const struct histogram *h)
+{
+	if (!h->count) {
+		json_null(json, name);
+		return;
+	}
+	json_open(json, name, '{');
+	json_number(json, "count", h->count);
+	json_duration(json, "min", h->min);
+	json_duration(json, "mean", h->sum / h->count);
+	json_duration(json, "p50", histogram_quantile(h, 500));
+	json_duration(json, "p90", histogram_quantile(h, 900));
+	json_duration(json, "p99", histogram_quantile(h, 990));
+	json_duration(json, "max", h->max);
+	json_close(json, '}');
+}
+
+void json_capture(struct out *out, const char *view, const struct when *start)
+{
+	struct json json;
+
+	json_begin(&json, out, "capture", start->time_ns);
+	json_open(&json, "schema", '{');
+	json_word(&json, "name", "mqassay-views");
+	json_number(&json, "version", 1);
+	json_close(&json, '}');
+	json_word(&json, "view", view);
+	name_it(&json, "epoch");
+	out_byte(out, '"');
+	put_seconds(out, start->time_ns);
+	out_byte(out, '"');
+	json_end(&json);
 }
 
 /* ---- quantities ---- */

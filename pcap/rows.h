@@ -2,6 +2,7 @@
 #define PCAP_ROWS_H
 
 #include "pcap/conversation.h"
+#include "pcap/histogram.h"
 #include "pcap/out.h"
 
 /* How views write what they found: rows of JSON Lines, and tables for people. All foreign bytes are escaped. */
@@ -10,10 +11,11 @@
 
 struct json {
 	struct out *out;
+	uint64_t start_ns;		/* of the capture: times count from it */
 	bool more;			/* a comma comes before the next member */
 };
 
-void json_begin(struct json *json, struct out *out, const char *kind);	/* {"kind":"..." */
+void json_begin(struct json *json, struct out *out, const char *kind, uint64_t start_ns);	/* {"kind":"..." */
 void json_end(struct json *json);
 void json_open(struct json *json, const char *name, char bracket);	/* '{' or '['; name NULL inside [ */
 void json_close(struct json *json, char bracket);			/* '}' or ']' */
@@ -24,7 +26,11 @@ void json_number(struct json *json, const char *name, uint64_t number);
 void json_flag(struct json *json, const char *name, bool value);
 void json_null(struct json *json, const char *name);
 void json_duration(struct json *json, const char *name, uint64_t ns);	/* seconds: 0.000412000 */
-void json_when(struct json *json, const char *name, const struct when *when);	/* {"frame":1,"time":1700000000.000412000}; frame 0 is null */
+void json_when(struct json *json, const char *name, const struct when *when);	/* {"frame":1,"time":0.000412000}; frame 0 is null */
+void json_histogram(struct json *json, const char *name, const struct histogram *h);	/* null when it is empty */
+
+/* The first line of every view: {"kind":"capture","schema":{...},"view":"...","epoch":"..."} */
+void json_capture(struct out *out, const char *view, const struct when *start);
 
 /* ---- tables ---- */
 

@@ -133,7 +133,7 @@ static void on_connack(struct connections *v, struct connection *c, const struct
 	}
 }
 
-static void subscribed(struct connections *v, struct connection *c, struct span filter, uint8_t options, uint16_t packet_id)
+static void subscribed(struct connections *v, struct connection *c, struct span filter, uint8_t options, uint16_t packet_id, uint16_t nth)
 {
 	struct subscription_seen *s = c->subscriptions;
 
@@ -152,6 +152,7 @@ static void subscribed(struct connections *v, struct connection *c, struct span 
 		c->last_subscription = &s->next;
 	}
 	s->packet_id = packet_id;
+	s->nth = nth;
 	s->options = options;
 	s->granted = UNANSWERED;
 	s->waits = true;
@@ -164,21 +165,18 @@ static void on_subscribe(struct connections *v, struct connection *c, const stru
 	struct span filter;
 	uint8_t options;
 
-	while (filter_next(&walk, &filter, &options))
-		subscribed(v, c, filter, options, q->packet_id);
+	for (uint16_t nth = 0; filter_next(&walk, &filter, &options); nth++)
+		subscribed(v, c, filter, options, q->packet_id, nth);
 }
 
-/* The codes are in the order of the filters; one named twice in a SUBSCRIBE has the last one's. */
 static void on_suback(struct connection *c, const struct packet *q)
 {
-	size_t i = 0;
-
 	for (struct subscription_seen *s = c->subscriptions; s; s = s->next) {
 		if (!s->waits || s->packet_id != q->packet_id)
 			continue;
 		s->waits = false;
-		if (i < q->list.len)
-			s->granted = q->list.at[i++];
+		if (s->nth < q->list.len)
+			s->granted = q->list.at[s->nth];
 	}
 }
 
@@ -312,7 +310,7 @@ static void show(struct connections *v, const struct connection *c)
 {
 	v->by_how[c->how]++;
 	if (v->json) {
-		connection_json(v->out, c);
+		connection_json(v->out, c, v->start_ns);
 		return;
 	}
 	if (!v->titled)
@@ -347,6 +345,8 @@ static void show_ended(struct connections *v, bool gaps)
 static void on_started(struct observer *o, const struct when *when)
 {
 	of(o)->start_ns = when->time_ns;
+	if (of(o)->json)
+		json_capture(of(o)->out, "connections", when);
 }
 
 static void on_opened(struct observer *o, struct conversation *conversation, const struct when *when)
@@ -434,7 +434,7 @@ static void on_finish(struct observer *o, const struct when *when)
 	(void)when;
 	show_ended(v, true);
 	if (v->json) {
-		json_begin(&json, v->out, "connection_all");
+		json_begin(&json, v->out, "connection_all", v->start_ns);
 		json_number(&json, "count", v->n);
 		json_number(&json, "no_room", v->no_room);
 		json_open(&json, "ended", '{');

@@ -18,7 +18,7 @@ enum { MOST_FLOWS = 30000, MOST_SESSIONS = 40000, MOST_ROWS = 3000, MOST_HANGING
 struct qos_session {
 	struct map_entry entry;		/* by client id, when it is known */
 	bool known;
-	uint8_t family_and_address[17];
+	uint8_t broker[19];
 	uint16_t id_len;
 	uint8_t id_shown;		/* how much of it is whole characters */
 	uint8_t id[ID_SHOWN];
@@ -176,7 +176,7 @@ static void hang(struct qos_view *v, struct flow *f, enum why_hanging why)
 		of_row->hanging++;
 		all->hanging++;
 		if (v->json && v->n_hanging < MOST_HANGING_JSON)
-			qos_json_hanging(v->out, &hanging);
+			qos_json_hanging(v->out, &hanging, v->start_ns);
 		else if (v->hanging && v->n_hanging < MOST_HANGING)
 			v->hanging[v->n_hanging] = hanging;
 		v->n_hanging++;
@@ -232,15 +232,15 @@ static void give_up(struct qos_view *v, struct party *party)
 /* The client has that id: what is known of its session goes on here. */
 static void identify(struct qos_view *v, struct party *party, const struct conversation *c, struct span id)
 {
-	uint8_t where[17] = { c->broker.family };
+	uint8_t where[19] = { c->broker.family, (uint8_t)(c->broker.port >> 8), (uint8_t)c->broker.port };
 	uint64_t hash;
 	struct qos_session *s;
 
-	memcpy(where + 1, c->broker.address, 16);
+	memcpy(where + 3, c->broker.address, 16);
 	hash = map_hash(id.at, id.len, map_hash(where, sizeof(where), 0));
 	for (s = map_find(&v->sessions, hash); s; s = map_more(s))
 		if (s->id_len == id.len && !memcmp(s->id, id.at, id.len < ID_SHOWN ? id.len : ID_SHOWN) &&
-		    !memcmp(s->family_and_address, where, sizeof(where)))
+		    !memcmp(s->broker, where, sizeof(where)))
 			break;
 	if (s && party->session == s)
 		return;
@@ -259,7 +259,7 @@ static void identify(struct qos_view *v, struct party *party, const struct conve
 	if (!s || s->known || !map_add(&v->sessions, &s->entry, hash))
 		return;
 	s->known = true;
-	memcpy(s->family_and_address, where, sizeof(where));
+	memcpy(s->broker, where, sizeof(where));
 	s->id_len = (uint16_t)id.len;
 	s->id_shown = (uint8_t)whole_characters(id, ID_SHOWN);
 	memcpy(s->id, id.at, id.len < ID_SHOWN ? id.len : ID_SHOWN);
@@ -451,6 +451,8 @@ static void on_packet(struct observer *o, const struct seen_packet *p)
 static void on_started(struct observer *o, const struct when *when)
 {
 	of(o)->start_ns = when->time_ns;
+	if (of(o)->json)
+		json_capture(of(o)->out, "qos", when);
 }
 
 static void on_opened(struct observer *o, struct conversation *c, const struct when *when)
@@ -507,7 +509,7 @@ static void on_finish(struct observer *o, const struct when *when)
 		session_drop(v, s);
 	}
 	if (v->json)
-		qos_json(v->out, v->rows, &v->others, v->n_others, &v->totals);
+		qos_json(v->out, v->rows, &v->others, v->n_others, &v->totals, v->start_ns);
 	else
 		qos_print(v->out, v->rows, &v->others, v->n_others, &v->totals, v->hanging,
 		          v->n_hanging < MOST_HANGING ? v->n_hanging : MOST_HANGING, v->start_ns, when->time_ns);

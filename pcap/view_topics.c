@@ -90,6 +90,8 @@ static struct topic *topic_of(struct topics *v, struct side *side, struct span n
 static void on_started(struct observer *o, const struct when *when)
 {
 	of(o)->start_ns = when->time_ns;
+	if (of(o)->json)
+		json_capture(of(o)->out, "topics", when);
 }
 
 static void on_packet(struct observer *o, const struct seen_packet *p)
@@ -234,7 +236,7 @@ static void show_json(struct topics *v, const struct traffic *t, const char *kin
 
 	if (!t->count)
 		return;
-	json_begin(&json, v->out, kind);
+	json_begin(&json, v->out, kind, v->start_ns);
 	json_word(&json, "from", from_client ? "client" : "broker");
 	if (name)
 		json_text(&json, "topic", *name);
@@ -250,8 +252,8 @@ static void show_json(struct topics *v, const struct traffic *t, const char *kin
 	json_close(&json, ']');
 	json_number(&json, "retain", t->retained);
 	json_number(&json, "resent", t->resent);
-	json_number(&json, "conversations", seen_by(t));
-	json_flag(&json, "conversations_exact", v->conversations <= SEEN);
+	json_number(&json, "connections", seen_by(t));
+	json_flag(&json, "connections_exact", v->conversations <= SEEN);
 	json_when(&json, "first", &t->first);
 	json_when(&json, "last", &t->last);
 	json_end(&json);
