@@ -101,6 +101,7 @@ static struct stage *websocket_above(struct detector *d)
 {
 	d->options.via = d->inside_tls ? VIA_WSS : VIA_WS;
 	d->detected->websocket = true;
+	d->detected->ws_notes.kept = d->options.kept;
 	return mqtt_above(d) ? placed(ws_stage_new(d->mqtt, &d->detected->ws_notes), d->mqtt) : NULL;
 }
 

@@ -166,7 +166,7 @@ static void judge(struct mqtt_stage *s, const struct when *when)
 		}
 	}
 	if (is_enough(s, &best))
-		mqtt_open(s, client, version, false, when);
+		mqtt_open(s, client, version, BY_EVIDENCE, when);
 	else if (all_dead && !s->options.forced)
 		mqtt_give_up(s);
 }
@@ -179,7 +179,7 @@ static void overflow(struct mqtt_stage *s, unsigned end, const struct when *when
 	struct lane *lane = &s->lanes[end];
 
 	if (s->options.forced) {
-		mqtt_open(s, mqtt_client_by_ports(s), (enum version)s->version, false, when);
+		mqtt_open(s, mqtt_client_by_ports(s), (enum version)s->version, BY_ORDER, when);
 		return;
 	}
 	s->passed[end] += lane->len;
@@ -229,7 +229,7 @@ void mqtt_wait(struct mqtt_stage *s, unsigned end, struct span bytes, const stru
 		if (connect < 0 && !first && !lane->whole)
 			connect = 0;
 		if (connect > 0 || (lane->whole && likely && much_like_connect(span_of(lane->buf, lane->len)))) {
-			mqtt_open(s, end, s->version, true, when);
+			mqtt_open(s, end, (enum version)s->version, BY_CONNECT, when);
 			return;
 		}
 		if (connect < 0)
@@ -239,7 +239,7 @@ void mqtt_wait(struct mqtt_stage *s, unsigned end, struct span bytes, const stru
 			return;
 		}
 		if (lane->whole && s->options.forced) {
-			mqtt_open(s, mqtt_client_by_ports(s), s->version, false, when);
+			mqtt_open(s, mqtt_client_by_ports(s), (enum version)s->version, BY_ORDER, when);
 			return;
 		}
 	}
@@ -273,5 +273,5 @@ void mqtt_wait_last(struct mqtt_stage *s, const struct when *when)
 		return;
 	judge(s, when);
 	if (!s->conversation && !s->gave_up && s->options.forced)
-		mqtt_open(s, mqtt_client_by_ports(s), (enum version)s->version, false, when);
+		mqtt_open(s, mqtt_client_by_ports(s), (enum version)s->version, BY_ORDER, when);
 }

@@ -86,6 +86,15 @@ static void pass_over(struct mqtt_stage *s, unsigned end, size_t size, size_t he
 	mqtt_give_back(s, lane);
 }
 
+/* Where the place is not certain, it is not waited for the end of what cannot be a packet. */
+static bool may_go_on(const struct mqtt_stage *s, unsigned end, struct span begun)
+{
+	const struct lane *lane = &s->lanes[end];
+	struct sight sight;
+
+	return lane->sure || lane->bits >= BITS_FOUND + BITS_BAD || mqtt_look(s, end, begun, &sight) != LOOK_DEAD;
+}
+
 /* More of a packet whose beginning is in lane->buf; how many bytes were taken. */
 static size_t collect(struct mqtt_stage *s, unsigned end, struct span bytes, const struct when *when)
 {
@@ -110,6 +119,10 @@ static size_t collect(struct mqtt_stage *s, unsigned end, struct span bytes, con
 			return taken;
 		}
 		lane->size = (uint32_t)frame.size;
+		if (!may_go_on(s, end, span_of(lane->buf, lane->len))) {
+			collected_astray(s, end, when);
+			return taken;
+		}
 	}
 	if (!lane->size)
 		return taken;
@@ -157,6 +170,8 @@ static size_t begin(struct mqtt_stage *s, unsigned end, struct span bytes, const
 			pass_over(s, end, frame.size, here, when);
 			return here;
 		}
+		if (!may_go_on(s, end, bytes))
+			return astray(s, end, bytes, when);
 		if (!mqtt_reserve(s, lane, bytes.len < 8 ? 8 : bytes.len)) {
 			if (frame.size)
 				pass_over(s, end, frame.size, bytes.len, when);

@@ -79,7 +79,8 @@ struct lane {			/* one direction */
 	uint32_t size;			/* of the packet being collected, 0: its length is not whole */
 	bool started;			/* something of this end came, be it a hole */
 	bool whole;			/* while waiting: nothing was missed from the connection's first byte on */
-	bool sure, closed;
+	bool sure;
+	bool fresh;			/* joined midway, and no packet of this end was found yet */
 	bool replaying;			/* what was in the window is being read: search on when that is done */
 	uint8_t bad_in_a_row;
 	uint8_t why;			/* enum hole_why: of the search */
@@ -198,8 +199,10 @@ unsigned mqtt_client_by_ports(const struct mqtt_stage *s);
 
 /* ---- mqtt_stage.c ---- */
 
-/* It is MQTT: what waited is read. by_connect: `client` has begun with a CONNECT, or something much like it. */
-void mqtt_open(struct mqtt_stage *s, unsigned client, enum version version, bool by_connect, const struct when *when);
+enum why_open { BY_CONNECT /* or something much like it */, BY_EVIDENCE, BY_ORDER };
+
+/* It is MQTT: what waited is read. */
+void mqtt_open(struct mqtt_stage *s, unsigned client, enum version version, enum why_open why, const struct when *when);
 void mqtt_give_up(struct mqtt_stage *s);
 void mqtt_set_client(struct mqtt_stage *s, unsigned end, bool known);
 /* Before anything is told of the conversation; what is known of it is filled in. */

@@ -40,12 +40,12 @@ void mqtt_seek_free(struct mqtt_stage *s, unsigned end)
 
 /* ---- evidence ---- */
 
-/* What it is worth that a packet begins or ends where a piece does: little where pieces are tiny. */
+/* What it is worth that a packet begins or ends where a piece does: little where many pieces are tiny. */
 static unsigned edge_bits(const struct lane *lane)
 {
 	uint32_t n = lane->seek->marks.n, each = lane->len / (n ? n : 1);
 
-	return each >= 4 ? 6 : each >= 2 ? 3 : 0;
+	return each >= 4 || (each >= 2 && n <= 2) ? 6 : each >= 2 ? 3 : 0;
 }
 
 /* A piece begins there, or the last one ends. The marks are in order. */
@@ -173,7 +173,7 @@ void mqtt_seek_tell(struct mqtt_stage *s, unsigned end, const struct when *when)
 	uint64_t over = lane->seek->dropped + lane->len;
 
 	if (over > lane->seek->told)
-		mqtt_tell_hole(s, end, (enum hole_why)lane->why, 0, over - lane->seek->told, when);
+		mqtt_tell_hole(s, end, lane->fresh ? HOLE_UNREADABLE : (enum hole_why)lane->why, 0, over - lane->seek->told, when);
 	lane->seek->told = over;
 }
 
@@ -188,7 +188,7 @@ static void mistrust(const struct mqtt_stage *s, unsigned end, struct candidate 
 
 	while (!c->at_segment && c->start < c->next &&
 	       mqtt_look(s, end, span_of(lane->buf + c->start, lane->len - c->start), &sight) == LOOK_WHOLE &&
-	       sight.bits < 13 && !is_edge(lane, c->start + (uint32_t)sight.size)) {
+	       sight.bits < 16 && !is_edge(lane, c->start + (uint32_t)sight.size)) {
 		c->start += (uint32_t)sight.size;
 		c->at_segment = is_edge(lane, c->start);
 	}
@@ -213,6 +213,7 @@ static void settle_at(struct mqtt_stage *s, unsigned end, struct candidate c)
 	lane->bits = (uint16_t)bits;
 	lane->counted = c.bits;
 	lane->replaying = true;
+	lane->fresh = false;
 	for (uint32_t i = 0; i < marks.n; i++) {
 		uint32_t from = marks.at[i].at < c.start ? c.start : marks.at[i].at;
 		uint32_t to = i + 1 < marks.n ? marks.at[i + 1].at : held.len;

@@ -30,17 +30,30 @@ void mqtt_close(struct mqtt_stage *s, unsigned end, bool reset, const struct whe
 	s->listener->closed(s->listener, s->conversation, sender_of(s, end), reset, when);
 }
 
+/* Nothing of that end was missed, so that its first byte begins a packet. */
+static bool is_whole(const struct mqtt_stage *s, unsigned end, enum why_open why)
+{
+	const struct lane *lane = &s->lanes[end];
+
+	if (why == BY_CONNECT && !s->options.from_start)	/* nor was the handshake's CONNECT, if nothing stands before it */
+		return end == s->client || !lane->started;
+	return s->options.from_start && (!lane->started || lane->whole);
+}
+
 /* How each end is read from here on. */
-static void start_lanes(struct mqtt_stage *s, bool by_connect)
+static void start_lanes(struct mqtt_stage *s, enum why_open why)
 {
 	for (unsigned end = 0; end < 2; end++) {
 		struct lane *lane = &s->lanes[end];
+		bool whole = is_whole(s, end, why);
 
-		lane->sure = by_connect && (end == s->client || !lane->started || lane->whole);
-		if (lane->sure)
+		if (whole && why != BY_ORDER) {
+			lane->sure = true;
 			lane->bits = BITS_SURE;
-		else if (!s->options.from_start || (lane->started && !lane->whole))
+		} else if (!whole) {
+			lane->fresh = true;
 			mqtt_seek(s, end, HOLE_LOST);
+		}
 	}
 }
 
@@ -63,7 +76,7 @@ static void replay(struct mqtt_stage *s, struct lane held[2], struct marks marks
 	}
 }
 
-void mqtt_open(struct mqtt_stage *s, unsigned client, enum version version, bool by_connect, const struct when *when)
+void mqtt_open(struct mqtt_stage *s, unsigned client, enum version version, enum why_open why, const struct when *when)
 {
 	struct conversation *c = s->listener->opened(s->listener, when);
 	struct lane held[2] = { s->lanes[0], s->lanes[1] };
@@ -78,14 +91,14 @@ void mqtt_open(struct mqtt_stage *s, unsigned client, enum version version, bool
 	c->version = version;
 	c->via = s->options.via;
 	c->first = s->options.first;
-	c->from_start = by_connect && (s->options.from_start || !s->lanes[!client].started);
 	mqtt_set_client(s, client, s->options.from_start && client == 0);
+	c->from_start = is_whole(s, client, why) && (s->options.from_start || !s->lanes[!client].started);
 	for (unsigned end = 0; end < 2; end++) {
 		s->waiting[end] = (struct marks){ 0 };
 		s->lanes[end].buf = NULL;
 		s->lanes[end].len = s->lanes[end].cap = 0;
 	}
-	start_lanes(s, by_connect);
+	start_lanes(s, why);
 	for (unsigned end = 0; end < 2; end++)
 		if (s->passed[end])
 			mqtt_tell_hole(s, end, HOLE_UNREADABLE, 0, s->passed[end], when);
