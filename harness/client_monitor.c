@@ -350,6 +350,12 @@ static void notice_knowledge(struct client_monitor *c, const struct client_packe
 		c->bits |= C_KNOWS;
 }
 
+/* An acknowledgement has the id that the broker gave, be it 0. */
+static bool is_brokers_id(const struct client_monitor *c, const struct packet *p, const struct finding *finding)
+{
+	return c->bits & C_EXCUSED && finding->rule == RULE_PACKET_ID_ZERO && ON(p->type) & (ON(PUBACK) | ON(PUBREC) | ON(PUBCOMP));
+}
+
 void client_sent(struct client_monitor *c, const struct client_packet *p)
 {
 	struct client_seen seen = { .c = c, .packet = p->packet, .bytes = p->bytes.at, .len = p->bytes.len };
@@ -363,7 +369,7 @@ void client_sent(struct client_monitor *c, const struct client_packet *p)
 		client_excuse(c);
 		return;
 	}
-	if (check(p->packet, FROM_CLIENT, &finding) != CODEC_OK)
+	if (check(p->packet, FROM_CLIENT, &finding) != CODEC_OK && !is_brokers_id(c, p->packet, &finding))
 		client_violate_form(&seen, &finding);
 	if (p->frame->overlong && p->packet->version == MQTT_5)
 		client_violate(&seen, CROW_OVERLONG, "remaining_length", "an overlong Remaining Length");

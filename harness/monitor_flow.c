@@ -273,8 +273,9 @@ static void got_acknowledged_publish(struct seen *seen, const uint8_t *id_at)
 		m->open++;
 		judge_quota(seen);
 	}
-	/* below 5, one that crossed our PUBREC changes nothing: PUBREL will come */
-	if (!(f->bits & HERE && f->state == THEIRS_RECEIVED && state == THEIRS_QOS2))
+	/* below 5, one that crossed our PUBREC changes nothing: PUBREL will come. Nor does one that came after PUBREL, as reported */
+	if (!(f->bits & HERE && f->state == THEIRS_RECEIVED && state == THEIRS_QOS2) &&
+	    !(f->state == THEIRS_RELEASED && p->flags & PUBLISH_DUP))
 		f->state = state;
 	f->bits = HERE;
 	f->sample = sample_of(p->topic, p->payload);

@@ -13,6 +13,7 @@ enum {
 	BROKER_ROOM = 12 << 20,		/* bytes that sessions may take, of each judge */
 	CLIENT_ROOM = 8 << 20,
 	MOST_SESSIONS = 100000,
+	LIKELY = 60,			/* percent */
 	N_PORTS = 1 << 16,		/* client ids whose last port is remembered: a power of two */
 };
 
@@ -20,6 +21,7 @@ struct judged {				/* one conversation */
 	struct monitor broker;
 	struct client_monitor client;
 	uint64_t realm;
+	bool begun;			/* a packet was seen */
 	bool whole;			/* nothing is missing so far, from its CONNECT on */
 	bool formless;			/* not even by which version its packets are to be read is known */
 };
@@ -157,6 +159,16 @@ static void judge_broker(struct check *check, struct judged *j, const struct see
 		client_excuse(&j->client);
 }
 
+/*
+ * The first bytes of a connection, sent by who opened it, that are a packet but no CONNECT: that they are a packet is never sure,
+ * but either they are none, or the rule is broken.
+ */
+static bool begins_wrong(const struct judged *j, const struct seen_packet *seen)
+{
+	return !j->begun && j->whole && seen->from == FROM_CLIENT && seen->status == CODEC_OK && seen->packet.type != CONNECT &&
+	       seen->confidence >= LIKELY;
+}
+
 static void on_packet(struct observer *o, const struct seen_packet *seen)
 {
 	struct check *check = (struct check *)o;
@@ -165,10 +177,11 @@ static void on_packet(struct observer *o, const struct seen_packet *seen)
 	check->unjudged += !j || !seen->sure;
 	if (!j)
 		return;
-	if (!seen->sure) {
+	if (!seen->sure && !begins_wrong(j, seen))
 		lose(j);
+	j->begun = true;
+	if (!seen->sure && !j->whole)
 		return;
-	}
 	check->judged = j;
 	check->conversation = seen->conversation;
 	check->packet = seen;
