@@ -132,6 +132,7 @@ static void take(struct player *pl, struct arrival *in, const struct packet *pac
 		packet_bind(t, step->matches, step->n_matches, packet);
 	if (in->kind == ANSWER)
 		settle(pl->actor, packet->packet_id);
+	pl->n_missed[1] *= pl->play->capture->steps[pl->number].part != PART_DELIVERY;
 	inbox_take(pl->actor, in);
 	capture_survives(t);
 }
@@ -149,7 +150,8 @@ static struct arrival *find_delivery(struct player *pl, struct packet *packet)
 {
 	struct timeline *t = timeline_of(pl);
 	const struct expr *topic = named_bytes(pl->step, "topic"), *payload = named_bytes(pl->step, "payload");
-	uint64_t key = topic && payload ? capture_key(topic->bytes, payload->bytes) : 0;
+	bool own = topic && topic->bytes.len && topic->bytes.at[0] == '$';	/* the broker's: what it says there is its choice */
+	uint64_t key = topic && payload && !own ? capture_key(topic->bytes, payload->bytes) : 0;
 	struct arrival *near = NULL;
 
 	for (struct arrival *in = pl->actor->n_of[DELIVERY] ? pl->actor->in : NULL; in; in = in->next) {
@@ -159,10 +161,10 @@ static struct arrival *find_delivery(struct player *pl, struct packet *packet)
 		if (packet_fits(t, &pl->strand, pl->step->matches, pl->step->n_matches, packet, NULL))
 			return in;
 		capture_survives(t);
-		if (!near && key)
+		if (!near && (key || (own && span_equal(packet->topic, topic->bytes))))
 			near = in;
 	}
-	return near && pl->adrift && decoded(pl, near, packet) ? near : NULL;
+	return near && (pl->adrift || pl->late) && decoded(pl, near, packet) ? near : NULL;
 }
 
 static bool has_ended(const struct player *pl)
@@ -296,7 +298,7 @@ bool capture_begin_exchange(struct player *pl)
 		capture_notes(pl, "`%s` could not be sent: %s", pl->step->text, why);
 		return true;
 	}
-	capture_waits(pl, false);
+	capture_waits(pl);
 	return false;
 }
 
@@ -325,12 +327,10 @@ void capture_expired(struct player *pl)
 {
 	struct timeline *t = timeline_of(pl);
 	const struct step *step = pl->step;
-	const char *time = duration_text(t, slackened(t, t->stage->timeout_ns));
-	uint64_t within = 0;
+	const char *time = duration_text(t, capture_patience(pl));
+	uint8_t *n_missed = &pl->n_missed[pl->play->capture->steps[pl->number].part == PART_DELIVERY];
 
-	if (step->within && eval_number(t, &pl->strand, step->within, &within))
-		time = duration_text(t, slackened(t, within));
-	capture_survives(t);
+	*n_missed += *n_missed < MAX_HALVINGS;
 	if (step->kind == STEP_DISCONNECTS) {		/* that the broker closes is only SHOULD */
 		conn_close(&pl->actor->conn, false);
 		pl->actor->ended = true;

@@ -5,7 +5,7 @@
 
 #include "harness/hello.h"
 
-enum { PATIENCE_NS = 2000000000 };
+enum { PATIENCE_NS = 2000000000, MAX_AT_ONCE = 64 };
 
 struct cleaning {		/* one connection that clears up and goes */
 	struct cleaning *next;
@@ -35,6 +35,8 @@ static void reap(struct task *task, struct loop *loop)
 	free(k);
 }
 
+static void next_begins(struct cleaner *cleaner);
+
 static void over(struct cleaning *k)
 {
 	struct cleaner *cleaner = k->cleaner;
@@ -51,6 +53,8 @@ static void over(struct cleaning *k)
 	conn_close(&k->conn, false);
 	k->reaper.run = reap;
 	loop_reap(k->stage->loop, &k->reaper);
+	cleaner->n_begun--;
+	next_begins(cleaner);
 	if (!cleaner->first)
 		cleaner->idle(cleaner->context);
 }
@@ -125,13 +129,11 @@ static struct cleaning *begin(struct cleaner *cleaner, const struct stage *stage
 	return k;
 }
 
-static void go(struct cleaning *k)
+static void begin_cleaning(struct cleaning *k)
 {
-	struct packet ping = { .version = k->version, .type = PINGREQ };
-
-	append(k, &ping);
 	k->next = k->cleaner->first;
 	k->cleaner->first = k;
+	k->cleaner->n_begun++;
 	loop_timer(k->stage->loop, &k->timer, k->stage->loop->now_ns + PATIENCE_NS);
 	if (conn_open(&k->conn, k->stage->loop, k->stage->address, &events, &k->stage->limits, k->stage->world, &k->log)) {
 		over(k);
@@ -140,6 +142,36 @@ static void go(struct cleaning *k)
 	conn_tap(&k->conn, k->stage->tap, "clearing up after a test");
 	monitor_misbehaved(&k->conn.monitor);	/* nobody judges what comes here */
 	conn_send(&k->conn, span_of(k->bytes, k->len), 0, 0);
+}
+
+static void next_begins(struct cleaner *cleaner)
+{
+	if (cleaner->beginning)		/* one that could not even begin is over at once */
+		return;
+	cleaner->beginning = true;
+	while (cleaner->waiting && cleaner->n_begun < MAX_AT_ONCE) {
+		struct cleaning *k = cleaner->waiting;
+
+		cleaner->waiting = k->next;
+		if (!cleaner->waiting)
+			cleaner->last_waiting = &cleaner->waiting;
+		begin_cleaning(k);
+	}
+	cleaner->beginning = false;
+}
+
+static void go(struct cleaning *k)
+{
+	struct packet ping = { .version = k->version, .type = PINGREQ };
+
+	append(k, &ping);
+	if (k->cleaner->n_begun < MAX_AT_ONCE) {
+		begin_cleaning(k);
+		return;
+	}
+	k->next = NULL;
+	*k->cleaner->last_waiting = k;
+	k->cleaner->last_waiting = &k->next;
 }
 
 struct leaving {
@@ -172,7 +204,7 @@ static void on_retained(void *context, struct span topic, enum version version)
 
 void cleaner_init(struct cleaner *cleaner, void (*idle)(void *context), void *context)
 {
-	*cleaner = (struct cleaner){ .idle = idle, .context = context };
+	*cleaner = (struct cleaner){ .idle = idle, .context = context, .last_waiting = &cleaner->waiting };
 }
 
 void cleaner_add(struct cleaner *cleaner, const struct timeline *t, const struct stage *stage)
@@ -192,6 +224,14 @@ bool cleaner_busy(const struct cleaner *cleaner)
 
 void cleaner_release(struct cleaner *cleaner)
 {
+	while (cleaner->waiting) {
+		struct cleaning *k = cleaner->waiting;
+
+		cleaner->waiting = k->next;
+		free(k->bytes);
+		free(k);
+	}
+	cleaner->last_waiting = &cleaner->waiting;
 	while (cleaner->first)
 		over(cleaner->first);
 }

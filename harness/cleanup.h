@@ -9,6 +9,9 @@
  */
 struct cleaner {
 	struct cleaning *first;
+	struct cleaning *waiting, **last_waiting;	/* their turn comes when others have gone */
+	unsigned n_begun;
+	bool beginning;
 	void (*idle)(void *context);	/* all that was to be removed has been */
 	void *context;
 };

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "codec/lex.h"
@@ -68,8 +69,8 @@ static int apply_to_capture(int n_args)
 {
 	if (conf->artifacts)
 		return cli_usage(&replay_command, "--artifacts keeps tests that fail; of a capture, --pcap FILE keeps all");
-	if (given.broker.n && (n_args > 1 || conf->exec))
-		return cli_usage(&replay_command, "--broker is about the built-in broker; name no target");
+	if ((given.broker.n || conf->broken.n) && (n_args > 1 || conf->exec))
+		return cli_usage(&replay_command, "--%s is about the built-in broker; name no target", given.broker.n ? "broker" : "break");
 	if (given.broker.n)
 		conf->broker = given.broker;
 	if (given.user)
@@ -77,6 +78,18 @@ static int apply_to_capture(int n_args)
 	if (given.timeout_ns)
 		conf->timeout_ns = given.timeout_ns;
 	return 0;
+}
+
+/* Each of its connections takes a descriptor. */
+static void allow_descriptors(uint32_t n_connections)
+{
+	rlim_t wanted = n_connections + 256;
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) || files.rlim_cur >= wanted)
+		return;
+	files.rlim_cur = wanted < files.rlim_max ? wanted : files.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &files);
 }
 
 static int play_capture(const char *path, struct span text, int n_args, char **args)
@@ -88,6 +101,7 @@ static int play_capture(const char *path, struct span text, int n_args, char **a
 		code = suite_take(&suite, path, text);
 	if (!code) {
 		suite_choose(&suite, UINT_MAX, NULL, 0);
+		allow_descriptors(suite.tests[0]->n_actors);
 		code = conform_replay(&suite, n_args - 1, args + 1);
 	}
 	return code;
@@ -299,6 +313,7 @@ static const struct cli_option rows[] = {
 	OPT_STRING('u', "user", given.user, "NAME", "user name given in every CONNECT, in place of the folder's"),
 	OPT_STRING(0, "password-file", conform_options.password_file, "FILE", "file whose first line is the password"),
 	OPT_LIST(0, "broker", given.broker, "NAME|OPTIONS", "the built-in broker as it was configured"),
+	OPT_LIST(0, "break", conform_options.broken, "RULE", "have the built-in broker break a rule (`mqassay broker --break list`)"),
 	OPT_GROUP(tls_option_rows),
 	OPT_HEADING("How"),
 	OPT_DURATION(0, "timeout", given.timeout_ns, "D", "longest wait of a step that names none, in place of the folder's"),

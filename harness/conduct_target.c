@@ -28,7 +28,7 @@ static void go_by_probe(struct conductor *c, const struct instance *in)
 		job_conclude(c, stalled);
 	}
 	if (in->offers.why[0]) {
-		if (c->done->restarts || c->n_verdicts)
+		if (c->done->restarts || c->n_verdicts || c->queue[TURN_SUSPECT].first)
 			snprintf(why, sizeof(why), "%s: the target is gone (%s)", c->o->label, in->offers.why);
 		else
 			snprintf(why, sizeof(why), "%s: %s%s", c->o->label, in->offers.why, c->o->local && c->o->user_name

@@ -160,6 +160,7 @@ struct left_behind {
 	struct left_behind *next;
 	struct span name;		/* topic, or client id */
 	uint8_t version;
+	bool session;
 };
 
 struct timeline {
@@ -193,6 +194,8 @@ struct timeline {
 	uint32_t judged, failed, warned;	/* bits of script->cites */
 	uint64_t grown_from;			/* the target's size when the test began */
 	struct left_behind *left_topics, *left_sessions;	/* in the target, for whoever clears up */
+	struct left_behind **left;		/* both, by hash */
+	uint32_t n_left, cap_left;
 };
 
 static inline uint64_t now(const struct timeline *t)

@@ -82,18 +82,31 @@ static void set_state(struct player *pl, enum player_state state)
 	pl->state = (uint8_t)state;
 }
 
-/* Its next step that others wait for. */
-static void set_answer(struct player *pl)
+enum {
+	ACTS = 1 << PART_SEND | 1 << PART_END | 1 << PART_EXCHANGE | 1 << PART_REMARK,
+	HOLDS_UP = 1 << PART_END | 1 << PART_ANSWER | 1 << PART_EXCHANGE | 1 << PART_REMARK,
+};
+
+/* The first step from the player's on that is one of the parts; none stands before at. */
+static uint32_t next_of(const struct player *pl, uint32_t at, unsigned parts)
 {
-	struct capture_play *c = pl->play;
-	uint32_t at = pl->answer;
+	const struct capture_step *steps = pl->play->capture->steps;
 
 	if (pl->number == NO_STEP)
-		at = NO_STEP;
-	while (at != NO_STEP && (at < pl->number || c->capture->steps[at].part == PART_SEND || c->capture->steps[at].part == PART_DELIVERY))
-		at = c->capture->steps[at].next;
-	pl->answer = at;
-	order_set(&c->answers, index_of(pl), pl->adrift ? NO_STEP : at);
+		return NO_STEP;
+	while (at != NO_STEP && (at < pl->number || !(parts & 1u << steps[at].part)))
+		at = steps[at].next;
+	return at;
+}
+
+static void set_place(struct player *pl)
+{
+	struct capture_play *c = pl->play;
+
+	pl->answer = next_of(pl, pl->answer, HOLDS_UP);
+	pl->send = next_of(pl, pl->send, ACTS);
+	order_set(&c->answers, index_of(pl), pl->adrift ? NO_STEP : pl->answer);
+	order_set(&c->sends, index_of(pl), pl->send);
 }
 
 static void set_adrift(struct player *pl, bool adrift)
@@ -102,6 +115,14 @@ static void set_adrift(struct player *pl, bool adrift)
 		return;
 	pl->adrift = adrift;
 	order_set(&pl->play->answers, index_of(pl), adrift ? NO_STEP : pl->answer);
+}
+
+static void set_timeless(struct player *pl, bool timeless)
+{
+	if (pl->timeless == timeless)
+		return;
+	pl->timeless = timeless;
+	order_set(&pl->play->timeless, index_of(pl), timeless ? pl->number : NO_STEP);
 }
 
 /* The step is done. */
@@ -113,10 +134,12 @@ static void advance(struct player *pl)
 	region_release(&pl->region);
 	pl->step = NULL;
 	pl->phase = 0;
+	pl->late = false;
 	pl->number = c->capture->steps[pl->number].next;
 	set_state(pl, pl->number == NO_STEP ? PLAYER_DONE : PLAYER_LOOKS);
-	set_answer(pl);
+	set_timeless(pl, false);
 	set_adrift(pl, false);
+	set_place(pl);
 	c->n_left -= pl->number == NO_STEP;
 }
 
@@ -232,6 +255,7 @@ void capture_arrived(struct actor_state *a, const uint8_t *bytes, size_t len, co
 		actor_connack(a, packet);
 	if (packet->type == PINGRESP && a->pings_owed)
 		a->pings_owed--;
+	pl->n_missed[0] = 0;
 	if ((pl->state == PLAYER_DONE && a->n_in) || a->n_in >= MAX_INBOX || t->in_bytes > MAX_WAITING_BYTES) {
 		pl->n_dropped += packet->type != DISCONNECT;
 		return;
@@ -264,18 +288,54 @@ static uint64_t held_time(const struct timeline *t)
 	return slackened(t, t->stage->timeout_ns) / HELD_SHARE;
 }
 
-void capture_waits(struct player *pl, bool own)
+static bool waits_for_delivery(const struct player *pl)
+{
+	return pl->play->capture->steps[pl->number].part == PART_DELIVERY;
+}
+
+uint64_t capture_patience(struct player *pl)
 {
 	struct timeline *t = pl->play->timeline;
 	uint64_t ns = t->stage->timeout_ns;
 
 	if (pl->step->within && !eval_number(t, &pl->strand, pl->step->within, &ns))
 		capture_survives(t);
-	wait_until(pl, PLAYER_WAITS, now(t) + slackened(t, ns));
+	return slackened(t, ns) >> pl->n_missed[waits_for_delivery(pl)];
+}
+
+static void start_clock(struct player *pl)
+{
+	struct timeline *t = pl->play->timeline;
+
+	wait_until(pl, PLAYER_WAITS, now(t) + capture_patience(pl));
 	pl->held_ns = UINT64_MAX;
-	if (own && now(t) + held_time(t) < pl->due_ns) {
+	if (waits_for_delivery(pl) && now(t) + held_time(t) < pl->due_ns) {
 		pl->held_ns = now(t) + held_time(t);
 		loop_timer(t->stage->loop, &pl->timer, pl->held_ns);
+	}
+}
+
+void capture_waits(struct player *pl)
+{
+	if (!waits_for_delivery(pl)) {
+		start_clock(pl);
+		return;
+	}
+	set_state(pl, PLAYER_WAITS);
+	pl->due_ns = pl->held_ns = UINT64_MAX;
+	set_timeless(pl, true);
+}
+
+/* Of those before whose delivery nothing is to be sent any more, time runs. */
+static void start_clocks(struct capture_play *c)
+{
+	uint32_t at;
+
+	while ((at = order_least(&c->timeless)) < order_least(&c->sends)) {
+		struct player *pl = &c->players[c->capture->steps[at].actor];
+
+		set_timeless(pl, false);
+		start_clock(pl);
 	}
 }
 
@@ -465,7 +525,7 @@ static void look(struct player *pl)
 				pass_over(pl);
 				continue;
 			}
-			capture_waits(pl, part == PART_DELIVERY);
+			capture_waits(pl);
 			return;
 		}
 		if (pl->state == PLAYER_SENDS) {
@@ -490,7 +550,9 @@ static void look(struct player *pl)
 		} else if (connection_is_gone(pl)) {
 			pass_over(pl);
 		} else if (now(t) >= pl->due_ns) {
-			capture_expired(pl);
+			pl->late = true;
+			if (!capture_take(pl))
+				capture_expired(pl);
 			advance(pl);
 		} else if (now(t) >= pl->held_ns && !pl->adrift) {
 			set_adrift(pl, true);
@@ -522,6 +584,7 @@ static void settle_down(struct capture_play *c)
 
 	if (!c->settling) {
 		c->settling = true;
+		c->replayed->duration_ns = now(t) - t->result->started_ns;
 		nobody->due_ns = now(t) + held_time(t);
 		loop_timer(t->stage->loop, &nobody->timer, nobody->due_ns);
 	}
@@ -548,6 +611,7 @@ void capture_go(struct timeline *t)
 
 	for (unsigned n = 0; !t->over; n++) {
 		look_all(c);
+		start_clocks(c);
 		uint32_t next = order_least(&c->ready);
 		if (next == NO_STEP || next > order_least(&c->answers))
 			break;
@@ -583,6 +647,8 @@ struct capture_play *capture_play_new(struct timeline *t)
 	c->last_woken = &c->woken;
 	order_init(&c->ready, n);
 	order_init(&c->answers, n);
+	order_init(&c->sends, n);
+	order_init(&c->timeless, n);
 	c->replayed = region_alloc(&t->result->region, sizeof(*c->replayed));
 	c->replayed->last_difference = &c->replayed->differences;
 	c->replayed->last_breach = &c->replayed->breaches;
@@ -592,10 +658,10 @@ struct capture_play *capture_play_new(struct timeline *t)
 		pl->play = c;
 		pl->actor = i < script->n_actors ? &t->actors[i] : NULL;
 		pl->timer.fire = on_timer;
-		pl->number = pl->answer = c->capture->first[i];
+		pl->number = pl->answer = pl->send = c->capture->first[i];
 		pl->state = pl->number == NO_STEP ? PLAYER_DONE : PLAYER_LOOKS;
 		c->n_left += pl->number != NO_STEP;
-		set_answer(pl);
+		set_place(pl);
 		if (pl->number != NO_STEP) {
 			pl->woken = true;
 			*c->last_woken = pl;
@@ -619,6 +685,8 @@ void capture_play_free(struct timeline *t)
 	capture_reader_free(c->reader);
 	free(c->ready.keys);
 	free(c->answers.keys);
+	free(c->sends.keys);
+	free(c->timeless.keys);
 	free(c->players);
 	free(c);
 	t->capture = NULL;
@@ -637,6 +705,8 @@ void capture_finish(struct timeline *t)
 	r->n_connections = t->n_opened;
 	r->n_sent = t->n_sent;
 	r->n_received = t->n_received;
+	if (!c->settling)
+		r->duration_ns = now(t) - t->result->started_ns;
 	t->result->replayed = r;
 	if (!t->over)
 		t->result->verdict = VERDICT_PASS;

@@ -14,12 +14,16 @@
  * - a send waits until every answer that stands before it in the file (CONNACK AUTH PUBACK PUBREC PUBCOMP SUBACK UNSUBACK PINGRESP, and
  *   the exchange of a verb), whosever it is, was taken or did not come in time, and until every client that left before it has left:
  *   for one who is gone a broker queues, wills, forgets;
- * - a delivery (PUBLISH, PUBREL), and the end of a connection, holds up its own actor only. Where a broker delivers later than the one
- *   that was captured, that must not stop those without whom it would never deliver: an actor that has waited for HELD_SHARE of the
- *   time-out is adrift, and nobody waits for its answers until it has caught up.
+ * - a delivery (PUBLISH, PUBREL, DISCONNECT), and the end of a connection, holds up its own actor only. Where a broker delivers later than
+ *   the one that was captured, that must not stop those without whom it would never deliver: an actor that has waited for HELD_SHARE
+ *   of the time-out is adrift, and nobody waits for its answers until it has caught up. The time of a delivery counts from when all
+ *   sends before it are out, for one of them may cause it;
+ * - patience halves with each arrival in a row that did not come, so that a broker which delivers nothing does not take an hour.
+ *
+ * None of this can stand still: what is first in the file of all that waits has nothing to wait for but the broker, and time.
  */
 
-enum { HELD_SHARE = 20 };
+enum { HELD_SHARE = 20, MAX_HALVINGS = 12 };
 
 enum player_state {
 	PLAYER_LOOKS,		/* at its step, which may wait for something */
@@ -36,10 +40,14 @@ struct player {				/* an actor's way through its steps; the last one plays those
 	const struct step *step;	/* NULL: not read yet */
 	uint32_t number;		/* of its step; NO_STEP: it is done */
 	uint32_t answer;		/* the first from there on that others wait for; NO_STEP */
+	uint32_t send;			/* the first from there on that acts; NO_STEP */
 	uint8_t state;
 	uint8_t phase;			/* of an exchange, of `receives`, of leaving */
 	bool woken;
 	bool adrift;
+	bool timeless;			/* it waits for a delivery before which something is still to be sent: its time does not run */
+	bool late;			/* its time is up: what is nearly what was captured will do */
+	uint8_t n_missed[2];		/* in a row: answers, deliveries */
 	bool gone;			/* said that its connection is */
 	uint32_t n_dropped;		/* packets that came when nothing could take them any more, beside those in the inbox */
 	uint64_t due_ns, held_ns;	/* its time is up; it is adrift, and takes what is nearly what was captured */
@@ -64,6 +72,8 @@ struct capture_play {
 	struct player *woken, **last_woken;
 	struct order ready;		/* steps that act, of who has come to one */
 	struct order answers;		/* steps that hold up others, of who is not adrift */
+	struct order sends;		/* the next step of each that acts */
+	struct order timeless;		/* steps whose time does not run yet */
 	uint32_t n_left;		/* players that are not done */
 	uint32_t n_refused;		/* connections */
 	bool settling, asked;		/* all is played: what comes now was not captured; is the target still there? */
@@ -81,7 +91,8 @@ uint64_t capture_key(struct span topic, struct span payload);
 /* play_capture.c */
 void capture_differs(struct player *pl, const char *expected, const char *received, const char *because);
 void capture_notes(struct player *pl, const char *format, ...) __attribute__((format(printf, 2, 3)));
-void capture_waits(struct player *pl, bool own);	/* for an arrival; own: it holds up its own actor only */
+void capture_waits(struct player *pl);			/* for an arrival */
+uint64_t capture_patience(struct player *pl);		/* how long for the step at hand */
 /* The timeline must go on: what would have ended it, as a text; NULL: nothing did. */
 const char *capture_survives(struct timeline *t);
 

@@ -228,24 +228,65 @@ static bool build(struct timeline *t, struct actor_state *a, const struct strand
 
 /* ---- what a send means for the actor ---- */
 
-/* A loop that uses the same few names again and again leaves a few things. */
-static void left(struct timeline *t, struct left_behind **list, struct span name, unsigned version)
+/* In the table of what is left: its own place, or a free one; NULL: it is too crowded there to look on. */
+static struct left_behind **left_place(const struct timeline *t, const struct left_behind *what)
 {
-	enum { LOOK_BACK = 16 };
-	struct left_behind *l = *list;
+	enum { LOOK_ON = 32 };
+	uint64_t h = 14695981039346656037u ^ what->version ^ (uint64_t)what->session << 8;
 
-	for (int i = 0; l && i < LOOK_BACK; l = l->next, i++)
-		if (l->version == version && span_equal(l->name, name))
-			return;
+	for (size_t i = 0; i < what->name.len; i++)
+		h = (h ^ what->name.at[i]) * 1099511628211u;
+	for (uint32_t i = 0; i < LOOK_ON; i++) {
+		struct left_behind **place = &t->left[(h + i) & (t->cap_left - 1)];
+
+		if (!*place || ((*place)->version == what->version && (*place)->session == what->session && span_equal((*place)->name, what->name)))
+			return place;
+	}
+	return NULL;
+}
+
+static void grow_left(struct timeline *t)
+{
+	struct left_behind **old = t->left;
+	uint32_t old_cap = t->cap_left;
+
+	t->cap_left = old_cap ? 2 * old_cap : 32;
+	t->left = calloc(t->cap_left, sizeof(*t->left));
+	if (!t->left)
+		abort();
+	for (uint32_t i = 0; i < old_cap; i++) {
+		struct left_behind **place = old[i] ? left_place(t, old[i]) : NULL;
+
+		if (place)
+			*place = old[i];
+	}
+	free(old);
+}
+
+/* A loop that uses the same names again and again leaves each once; where the table is crowded, some twice. */
+static void left(struct timeline *t, bool session, struct span name, unsigned version)
+{
+	struct left_behind what = { .name = name, .version = (uint8_t)version, .session = session }, *l, **place;
+
+	if (2 * t->n_left >= t->cap_left)
+		grow_left(t);
+	place = left_place(t, &what);
+	if (place && *place)
+		return;
 	l = region_alloc(&t->region, sizeof(*l));
-	*l = (struct left_behind){ *list, region_copy(&t->region, name), (uint8_t)version };
-	*list = l;
+	*l = what;
+	l->name = region_copy(&t->region, name);
+	l->next = session ? t->left_sessions : t->left_topics;
+	*(session ? &t->left_sessions : &t->left_topics) = l;
+	if (place)
+		*place = l;
+	t->n_left++;
 }
 
 void leave_session(struct timeline *t, const struct actor_state *a)
 {
 	if (a->client_id.len)
-		left(t, &t->left_sessions, a->client_id, a->version);
+		left(t, true, a->client_id, a->version);
 }
 
 static void note_sent(struct timeline *t, struct actor_state *a, const struct packet *p)
@@ -258,11 +299,11 @@ static void note_sent(struct timeline *t, struct actor_state *a, const struct pa
 		if (a->session_kept)
 			leave_session(t, a);
 		if (p->connect_flags & CONNECT_WILL_RETAIN && p->will_topic.len)
-			left(t, &t->left_topics, p->will_topic, a->version);
+			left(t, false, p->will_topic, a->version);
 		break;
 	case PUBLISH:
 		if (p->flags & PUBLISH_RETAIN && p->payload.len && p->topic.len)
-			left(t, &t->left_topics, p->topic, a->version);
+			left(t, false, p->topic, a->version);
 		if (publish_qos(p))
 			owe(a, p->packet_id);
 		break;

@@ -70,13 +70,13 @@ static void print_breaches(FILE *out, const struct replayed *r)
 		fprintf(out, "  and %u more\n", r->n_breaches - n);
 }
 
-static void print_replayed(FILE *out, const struct run *run, const struct outcome *o, const struct replayed *r)
+static void print_replayed(FILE *out, const struct run *run, bool simulated, const struct outcome *o, const struct replayed *r)
 {
 	fputs("  ", out);
 	plural(out, r->n_connections, "connection");
 	fputs(", ", out);
 	plural(out, r->n_sent, "packet");
-	fprintf(out, " sent, %llu came, in %.3g s", (unsigned long long)r->n_received, (double)o->result.duration_ns / 1e9);
+	fprintf(out, " sent, %llu came, in %.3g s%s", (unsigned long long)r->n_received, (double)r->duration_ns / 1e9, simulated ? " of simulated time" : "");
 	if (r->n_passed_over) {
 		fputs("; ", out);
 		plural(out, r->n_passed_over, "step");
@@ -116,7 +116,7 @@ static void print_outcome(FILE *out, const struct run *run, const struct run_tar
 	escape_text(out, target->label);
 	fputc('\n', out);
 	if (result->replayed)
-		print_replayed(out, run, o, result->replayed);
+		print_replayed(out, run, target->simulated, o, result->replayed);
 	if (result->verdict == VERDICT_PASS || (result->verdict == VERDICT_FAIL && result->replayed && result->replayed->n_breaches))
 		return;
 	/* The target died, or could not be played against. */

@@ -86,6 +86,7 @@ static void reap(struct task *task, struct loop *loop)
 		free(t->log);
 	free(t->actors);
 	free(t->slots);
+	free(t->left);
 	free(t);
 }
 

@@ -52,6 +52,7 @@ enum { NO_ACTOR = 65535 };
 /* What replaying a capture came to, beside the verdict. */
 struct replayed {
 	uint64_t n_connections, n_sent, n_received;	/* n_sent, n_received: packets */
+	uint64_t duration_ns;			/* until the last step was done, or until the end */
 	uint64_t n_passed_over;			/* steps that could not be played */
 	uint64_t n_unasked;			/* packets that came and that the capture does not have */
 	uint64_t n_differences;
