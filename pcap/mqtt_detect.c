@@ -91,6 +91,7 @@ static bool follow(struct mqtt_stage *s, unsigned end, enum version version, enu
 		case LOOK_WAIT:
 			e->bits += sight.bits;
 			e->lanes = e->bits > 0;
+			e->packets += sight.bits && to - at >= 2048;	/* so large a one is judged by its beginning */
 			return true;
 		case LOOK_WHOLE:
 			e->bits += sight.bits;
@@ -138,7 +139,7 @@ static bool is_enough(const struct mqtt_stage *s, const struct evidence *e)
 
 	if (e->bits + (likely ? 6 * e->edges : 0) < wanted(s))
 		return false;
-	return likely || e->packets >= 3 || (e->packets == 2 && e->lanes == 2);
+	return (likely && e->packets) || e->packets >= 3 || (e->packets == 2 && e->lanes == 2);
 }
 
 /* Both ends in all the ways they can be taken; opens when one of them is convincing. */

@@ -46,14 +46,14 @@ static bool first_byte_fits(uint8_t first, bool five, enum sender from)
 	return flags == k->flags;
 }
 
-/* Characters that a topic is usually made of are evidence; U+0001 and its like, though allowed, are none. */
+/* Characters that a topic is usually made of are evidence; U+0001 and its like, though allowed, speak against it. */
 static unsigned topic_bits(struct span topic, size_t whole_len)
 {
-	unsigned n = 0;
+	int n = 0;
 
-	for (size_t i = 0; i < topic.len && n < 8; i++)
-		n += topic.at[i] >= ' ' && topic.at[i] < 0x7f;
-	return n + (whole_len < 256 ? 8 : 0);
+	for (size_t i = 0; i < topic.len && i < 16; i++)
+		n += topic.at[i] >= ' ' && topic.at[i] < 0x7f ? 1 : topic.at[i] < 0x80 ? -3 : 0;
+	return (n > 8 ? 8 : n > 0 ? (unsigned)n : 0) + (whole_len < 256 ? 8 : 0);
 }
 
 uint16_t mqtt_topic_hash(struct span topic)
