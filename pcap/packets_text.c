@@ -110,17 +110,25 @@ static bool take_id(struct text *t, struct span id)
 	}
 }
 
-/* An id that can stand without quotes: no blank, nothing to escape, not the name of an unknown client. */
+/* c7, or .../c7: as we call conversations. */
+static bool like_ours(struct span id)
+{
+	const uint8_t *slash = memrchr(id.at, '/', id.len), *at = slash ? slash + 1 : id.at, *end = id.at + id.len;
+
+	if (end - at < 2 || *at++ != 'c')
+		return false;
+	while (at < end && *at >= '0' && *at <= '9')
+		at++;
+	return at == end;
+}
+
+/* An id that can stand without quotes: no blank, nothing to escape, and no name that we give. */
 static bool is_bare(struct span id)
 {
-	bool like_ours = id.len > 1 && *id.at == 'c';
-
-	for (size_t i = 0; i < id.len; i++) {
+	for (size_t i = 0; i < id.len; i++)
 		if (id.at[i] <= ' ' || id.at[i] > '~' || strchr("\"\\#", id.at[i]))
 			return false;
-		like_ours = like_ours && (i == 0 || (id.at[i] >= '0' && id.at[i] <= '9'));
-	}
-	return id.len && !like_ours;
+	return id.len && !like_ours(id);
 }
 
 /* Its client id; with its number behind it where another conversation had that id before, and alone where there is none to show. */
