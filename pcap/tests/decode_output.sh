@@ -43,6 +43,9 @@ if python3 -c 'import jsonschema' 2>/dev/null; then
 	ok 'every line is as the schema says' python3 $here/read_json.py schema pcap/docs/decode.schema.json "$dir/all.json"
 	decode --format json "$dir/all.pcap" >"$dir/masked.json"
 	ok 'with secrets masked, too' python3 $here/read_json.py schema pcap/docs/decode.schema.json "$dir/masked.json"
+	decode --check --format json "$dir/all.pcap" >"$dir/judged.json"
+	ok 'with the verdicts of --check, too' python3 $here/read_json.py schema pcap/docs/decode.schema.json "$dir/judged.json"
+	ok 'of which there are some' grep -q '"kind":"violation".*"rule":"5:' "$dir/judged.json"
 else
 	echo 'skip every line is as the schema says: python3-jsonschema is not installed'
 fi
