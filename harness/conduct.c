@@ -40,7 +40,7 @@ static void on_ended(struct timeline *t, void *owner)
 			break;
 		}
 	c->exclusive = c->n_running != 0 && c->exclusive;
-	if (!c->o->local)
+	if (!c->o->local || job->outcome->script->capture)	/* which may be played again on the same broker */
 		cleaner_add(&c->cleaner, t, &job->instance->stage);
 	timeline_free(t);
 	job->timeline = NULL;

@@ -406,6 +406,7 @@ void parse_capture(struct parser *p, struct span text)
 	struct captured *c = p->captured = captured_new(text);
 
 	p->kind = FILE_CAPTURE;
+	p->alone = true;		/* its client ids and topics are what they were, and nobody else's */
 	p->actors = NULL;
 	p->version = MQTT_3_1_1;
 	lex_init(&c->lexer, text);

@@ -420,7 +420,7 @@ bool parse_capture_header(struct parser *p)
 	if (token_word(word, "mqtt"))
 		return parse_mqtt(p) && (p->n_versions == 1 || fail_at(p, place_of(word), "a capture has one version; `actor c2 mqtt=5` says who spoke another"));
 	if (token_word(word, "actor"))
-		return parse_actor(p);
+		return p->n_versions ? parse_actor(p) : fail_at(p, place_of(word), "expected `mqtt` before `actor`");
 	if (token_word(word, "tags"))
 		return parse_tags(p);
 	return fail_at(p, place_of(word), "`%s` does not stand in a capture, which has `mqtt`, `actor` and `tags`", shown(word->text));

@@ -341,6 +341,14 @@ static void start_clocks(struct capture_play *c)
 
 /* ---- steps that act ---- */
 
+/* Only who waits, or whose turn has come, holds a step: the others may be many. */
+static const struct step *read_step(struct player *pl)
+{
+	if (!pl->step)
+		pl->step = capture_read(pl->play->reader, pl->number, &pl->region);
+	return pl->step;
+}
+
 static bool connection_is_gone(const struct player *pl)
 {
 	return pl->actor->ever_opened && (pl->actor->ended || pl->actor->conn.end);
@@ -463,7 +471,7 @@ static void remark(struct player *pl)
 static void act(struct player *pl)
 {
 	struct timeline *t = pl->play->timeline;
-	const struct step *step = pl->step;
+	const struct step *step = read_step(pl);
 	int64_t slot;
 
 	if (!pl->actor) {
@@ -508,15 +516,12 @@ static void look(struct player *pl)
 	struct timeline *t = pl->play->timeline;
 
 	while (pl->state != PLAYER_READY && pl->state != PLAYER_DONE && !t->over) {
-		if (!pl->step)
-			pl->step = capture_read(pl->play->reader, pl->number, &pl->region);
+		if (pl->state == PLAYER_LOOKS && ACTS & 1u << pl->play->capture->steps[pl->number].part) {
+			set_state(pl, PLAYER_READY);
+			return;
+		}
+		read_step(pl);
 		if (pl->state == PLAYER_LOOKS) {
-			unsigned part = pl->play->capture->steps[pl->number].part;
-
-			if (part == PART_SEND || part == PART_END || part == PART_EXCHANGE || part == PART_REMARK) {
-				set_state(pl, PLAYER_READY);
-				return;
-			}
 			if (capture_take(pl)) {
 				advance(pl);
 				continue;

@@ -118,6 +118,15 @@ static bool says_scram(const struct step *step)
 	return false;
 }
 
+/* A capture's client is given our password where it says our user name, or we know none. */
+static bool is_ours(const struct timeline *t, const struct step *step)
+{
+	for (uint32_t i = 0; i < step->n_assigns; i++)
+		if (step->assigns[i].field && !strcmp(step->assigns[i].field->name, "user_name"))
+			return !t->stage->user_name.at || span_equal(step->assigns[i].value->bytes, t->stage->user_name);
+	return false;
+}
+
 /* What a step need not say; what it says overrides it. */
 static bool defaults(struct timeline *t, struct actor_state *a, const struct step *step, struct packet *p)
 {
@@ -137,11 +146,13 @@ static bool defaults(struct timeline *t, struct actor_state *a, const struct ste
 		p->connect_flags = CONNECT_CLEAN_START;
 		if (says_scram(step))	/* the password is not to be told then */
 			return true;
+		if (t->capture && names(step, "user_name") && !is_ours(t, step))
+			return true;
 		if (t->stage->user_name.at && !names(step, "user_name")) {
 			p->connect_flags |= CONNECT_USER_NAME;
 			p->user_name = t->stage->user_name;
 		}
-		if (t->stage->password.at && !names(step, "password")) {
+		if (t->stage->password.at && !names(step, "password") && (!t->capture || p->connect_flags & CONNECT_USER_NAME || names(step, "user_name"))) {
 			p->connect_flags |= CONNECT_PASSWORD;
 			p->password = t->stage->password;
 		}

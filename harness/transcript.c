@@ -111,7 +111,7 @@ void transcript_print(FILE *out, const struct script *script, const struct resul
 		const char *actor = e->actor < script->n_actors ? script->actors[e->actor].name : "";
 		char head[160];
 
-		if (++lines > MAX_LINES) {
+		if (++lines > MAX_LINES && !script->capture) {
 			fprintf(out, "%s... (more)\n", indent);
 			break;
 		}
@@ -125,5 +125,5 @@ void transcript_print(FILE *out, const struct script *script, const struct resul
 			print_text(out, e, head);
 	}
 	if (result->events_cut)
-		fprintf(out, "%s... (the transcript was longer than what is kept)\n", indent);
+		fprintf(out, "%s... (the transcript was longer than what is kept%s)\n", indent, script->capture ? "; --pcap FILE keeps all" : "");
 }

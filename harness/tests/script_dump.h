@@ -143,10 +143,14 @@ static void dump_step(struct dump *d, const struct step *s)
 		"publishes", "pings", "disconnects", "opens", "drops", "closes", "reads", "unordered", "either", "maybe", "repeat", "together",
 		"block", "wait", "note", "warn", "skip", "lives" };
 
-	for (uint32_t i = 0, n = 0; i < d->script->n_actors; i++)
+	bool in_capture = d->script->capture && s->kind != STEP_WAIT && s->kind != STEP_NOTE;
+
+	if (in_capture)
+		put(d, "%s", d->script->actors[s->actor].name);
+	for (uint32_t i = 0, n = 0; i < d->script->n_actors && !d->script->capture; i++)
 		if (s->actors & 1u << i)
 			put(d, "%s%s", n++ ? "|" : "", d->script->actors[i].name);
-	put(d, "%s%s", s->actors ? " " : "", kinds[s->kind]);
+	put(d, "%s%s", s->actors || in_capture ? " " : "", kinds[s->kind]);
 	if (s->kind == STEP_SEND || s->kind == STEP_EXPECT)
 		put(d, " %s%s", s->illegal ? "!" : "", packet_name((enum packet_type)s->type));
 	for (uint32_t i = 0; i < s->n_assigns; i++)

@@ -7,11 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "harness/script.h"
+#include "harness/capture_script.h"
 #include "harness/tests/script_dump.h"
 
 /* Steps are tested behind this header; they begin in line 4. */
 #define HEAD "scenario \"t\"\nmqtt 5\nwatches 5 MQTT-3.3.1-2\n"
+#define CAP "capture \"c\"\nmqtt 5\n"
 #define HEAD_311 "scenario \"t\"\nmqtt 3.1.1\nwatches 3.1.1 MQTT-3.3.1-2\n"
 
 static const struct row {
@@ -240,6 +241,35 @@ static const struct row {
 	{ "slow in a loop", HEAD "a connects; repeat 3 { wait 1s }; a <- nothing for 1ms", "1:1: warning: waits for more than 2 s by itself; write `tags slow`, by which it can be left out" },
 	{ "slow and tagged", "scenario \"t\"\nmqtt 5\ncites 5 MQTT-3.3.1-2\ntags slow\na connects; wait 3s; a <- nothing", "a connects; wait for 3000000000; a nothing [MQTT-3.3.1-2]" },
 
+	/* ---- captures ---- */
+	{ "capture", "capture \"x.pcap\"\nmqtt 3.1.1  # default\nactor c2 mqtt=5 receive_maximum=7\n\nc1 connects; c2 -> CONNECT  # 0.1 f4\nc2 <- CONNACK reason=Success\nwait 10ms\nc1 drops",
+	  "c1 connects; c2 -> CONNECT; c2 <- CONNACK reason 0; wait for 10000000; c1 drops" },
+	{ "a capture's names", CAP "a connects\na <- PUBLISH packet_id as $p1 payload=\"\\xff\"\na <- PUBLISH packet_id as $unused\na -> PUBACK packet_id=$p1",
+	  "a connects; a <- PUBLISH packet_id any as p1 payload hex\"ff\"; a <- PUBLISH packet_id any as unused; a -> PUBACK packet_id=$p1" },
+	{ "a capture's mistakes of clients", CAP "a -> CONNECT !will.topic=\"#\"; a -> bytes hex\"f0\"; a -> !CONNECT; a <- closed within 3s",
+	  "a -> !CONNECT !will.topic=\"#\"; a bytes  hex\"f0\"; a -> !CONNECT; a closed within 3000000000" },
+	{ "a capture over lines", CAP "a connects; a -> SUBSCRIBE packet_id=1 (\"x\",\n  \"y\" qos=1); together {\n a -> PINGREQ\n a -> PINGREQ\n}\na <- SUBACK packet_id=1 reason=[0\n1]; note \"n\"",
+	  "a connects; a -> SUBSCRIBE packet_id=1 (\"x\", \"y\" qos=1); a together { a -> PINGREQ; a -> PINGREQ }; a <- SUBACK packet_id 1 reason [0 1]; note n" },
+	{ "no steps in a capture", CAP "", "1:1: there are no steps" },
+	{ "no version of a capture", "capture \"c\"\na connects", "1:1: no `mqtt` line before the first step; say in which version, such as `mqtt 3.1.1`" },
+	{ "two versions of a capture", "capture \"c\"\nmqtt 3.1.1 5\na connects", "2:1: a capture has one version; `actor c2 mqtt=5` says who spoke another" },
+	{ "actor before mqtt", "capture \"c\"\nactor a mqtt=5\nmqtt 3.1.1\na connects", "2:1: expected `mqtt` before `actor`" },
+	{ "a case of a capture", "capture \"c\"\nmqtt 5\ncase \"x\" y=1\na connects", "3:1: `case` does not stand in a capture, which has `mqtt`, `actor` and `tags`" },
+	{ "a loop in a capture", CAP "a connects\nrepeat 3 { a pings }", "4:1: `repeat` does not stand in a capture: what was seen is one step after the other" },
+	{ "a verdict in a capture", CAP "a connects\nskip \"x\"", "4:1: `skip` does not stand in a capture: what was seen is one step after the other" },
+	{ "a role in a capture", CAP "a connects\nrole r x 3 { r connects }", "4:1: `role` is not yet played" },
+	{ "nothing in a capture", CAP "a connects\na <- nothing", "4:1: `nothing` does not stand in a capture: what did not come was not seen" },
+	{ "after in a capture", CAP "a connects\na <- closed after 2s", "4:1: `after` and `of` do not stand in a capture: it is played as fast as it goes" },
+	{ "a moment in a capture", CAP "a connects\na drops as $cut", "4:12: a capture names no moments" },
+	{ "several in a capture", CAP "a connects; b connects\na|b receives payload=\"x\"", "4:2: `a|b` does not stand in a capture: a packet was seen on one connection" },
+	{ "no connection in a capture", CAP "a connects\nb <- PUBLISH payload=\"x\"", "4:1: `b` has no connection yet; `b connects` first" },
+	{ "unbound in a capture", CAP "a connects\na -> PUBACK packet_id=$p1", "4:23: `$p1` is not bound here" },
+	{ "bound twice in a capture", CAP "a connects\na <- PUBLISH packet_id as $p\na <- PUBLISH packet_id as $p", "5:27: `$p` is bound already, in line 4; choose another name" },
+	{ "wrong in a capture, unmarked", CAP "a connects\na -> PUBLISH topic=\"a/#\"", "4:14: topic " },
+	{ "a broker's packet in a capture", CAP "a connects\na <- SUBSCRIBE packet_id=1", "4:6: no broker sends SUBSCRIBE in 5" },
+	{ "brackets in a capture", CAP "a connects\na -> SUBSCRIBE (\"x\"\na pings", "4:16: this bracket is not closed; expected `)` before the end of the file" },
+	{ "mistakes in two lines of a capture", CAP "a connets\na connects\na pngs", "3:3: " },
+
 	/* ---- other kinds of file ---- */
 	{ "workload", "workload \"w\"\nmqtt 5\nrole r x 3 over 2s with \"f.csv\" {\n again after 1s..60s {\n  r connects client_id=$client_id\n  meet \"ready\"\n  every 1s { r publishes topic=\"t/$(n)\" in flight 2 }\n }\n}",
 	  "1:1: a workload is not yet played" },
@@ -266,6 +296,30 @@ static struct scenario *parse(const char *text, const struct param *params, size
 	return scenario;
 }
 
+/* All steps of a capture in the file's order, each read again by itself. */
+static void dump_capture(struct dump *d, struct scenario *scenario, const char *text)
+{
+	const struct script *script = &scenario->scripts[0];
+	struct script named = *script;
+	struct region region = { 0 }, names = { 0 };
+	const char **slots = region_alloc(&names, (script->n_slots + 1) * sizeof *slots);
+	struct capture_reader *reader;
+
+	scenario->text = span_text(text);
+	for (uint32_t i = 0; i < script->n_slots; i++)
+		slots[i] = region_string(&names, span_of(text + script->capture->names[i].at, script->capture->names[i].len));
+	named.slots = slots;
+	d->script = &named;
+	reader = capture_reader_new(script);
+	for (uint32_t i = 0; i < script->capture->n_steps; i++) {
+		put(d, i ? "; " : "");
+		dump_steps(d, capture_read(reader, i, &region));
+		region_release(&region);
+	}
+	capture_reader_free(reader);
+	region_release(&names);
+}
+
 static void reads_as_written(void **state)
 {
 	const struct row *row = *state;
@@ -281,7 +335,10 @@ static void reads_as_written(void **state)
 	} else {
 		assert_non_null(scenario);
 		dump.script = &scenario->scripts[0];
-		dump_steps(&dump, scenario->scripts[0].steps);
+		if (scenario->scripts[0].capture)
+			dump_capture(&dump, scenario, row->text);
+		else
+			dump_steps(&dump, scenario->scripts[0].steps);
 	}
 	if (prefix)
 		dump.text[strlen(row->want)] = '\0';
