@@ -132,7 +132,10 @@ static void take(struct player *pl, struct arrival *in, const struct packet *pac
 		packet_bind(t, step->matches, step->n_matches, packet);
 	if (in->kind == ANSWER)
 		settle(pl->actor, packet->packet_id);
-	pl->n_missed[1] *= pl->play->capture->steps[pl->number].part != PART_DELIVERY;
+	if (in->kind == DELIVERY)
+		pl->n_nearly = (uint8_t)(fits ? 0 : pl->n_nearly + (pl->n_nearly < NEARLY));
+	if (pl->play->capture->steps[pl->number].part == PART_DELIVERY)
+		pl->n_missed[1] = 0;
 	inbox_take(pl->actor, in);
 	capture_survives(t);
 }
@@ -164,7 +167,7 @@ static struct arrival *find_delivery(struct player *pl, struct packet *packet)
 		if (!near && (key || (own && span_equal(packet->topic, topic->bytes))))
 			near = in;
 	}
-	return near && (pl->adrift || pl->late) && decoded(pl, near, packet) ? near : NULL;
+	return near && (pl->adrift || pl->late || pl->n_nearly >= NEARLY) && decoded(pl, near, packet) ? near : NULL;
 }
 
 static bool has_ended(const struct player *pl)

@@ -18,12 +18,13 @@
  *   the one that was captured, that must not stop those without whom it would never deliver: an actor that has waited for HELD_SHARE
  *   of the time-out is adrift, and nobody waits for its answers until it has caught up. The time of a delivery counts from when all
  *   sends before it are out, for one of them may cause it;
- * - patience halves with each arrival in a row that did not come, so that a broker which delivers nothing does not take an hour.
+ * - patience halves with each arrival in a row that did not come, so that a broker which delivers nothing does not take an hour; and
+ *   after NEARLY deliveries in a row that were only nearly what was captured, the next such one is taken at once.
  *
  * None of this can stand still: what is first in the file of all that waits has nothing to wait for but the broker, and time.
  */
 
-enum { HELD_SHARE = 20, MAX_HALVINGS = 12 };
+enum { HELD_SHARE = 20, MAX_HALVINGS = 12, NEARLY = 3 };
 
 enum player_state {
 	PLAYER_LOOKS,		/* at its step, which may wait for something */
@@ -48,6 +49,7 @@ struct player {				/* an actor's way through its steps; the last one plays those
 	bool timeless;			/* it waits for a delivery before which something is still to be sent: its time does not run */
 	bool late;			/* its time is up: what is nearly what was captured will do */
 	uint8_t n_missed[2];		/* in a row: answers, deliveries */
+	uint8_t n_nearly;		/* deliveries in a row that were only nearly what was captured */
 	bool gone;			/* said that its connection is */
 	uint32_t n_dropped;		/* packets that came when nothing could take them any more, beside those in the inbox */
 	uint64_t due_ns, held_ns;	/* its time is up; it is adrift, and takes what is nearly what was captured */
