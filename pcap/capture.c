@@ -36,6 +36,8 @@ struct capture {
 	struct when last;		/* of the record before */
 	uint64_t idle_since_ns;		/* by the clock of here; 0: a record was read last */
 	uint64_t bytes;
+	void (*secrets)(void *owner, struct span text);
+	void *secrets_owner;
 	char *filter;
 	struct filter filters[MAX_FILTERS];
 	size_t n_filters;
@@ -170,8 +172,38 @@ struct capture *capture_open_live(const char *interface, const char *filter, uin
 
 void capture_on_secrets(struct capture *c, void (*secrets)(void *owner, struct span text), void *owner)
 {
+	c->secrets = secrets;
+	c->secrets_owner = owner;
 	if (c->ng)
 		pcapng_on_secrets(c->ng, secrets, owner);
+}
+
+static void close_readers(struct capture *c)
+{
+	if (c->pcap)
+		pcap_close(c->pcap);		/* and the file */
+	else if (c->file)
+		fclose(c->file);
+	pcapng_free(c->ng);
+	c->pcap = NULL;
+	c->file = NULL;
+	c->ng = NULL;
+}
+
+bool capture_rewind(struct capture *c)
+{
+	struct capture_error error;
+
+	if (c->live || !source_rewind(c->source))
+		return false;
+	close_readers(c);
+	c->ended = !recognise(c, &error);
+	if (c->ended)
+		return false;
+	capture_on_secrets(c, c->secrets, c->secrets_owner);
+	c->last = (struct when){ 0 };
+	c->idle_since_ns = c->bytes = 0;
+	return true;
 }
 
 /* ---- filters ---- */
@@ -394,14 +426,10 @@ void capture_close(struct capture *c)
 {
 	if (!c)
 		return;
-	if (c->pcap)
-		pcap_close(c->pcap);		/* and the file */
-	else if (c->file)
-		fclose(c->file);
+	close_readers(c);
 	for (size_t i = 0; i < c->n_filters; i++)
 		if (c->filters[i].fits)
 			pcap_freecode(&c->filters[i].program);
-	pcapng_free(c->ng);
 	source_close(c->source);
 	free(c->filter);
 	free(c);

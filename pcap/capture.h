@@ -48,6 +48,12 @@ enum capture_status capture_next(struct capture *capture, struct record *record,
 /* Key log lines embedded in the file (pcapng's decryption secrets block, TLS): called before the records behind it. */
 void capture_on_secrets(struct capture *capture, void (*secrets)(void *owner, struct span text), void *owner);
 
+/*
+ * From the first record on again, with the same filter and the same reader of secrets; frames are counted anew. False: that cannot be. A pipe
+ * or an interface stays where it is; a file that has become another since has come to its end.
+ */
+bool capture_rewind(struct capture *capture);
+
 uint64_t capture_dropped(const struct capture *capture);	/* live: packets that the kernel had no room for */
 uint64_t capture_bytes(const struct capture *capture);		/* of records given, as captured */
 void capture_stop(struct capture *capture);			/* safe in a signal handler */

@@ -27,10 +27,11 @@ struct reading {
 	int fd;				/* -1: memory */
 	bool pollable;			/* reading may wait */
 	volatile sig_atomic_t stopped;
-	struct span memory;		/* what is left of it */
+	off_t start;			/* where the file's first byte is */
+	struct span memory;
 	enum packing packing;
-	uint8_t *packed;		/* what came compressed and waits to be unpacked */
-	size_t packed_at, packed_len;
+	uint8_t *packed_room;
+	struct span packed;		/* what came compressed and waits to be unpacked */
 	bool packed_ended, between;	/* no more comes; a member or frame has ended, and the next has not begun */
 	z_stream gzip;
 	ZSTD_DStream *zstd;
@@ -64,16 +65,7 @@ static bool wait_readable(struct reading *r, int wait_ms)
 /* At least one byte; 0 at the end, also when stopped or failed. */
 static size_t read_raw(struct reading *r, uint8_t *to, size_t cap)
 {
-	if (r->fd < 0) {
-		size_t n = r->memory.len < cap ? r->memory.len : cap;
-
-		if (n)
-			memcpy(to, r->memory.at, n);
-		r->memory.at += n;
-		r->memory.len -= n;
-		return n;
-	}
-	while (!r->stopped) {
+	while (r->fd >= 0 && !r->stopped) {
 		if (r->pollable && !wait_readable(r, STOP_MS))
 			continue;
 		ssize_t n = read(r->fd, to, cap);
@@ -89,12 +81,13 @@ static size_t read_raw(struct reading *r, uint8_t *to, size_t cap)
 
 static bool refill_packed(struct reading *r)
 {
-	if (r->packed_at < r->packed_len)
+	if (r->packed.len)
 		return true;
-	r->packed_at = 0;
-	r->packed_len = r->packed_ended ? 0 : read_raw(r, r->packed, PIECE);
-	r->packed_ended = !r->packed_len;
-	return !r->packed_ended;
+	size_t n = r->packed_ended ? 0 : read_raw(r, r->packed_room, PIECE);
+	r->packed_ended = !n;
+	if (n)
+		r->packed = span_of(r->packed_room, n);
+	return n;
 }
 
 /* ---- unpacking: some bytes; 0 at the end ---- */
@@ -118,15 +111,15 @@ static size_t unpack_gzip(struct reading *r, uint8_t *to, size_t cap)
 			return 0;
 		}
 		if (r->between) {
-			if (r->packed[r->packed_at] != 0x1f)	/* padding behind the last member, which gzip passes over too */
+			if (*r->packed.at != 0x1f)	/* padding behind the last member, which gzip passes over too */
 				return 0;
 			inflateReset(z);
 			r->between = false;
 		}
-		z->next_in = r->packed + r->packed_at;
-		z->avail_in = (unsigned)(r->packed_len - r->packed_at);
+		z->next_in = (uint8_t *)r->packed.at;
+		z->avail_in = (unsigned)r->packed.len;
 		int got = inflate(z, Z_NO_FLUSH);
-		r->packed_at = r->packed_len - z->avail_in;
+		r->packed = span_of(z->next_in, z->avail_in);
 		r->between = got == Z_STREAM_END;
 		if (got != Z_OK && got != Z_STREAM_END && got != Z_BUF_ERROR) {
 			fail(r, "the gzip data is corrupt: %s", z->msg ? z->msg : zError(got));
@@ -142,10 +135,10 @@ static size_t unpack_zstd(struct reading *r, uint8_t *to, size_t cap)
 
 	while (!out.pos) {
 		bool flushed = !refill_packed(r);
-		ZSTD_inBuffer in = { r->packed + r->packed_at, r->packed_len - r->packed_at, 0 };
+		ZSTD_inBuffer in = { r->packed.at, r->packed.len, 0 };
 		size_t got = flushed && r->between ? 0 : ZSTD_decompressStream(r->zstd, &out, &in);
 
-		r->packed_at += in.pos;
+		r->packed = span_of(r->packed.at + in.pos, r->packed.len - in.pos);
 		if (ZSTD_isError(got)) {
 			if (ZSTD_getErrorCode(got) == ZSTD_error_frameParameter_windowTooLarge)
 				fail(r, "needs a zstd window of more than %d MiB: unpack it with `zstd -dc --long=31` and decode -", 1 << (WINDOW_LOG - 20));
@@ -209,7 +202,7 @@ bool source_idle(struct source *s, int wait_ms)
 {
 	struct reading *r = reading_of(s);
 
-	return s->at == s->end && r->pollable && !s->ended && r->packed_at == r->packed_len && !wait_readable(r, wait_ms);
+	return s->at == s->end && r->pollable && !s->ended && !r->packed.len && !wait_readable(r, wait_ms);
 }
 
 /* ---- opening ---- */
@@ -227,27 +220,34 @@ static bool is_zstd(const struct source *s)
 	return s->end - s->at >= 4 && (s->at[0] & 0xf0) == 0x50 && !memcmp(s->at + 1, "\x2a\x4d\x18", 3);
 }
 
-/* What came first is packed: it moves to where packed bytes wait. */
+/* What came first is packed: it goes where packed bytes wait. Memory is unpacked from where it is. */
 static bool unpack_from_here(struct reading *r, enum packing packing)
 {
-	r->packed = malloc(2 * PIECE);	/* the first piece may be a second one behind less than a magic */
-	if (!r->packed)
-		return false;
+	struct source *s = &r->source;
+
+	r->packed = span_of(s->at, (size_t)(s->end - s->at));
+	if (r->fd >= 0) {
+		r->packed_room = malloc(2 * PIECE);	/* the first piece may be a second one behind less than a magic */
+		if (!r->packed_room)
+			return false;
+		memcpy(r->packed_room, r->packed.at, r->packed.len);
+		r->packed.at = r->packed_room;
+	}
 	if (packing == GZIP && inflateInit2(&r->gzip, 16 + MAX_WBITS) != Z_OK)
 		return false;
+	r->packing = packing;
 	if (packing == ZSTD) {
 		r->zstd = ZSTD_createDStream();
 		if (!r->zstd || ZSTD_isError(ZSTD_DCtx_setParameter(r->zstd, ZSTD_d_windowLogMax, WINDOW_LOG)))
 			return false;
 	}
-	r->packing = packing;
-	r->packed_len = (size_t)(r->source.end - r->source.at);
-	memcpy(r->packed, r->source.at, r->packed_len);
-	r->packed_ended = r->source.ended;
-	r->source.at = r->source.end = r->room;
-	r->source.ended = false;
-	r->source.compressed = true;
-	return true;
+	if (!r->room)
+		r->room = malloc(ROOM);
+	r->packed_ended = s->ended;
+	s->at = s->end = r->room;
+	s->ended = false;
+	s->compressed = true;
+	return r->room;
 }
 
 static bool recognise(struct reading *r, struct capture_error *error)
@@ -271,20 +271,48 @@ static bool recognise(struct reading *r, struct capture_error *error)
 	return false;
 }
 
-static struct source *opened(struct reading *r, struct capture_error *error)
+/* From the first byte on. */
+static bool begin(struct reading *r, struct capture_error *error)
 {
 	struct source *s = &r->source;
 
-	r->room = malloc(ROOM);
-	if (!r->room) {
-		snprintf(error->text, sizeof(error->text), "out of memory");
-		source_close(s);
-		return NULL;
+	s->offset = 0;
+	s->compressed = false;
+	s->failure[0] = '\0';
+	s->ended = r->fd < 0;
+	if (s->ended) {			/* memory: all of it is here */
+		s->at = r->memory.at;
+		s->end = s->at + r->memory.len;
+	} else {
+		if (!r->room)
+			r->room = malloc(ROOM);
+		s->at = s->end = r->room;
 	}
-	s->at = s->end = r->room;
-	if (recognise(r, error))
-		return s;
-	source_close(s);
+	if (s->ended || r->room)
+		return recognise(r, error);
+	snprintf(error->text, sizeof(error->text), "out of memory");
+	return false;
+}
+
+static void end_unpacking(struct reading *r)
+{
+	if (r->packing == GZIP)
+		inflateEnd(&r->gzip);
+	ZSTD_freeDStream(r->zstd);
+	free(r->packed_room);
+	r->gzip = (z_stream){ 0 };
+	r->zstd = NULL;
+	r->packed_room = NULL;
+	r->packed = (struct span){ 0 };
+	r->packing = PLAIN;
+	r->between = false;
+}
+
+static struct source *opened(struct reading *r, struct capture_error *error)
+{
+	if (begin(r, error))
+		return &r->source;
+	source_close(&r->source);
 	return NULL;
 }
 
@@ -319,6 +347,7 @@ struct source *source_open(const char *path, struct capture_error *error)
 		abort();
 	r->fd = fd;
 	r->pollable = fstat(fd, &st) < 0 || !S_ISREG(st.st_mode);
+	r->start = lseek(fd, 0, SEEK_CUR);
 	return opened(r, error);
 }
 
@@ -330,8 +359,22 @@ struct source *source_of_memory(struct span bytes, struct capture_error *error)
 	if (!r)
 		abort();
 	r->fd = -1;
-	r->memory = bytes;
+	r->memory = bytes.len ? bytes : span_text("");
 	return opened(r, error);
+}
+
+bool source_rewind(struct source *s)
+{
+	struct reading *r = reading_of(s);
+	struct capture_error error;
+
+	if (r->fd >= 0 && (r->pollable || lseek(r->fd, r->start, SEEK_SET) < 0))
+		return false;
+	end_unpacking(r);
+	if (begin(r, &error))
+		return true;
+	fail(r, "%.150s", error.text);
+	return false;
 }
 
 void source_stop(struct source *s)
@@ -347,10 +390,7 @@ void source_close(struct source *s)
 		return;
 	if (r->fd > STDIN_FILENO)
 		close(r->fd);
-	if (r->packing == GZIP)
-		inflateEnd(&r->gzip);
-	ZSTD_freeDStream(r->zstd);
-	free(r->packed);
+	end_unpacking(r);
 	free(r->room);
 	free(r);
 }

@@ -40,6 +40,9 @@ bool source_skip(struct source *source, uint64_t n);	/* n bytes are passed over;
 /* A pipe or terminal, and nothing has come for wait_ms. */
 bool source_idle(struct source *source, int wait_ms);
 
+/* The same bytes from the first one on. False: they are gone, as those of a pipe are; or they cannot be read again, source->failure. */
+bool source_rewind(struct source *source);
+
 void source_stop(struct source *source);		/* safe in a signal handler: a read that waits ends within 100 ms, the next at once */
 void source_close(struct source *source);		/* harmless with NULL */
 

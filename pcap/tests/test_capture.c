@@ -323,6 +323,36 @@ static void filters(void **state)
 	capture_close(c);
 }
 
+/* ---- twice ---- */
+
+static void again(void **state)
+{
+	const struct file *f = file_of(&forms[0], 1);
+	uint8_t room[4096];
+	struct capture_error error;
+	struct capture *c;
+	struct record r;
+	size_t len = (uintptr_t)*state == 1 ? gzip_of(f->bytes, f->len, room, sizeof(room)) : (uintptr_t)*state == 2 ? zstd_of(f->bytes, f->len, room, sizeof(room)) : 0;
+
+	c = len ? open_bytes(room, len, &error) : open_bytes(f->bytes, f->len, &error);
+	for (int stop = 0; stop <= N_RECORDS + 1; stop++) {		/* from wherever it is */
+		for (int i = 0; i < stop; i++)
+			assert_int_equal(capture_next(c, &r, &error), i < N_RECORDS ? CAPTURE_RECORD : CAPTURE_END);
+		assert_true(capture_rewind(c));
+	}
+	assert_reads(c, N_RECORDS, false, NULL);
+
+	f = filterable(true);
+	c = open_bytes(f->bytes, f->len, &error);
+	assert_true(capture_filter(c, "tcp port 80", &error));
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(capture_next(c, &r, &error), CAPTURE_RECORD);
+		assert_int_equal(r.when.frame, 4);
+		assert_true(capture_rewind(c));
+	}
+	capture_close(c);
+}
+
 /* ---- pipes ---- */
 
 static uint64_t clock_ns(void)
@@ -348,6 +378,7 @@ static void a_pipe(void **state)
 	struct capture *c = capture_open_file("-", &error);
 	assert_non_null(c);
 	assert_int_equal(capture_next(c, &r, &error), CAPTURE_IDLE);
+	assert_false(capture_rewind(c));
 	for (uint32_t i = 0; i < N_RECORDS; i++) {
 		size_t n = f->at[i + 1] - f->at[i];
 
@@ -407,6 +438,9 @@ int main(void)
 		cmocka_unit_test(what_is_no_capture), cmocka_unit_test(an_absurd_record), cmocka_unit_test(a_window_too_large), cmocka_unit_test(stopped_in_a_record), cmocka_unit_test(corrupt_gzip),
 		{ .name = "gzip", .test_func = packed, .initial_state = (void *)0 },
 		{ .name = "zstd", .test_func = packed, .initial_state = (void *)1 },
+		{ .name = "again", .test_func = again, .initial_state = (void *)0 },
+		{ .name = "again, gzip", .test_func = again, .initial_state = (void *)1 },
+		{ .name = "again, zstd", .test_func = again, .initial_state = (void *)2 },
 		{ .name = "a filter of pcap", .test_func = filters, .initial_state = (void *)0 },
 		{ .name = "a filter of pcapng", .test_func = filters, .initial_state = (void *)1 },
 		{ .name = "a pipe", .test_func = a_pipe, .initial_state = (void *)&forms[0] },

@@ -20,7 +20,7 @@ struct file {
 static void put(struct file *f, uint64_t v, int n)
 {
 	for (int i = 0; i < n; i++)
-		f->bytes[f->len + (size_t)(f->big ? n - 1 - i : i)] = (uint8_t)(v >> 8 * i);
+		f->bytes[f->len + (size_t)(f->big ? n - 1 - i : i)] = i < 8 ? (uint8_t)(v >> 8 * i) : 0;
 	f->len += (size_t)n;
 }
 
