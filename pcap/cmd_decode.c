@@ -9,6 +9,7 @@
 #include "harness/cli.h"
 #include "harness/console.h"
 #include "pcap/decoder.h"
+#include "pcap/pcapng_flows.h"
 #include "pcap/summary.h"
 #include "pcap/views.h"
 #include "pcap/where.h"
@@ -69,6 +70,8 @@ static struct {
 	int fd;
 	uint16_t ports[MAX_PORTS];
 	size_t n_ports;
+	struct pcapng_flows *flows;	/* --format pcapng */
+	bool learned;			/* and what it writes has begun */
 	struct observer *shown, *check;
 	struct where *where;
 } run;
@@ -145,6 +148,8 @@ static void take_secrets(void *owner, struct span text)
 {
 	(void)owner;
 	decoder_keylog(run.decoder, text);
+	if (run.flows && run.learned)
+		pcapng_flows_secrets(run.flows, text);
 }
 
 static int open_capture(const char *path)
@@ -183,6 +188,8 @@ static struct observer *make_view(const struct view_options *how, const char *ti
 {
 	if (conf.format == FORMAT_SCENARIO)
 		return scenario_new(&run.out, how, title);
+	if (conf.format == FORMAT_PCAPNG)
+		return NULL;
 	switch ((enum view)conf.view) {
 	case VIEW_PACKETS:     return how->json ? packets_json_new(&run.out, how) : packets_text_new(&run.out, how);
 	case VIEW_CONNECTIONS: return connections_view_new(&run.out, how);
@@ -215,8 +222,19 @@ static void observe(const char *title)
 
 /* ---- the run ---- */
 
-/* Returns the exit code. A capture that cannot be read to its end is shown as far as it can. */
-static int decode_all(const char *name)
+static void take_record(const struct record *record, bool learning)
+{
+	struct decoder_frame frame;
+
+	decoder_record(run.decoder, record);
+	if (!run.flows || learning)
+		return;
+	decoder_frame(run.decoder, &frame);
+	pcapng_flows_frame(run.flows, record, &frame);
+}
+
+/* Returns the exit code. A capture that cannot be read to its end is shown as far as it can. learning: nothing is shown yet. */
+static int decode_all(const char *name, bool learning)
 {
 	struct record record;
 	struct capture_error why = { 0 };
@@ -225,14 +243,17 @@ static int decode_all(const char *name)
 	while (!run.out.error)
 		switch (capture_next(run.capture, &record, &why)) {
 		case CAPTURE_RECORD:
-			decoder_record(run.decoder, &record);
+			take_record(&record, learning);
 			break;
 		case CAPTURE_IDLE:
 			decoder_idle(run.decoder, record.when.time_ns);
+			if (run.flows)
+				pcapng_flows_idle(run.flows, record.when.time_ns);
 			out_flush(&run.out);
 			break;
 		case CAPTURE_BROKEN:
-			console_error("%s: %s", console_safe(name), why.text);
+			if (!learning)
+				console_error("%s: %s", console_safe(name), why.text);
 			code = EXIT_UNABLE;
 			break;
 		case CAPTURE_END:
@@ -258,13 +279,63 @@ static int conclude(const char *name, int code)
 	return code;
 }
 
+static int make_decoder(const struct decoder_options *how)
+{
+	run.decoder = decoder_new(how);
+	if (!run.decoder)
+		abort();
+	return read_keylog();
+}
+
+/* --format pcapng: which connections are MQTT is known only behind their first frames, so a file is read twice. */
+static int write_flows(const char *name, const struct decoder_options *how)
+{
+	int code;
+
+	run.flows = pcapng_flows_new(&run.out);
+	decoder_on_verdict(run.decoder, pcapng_flows_verdict, run.flows);
+	if (capture_rewind(run.capture)) {
+		decode_all(name, true);
+		decoder_finish(run.decoder);
+		decoder_free(run.decoder);
+		capture_rewind(run.capture);
+		run.learned = true;
+		code = make_decoder(how);
+		if (code != EXIT_PASS)
+			return code;
+	} else {
+		run.learned = true;
+	}
+	code = decode_all(name, false);
+	decoder_finish(run.decoder);
+	pcapng_flows_finish(run.flows);
+	if (pcapng_flows_left_out(run.flows) && !conf.quiet)
+		console_error("%s: %llu frames were left out: what their connections carry was not known in time; it is with a file instead of a pipe",
+		              console_safe(name), (unsigned long long)pcapng_flows_left_out(run.flows));
+	return code;
+}
+
+static const char *misuse(int n_args)
+{
+	if (!conf.interface == !n_args)
+		return conf.interface ? "either a FILE or -i IFACE, not both" : "expected a FILE, - for standard input, or -i IFACE";
+	if (conf.format != FORMAT_PCAPNG)
+		return NULL;
+	if (conf.check || conf.where || conf.view != VIEW_PACKETS)
+		return "--format pcapng writes frames of whole connections: no --check, --where or --view with it";
+	if (!conf.output && isatty(STDOUT_FILENO))
+		return "--format pcapng is not for a terminal: -o FILE, or redirect it";
+	return NULL;
+}
+
 static int decode_run(int n_args, char **args)
 {
-	(void)n_args;
 	const char *name = conf.interface ? conf.interface : args[0];
 
-	if (!conf.interface == !n_args)
-		return cli_usage(&decode_command, conf.interface ? "either a FILE or -i IFACE, not both" : "expected a FILE, - for standard input, or -i IFACE");
+	const char *wrong = misuse(n_args);
+
+	if (wrong)
+		return cli_usage(&decode_command, "%s", wrong);
 	if (!read_ports())
 		return cli_usage(&decode_command, "--port: expected a number from 1 to 65535, at most %d times", MAX_PORTS);
 
@@ -272,12 +343,9 @@ static int decode_run(int n_args, char **args)
 		.tcp = { conf.flow_memory, conf.memory, (uint32_t)conf.flows, conf.idle_ns },
 		.max_packet = (uint32_t)conf.max_packet, .ports = run.ports, .n_ports = run.n_ports, .version = version_of[conf.version],
 	};
-	run.decoder = decoder_new(&how);
-	if (!run.decoder)
-		abort();
 	int code = read_where();
 	if (code == EXIT_PASS)
-		code = read_keylog();
+		code = make_decoder(&how);
 	if (code == EXIT_PASS)
 		code = open_capture(name);
 	if (code == EXIT_PASS)
@@ -288,8 +356,12 @@ static int decode_run(int n_args, char **args)
 	signal(SIGINT, on_signal);
 	signal(SIGTERM, on_signal);
 	observe(strrchr(name, '/') ? strrchr(name, '/') + 1 : name);
-	code = decode_all(name);
-	decoder_finish(run.decoder);
+	if (conf.format == FORMAT_PCAPNG) {
+		code = write_flows(name, &how);
+	} else {
+		code = decode_all(name, false);
+		decoder_finish(run.decoder);
+	}
 	int error = out_release(&run.out);
 	if (error && error != EPIPE) {
 		console_error("write: %s", strerror(error));
@@ -299,6 +371,7 @@ static int decode_run(int n_args, char **args)
 	view_free(run.shown);
 	view_free(run.check);
 	where_free(run.where);
+	pcapng_flows_free(run.flows);
 	capture_close(run.capture);
 	decoder_free(run.decoder);
 	return code;

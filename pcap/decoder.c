@@ -14,6 +14,7 @@ struct link {
 	struct detected detected;
 	struct talk *talk;		/* the conversation, while there is one */
 	bool was_mqtt, spoke;		/* somebody sent anything */
+	bool judged;			/* who waits for its verdict was told */
 	enum conversation_end how;
 	bool likely;
 };
@@ -34,6 +35,9 @@ struct decoder {
 	struct observer *observers[MAX_OBSERVERS];
 	unsigned n_observers;
 	struct when last;
+	bool is_segment;		/* the record given last is one of TCP */
+	void (*verdict)(void *owner, uint32_t stream, bool mqtt);
+	void *verdict_owner;
 	struct decoder_counts counts;
 	size_t kept;			/* by the MQTT stages of all connections */
 };
@@ -70,9 +74,19 @@ static struct conversation *conversation_opened(struct mqtt_listener *l, const s
 	return &talk->conversation;
 }
 
+static void pronounce(struct link *link, bool mqtt)
+{
+	struct decoder *d = link->decoder;
+
+	if (!link->judged && d->verdict)
+		d->verdict(d->verdict_owner, link->flow->number, mqtt);
+	link->judged = true;
+}
+
 static void conversation_introduced(struct mqtt_listener *l, struct conversation *c, const struct when *when)
 {
 	link_of(l)->talk->introduced = true;
+	pronounce(link_of(l), true);
 	TELL(link_of(l)->decoder, opened, c, when);
 }
 
@@ -169,8 +183,10 @@ static void flow_bytes(void *context, struct flow *flow, unsigned end, struct sp
 		return;
 	link->spoke = true;
 	link->stage->ops->bytes(link->stage, end, bytes, when);
-	if (link->detected.gave_up)
+	if (link->detected.gave_up) {
 		tcp_ignore(flow);
+		pronounce(link, false);
+	}
 }
 
 static void flow_hole(void *context, struct flow *flow, unsigned end, uint64_t len, enum tcp_why why, const struct when *when)
@@ -226,6 +242,7 @@ static void flow_ended(void *context, struct flow *flow, enum tcp_how how, const
 	if (link->stage)
 		link->stage->ops->ended(link->stage, when);	/* it may find out only now that it was MQTT */
 	count_ended(context, link);
+	pronounce(link, false);
 	free(link->talk);
 	free(link);
 	flow->owner = NULL;
@@ -272,8 +289,21 @@ void decoder_record(struct decoder *d, const struct record *record)
 	if (!d->counts.frames++)
 		TELL(d, started, &record->when);
 	d->last = record->when;
-	if (ip_read(d->ip, record, &segment) == IP_SEGMENT)
+	d->is_segment = ip_read(d->ip, record, &segment) == IP_SEGMENT;
+	if (d->is_segment)
 		tcp_segment(d->tcp, &segment);
+}
+
+void decoder_frame(const struct decoder *d, struct decoder_frame *frame)
+{
+	frame->stream = d->is_segment ? tcp_stream(d->tcp) : TCP_NO_STREAM;
+	frame->fragmented = ip_fragmented(d->ip);
+}
+
+void decoder_on_verdict(struct decoder *d, void (*verdict)(void *owner, uint32_t stream, bool mqtt), void *owner)
+{
+	d->verdict = verdict;
+	d->verdict_owner = owner;
 }
 
 void decoder_idle(struct decoder *d, uint64_t now_ns)

@@ -28,6 +28,16 @@ struct decoder *decoder_new(const struct decoder_options *options);	/* given; op
 void decoder_observe(struct decoder *decoder, struct observer *observer);	/* before the first record; at most MAX_OBSERVERS */
 bool decoder_keylog(struct decoder *decoder, struct span text);	/* more lines of a key log; any time */
 void decoder_record(struct decoder *decoder, const struct record *record);
+
+struct decoder_frame {		/* where the record given last belongs */
+	int64_t stream;		/* the connection's number, as conversation.stream; TCP_NO_STREAM: to none */
+	uint64_t fragmented;	/* as ip_fragmented() */
+};
+void decoder_frame(const struct decoder *decoder, struct decoder_frame *frame);
+
+/* Told once of each connection, at the latest in decoder_finish(): it is MQTT, or nothing will come of it. */
+void decoder_on_verdict(struct decoder *decoder, void (*verdict)(void *owner, uint32_t stream, bool mqtt), void *owner);
+
 void decoder_idle(struct decoder *decoder, uint64_t now_ns);
 void decoder_finish(struct decoder *decoder);			/* once; then observers are told finish */
 void decoder_counts(const struct decoder *decoder, struct decoder_counts *counts);

@@ -343,9 +343,11 @@ static void distinguish(struct tcp *tcp, struct connection *c, uint64_t hash, co
 	switch (c ? judge(c, !endpoint_equal(&c->flow.ends[0], &s->from), s) : ANOTHERS) {
 	case NOBODYS:
 		tcp->counts.bad++;
+		tcp->stream = TCP_NO_STREAM;
 		return;
 	case ANOTHERS:
 		c = c ? replace(tcp, c, s) : begin(tcp, s, hash);
+		tcp->stream = c ? (int64_t)c->flow.number : TCP_NO_STREAM;
 		if (!c)
 			return;		/* no memory for one more */
 		break;
@@ -393,6 +395,7 @@ void tcp_segment(struct tcp *tcp, const struct segment *s)
 	assert(s->bytes.len <= s->len);
 	if (!tcp->counts.segments++)
 		tcp->times[0] = tcp->times[1] = tcp->high_ns = s->when.time_ns;
+	tcp->stream = TCP_NO_STREAM;
 	if (s->len > WINDOW) {
 		tcp->counts.bad++;	/* no link carries so much at once */
 		return;
@@ -400,10 +403,17 @@ void tcp_segment(struct tcp *tcp, const struct segment *s)
 	c = flow_find(tcp, s, &hash);
 	tcp->when = s->when;
 	tcp_clock(tcp, s->when.time_ns);
+	if (c)
+		tcp->stream = c->flow.number;
 	if (!c || !ordinary(c, s))
 		distinguish(tcp, c, hash, s);
 	tcp_expire(tcp);
 	flow_tidy(tcp);
+}
+
+int64_t tcp_stream(const struct tcp *tcp)
+{
+	return tcp->stream;
 }
 
 void tcp_idle(struct tcp *tcp, uint64_t now_ns)

@@ -82,6 +82,9 @@ struct tcp_counts {
 
 struct tcp *tcp_new(const struct tcp_limits *limits, const struct tcp_events *events, void *context);	/* given, NULL: no memory; limits NULL: defaults */
 void tcp_segment(struct tcp *tcp, const struct segment *segment);
+/* The number of the flow that the segment given last belongs to; TCP_NO_STREAM: it belongs to none. */
+enum { TCP_NO_STREAM = -1 };
+int64_t tcp_stream(const struct tcp *tcp);
 void tcp_idle(struct tcp *tcp, uint64_t now_ns);	/* live: nothing came until now; what waited long enough goes on */
 void tcp_end(struct tcp *tcp, const struct when *when);	/* the capture is over: all connections end */
 const struct tcp_counts *tcp_counts(const struct tcp *tcp);

@@ -97,6 +97,7 @@ struct tcp {
 	void *context;
 	struct tcp_counts counts;
 	struct when when;		/* of the segment at hand */
+	int64_t stream;			/* its flow's number */
 	uint64_t now_ns, high_ns, times[2];	/* see tcp_clock() */
 	uint64_t stir_ns;
 	uint64_t key[3];
