@@ -381,10 +381,15 @@ const struct command decode_command = {
 	.name = "decode",
 	.arguments = "[FILE]",
 	.summary = "captured traffic as MQTT conversations",
-	.details = "FILE is a capture in pcap or pcapng, also compressed by gzip or zstd; - reads standard input.",
+	.details = "FILE is a capture in pcap or pcapng, also compressed by gzip or zstd; - reads standard input.\n"
+	           "An EXPR of --where is tests such as qos==2 joined by && || ! and ( ). They name fields and properties as scenarios do (topic,\n"
+	           "packet_id, reason, payload, will.topic, filters, user_property.KEY), or type, from, client, connection, stream, frame, time, size,\n"
+	           "version, way, sure, unreadable; compare by == != < <= > >=, or by ~ with a topic filter; or ask for FIELD present, FIELD absent.\n"
+	           "A field that a packet does not have makes every test but absent false.",
 	.example = "mqassay decode trace.pcap\n"
 	           "tcpdump -i any -U -w - tcp port 1883 | mqassay decode -\n"
-	           "mqassay decode trace.pcapng --keylog keys.txt --check",
+	           "mqassay decode trace.pcapng --keylog keys.txt --check\n"
+	           "mqassay decode trace.pcap --where 'client==\"dash-1\" && (type==SUBSCRIBE || topic~\"plant/#\") && time<10s' -v",
 	.options = options,
 	.max_args = 1,
 	.run = decode_run,

@@ -24,7 +24,7 @@ void mask_bytes(struct masked *masked, const struct seen_packet *seen, bool secr
 	*masked = (struct masked){ .bytes = bytes };
 	if (secrets || !bytes.len)
 		return;
-	size_t n = layout(bytes.at, bytes.len, seen->conversation->version, parts, MAX_PARTS);
+	size_t n = layout(bytes.at, bytes.len, seen->finding.version, parts, MAX_PARTS);
 	if (n > MAX_PARTS) {
 		n = MAX_PARTS;
 		parts[n - 1].len = (uint32_t)(bytes.len - parts[n - 1].offset);

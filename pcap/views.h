@@ -18,6 +18,7 @@ struct view_options {
 	bool live;
 };
 
+/* The JSON is as docs/decode.schema.json says: a line for each packet and event. */
 struct observer *packets_text_new(struct out *out, const struct view_options *options);
 struct observer *packets_json_new(struct out *out, const struct view_options *options);
 struct observer *scenario_new(struct out *out, const struct view_options *options, const char *title);
