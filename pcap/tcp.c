@@ -57,6 +57,7 @@ static struct connection *begin(struct tcp *tcp, const struct segment *s, uint64
 		return NULL;
 	c->flow.seen_start = syn;
 	stand(&c->half[answer], s->seq + syn);
+	c->half[answer].perhaps_probed = !syn && !s->len;
 	if (ack)
 		stand(&c->half[!answer], s->ack);
 	tcp->events.opened(tcp->context, &c->flow);
@@ -147,11 +148,10 @@ static void heard(struct connection *c, unsigned end)
 {
 	struct half *h = &c->half[end];
 
-	h->seen = h->heard = true;
-	if (h->absent) {
-		h->absent = false;
-		tcp_give_unsaid(c, end);
-	}
+	h->seen = true;
+	h->absent = false;
+	h->n_unheard = 0;
+	tcp_give_unsaid(c, end);
 }
 
 /* The other end has received all up to here. Returns what to wait for. */
@@ -163,13 +163,17 @@ static uint64_t acknowledge(struct connection *c, unsigned end, uint64_t to)
 		to = h->fin + 1;
 	if (h->finished && to > h->next)
 		to = h->next;
-	if (to == h->next + 1 && !h->begun && !c->flow.seen_start && !h->held)
-		h->next = to;		/* the first segment was a keep-alive probe, one before where it stands */
+	if (to == h->next + 1 && h->perhaps_probed && !h->begun && !h->held && !h->fin)
+		h->next = to;
 	if (to > h->acked)
 		h->acked = to;
 	if (to > h->next && h->absent && !h->held && !h->fin) {
-		h->unsaid += to - h->next;
-		h->next = to;
+		if (h->seen) {
+			tcp_give_hole(c, end, to - h->next, TCP_LOST, &c->tcp->when);
+		} else {
+			h->unsaid += to - h->next;
+			h->next = to;
+		}
 	}
 	return to;
 }
@@ -261,7 +265,7 @@ static void take_data(struct connection *c, unsigned end, const struct segment *
 		tcp_give_note(c, end, TCP_KEPT_ALIVE, s->len);
 		return;
 	}
-	if (h->fin && to > h->fin) {
+	if (h->fin && to > h->fin && s->len) {
 		c->tcp->counts.bad++;	/* behind its FIN */
 		to = h->fin;
 		if (at >= to)
@@ -373,7 +377,8 @@ static bool ordinary(struct connection *c, const struct segment *s)
 		return false;
 	flow_touch(c);
 	c->stray = false;
-	h->seen = h->heard = true;
+	h->seen = true;
+	h->n_unheard = 0;
 	if (o->next - behind > o->acked)
 		o->acked = o->next - behind;
 	if (s->len) {

@@ -10,7 +10,8 @@
  *
  * A hole is declared
  * - when the other side has acknowledged what is missing and it has not come 20 ms (of the capture's time) and 8 segments
- *   (of any connection) later, or 50 ms, or 10000 segments; at once in a direction that has gone missing altogether;
+ *   (of any connection) later, or 50 ms, or 10000 segments; at once when nothing at all comes from that end any more. Of an end of which nothing
+ *   was captured, what is missing behind the first hole is told as one, when something of it comes or the connection ends;
  * - when the other side has not acknowledged it and it was not sent again for 10 s, or for 1 s and 256 segments at most
  *   where the other direction is not in the capture;
  * - where a packet was cut by the snap length; when a limit is reached; when the connection or the capture ends.

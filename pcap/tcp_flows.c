@@ -88,7 +88,7 @@ struct connection *flow_open(struct tcp *tcp, const struct endpoint ends[2], uin
 	c->tcp = tcp;
 	c->hash = hash;
 	c->flow = (struct flow){ .ends = { ends[0], ends[1] }, .number = (uint32_t)tcp->counts.flows++, .first = tcp->when };
-	c->moved_ns = c->last_ns = tcp->now_ns;
+	c->moved_ns = c->last_ns = tcp_stamp(tcp);
 	chain = &tcp->table[hash & (tcp->n_chains - 1)];
 	c->chain = *chain;
 	*chain = c;
@@ -104,10 +104,10 @@ void flow_touch(struct connection *c)
 {
 	struct tcp *tcp = c->tcp;
 
-	c->last_ns = tcp->now_ns;
-	if (tcp->now_ns - c->moved_ns < tcp->stir_ns || c->ended)
+	c->last_ns = tcp_stamp(tcp);
+	if (c->last_ns >= c->moved_ns && c->last_ns - c->moved_ns < tcp->stir_ns)
 		return;
-	c->moved_ns = tcp->now_ns;
+	c->moved_ns = c->last_ns;
 	tcp_list_take(&tcp->open, c);
 	tcp_list_push(&tcp->open, c);
 }
@@ -119,7 +119,7 @@ void flow_linger(struct connection *c)
 	tcp_list_take(&tcp->open, c);
 	tcp_list_push(&tcp->lingering, c);
 	c->lingers = true;
-	c->moved_ns = tcp->now_ns;
+	c->moved_ns = tcp_stamp(tcp);
 	if (++tcp->n_lingering > LINGERING_MOST)
 		flow_free(tcp->lingering.first);
 }
@@ -138,11 +138,18 @@ void flow_free(struct connection *c)
 	free(c);
 }
 
+static bool silent(const struct tcp *tcp, uint64_t *since_ns, uint64_t for_ns)
+{
+	if (*since_ns > tcp->now_ns + for_ns)
+		*since_ns = tcp->now_ns;	/* a wrong time stamp */
+	return tcp->now_ns > *since_ns && tcp->now_ns - *since_ns >= for_ns;
+}
+
 void flow_tidy(struct tcp *tcp)
 {
-	while (tcp->open.first && tcp->now_ns - tcp->open.first->last_ns >= tcp->limits.idle_ns)
+	while (tcp->open.first && silent(tcp, &tcp->open.first->last_ns, tcp->limits.idle_ns))
 		tcp_conclude(tcp->open.first, TCP_FORGOTTEN);
-	while (tcp->lingering.first && tcp->now_ns - tcp->lingering.first->moved_ns >= LINGER_NS)
+	while (tcp->lingering.first && silent(tcp, &tcp->lingering.first->moved_ns, LINGER_NS))
 		flow_free(tcp->lingering.first);
 }
 
@@ -155,7 +162,9 @@ static uint64_t median(uint64_t a, uint64_t b, uint64_t c)
 
 /*
  * A clock of our own, which never goes back: one wrong time stamp must not end all connections, nor stop the waiting for ever.
- * A single outlier is no median of three; where the capture's time goes back by more than a second, ours goes on from there.
+ * A single outlier is no median of three, so it is one segment behind; where the capture's time goes back by more than a
+ * second, ours goes on from there. What begins with the segment at hand is stamped with that segment's own time: else the first one
+ * behind a long silence would make it old at once.
  */
 void tcp_clock(struct tcp *tcp, uint64_t time_ns)
 {
@@ -169,6 +178,11 @@ void tcp_clock(struct tcp *tcp, uint64_t time_ns)
 	} else if (tcp->high_ns - t > UINT64_C(1000000000)) {
 		tcp->high_ns = t;
 	}
+}
+
+uint64_t tcp_stamp(const struct tcp *tcp)
+{
+	return tcp->now_ns + (tcp->times[1] > tcp->high_ns ? tcp->times[1] - tcp->high_ns : 0);
 }
 
 bool flow_table_init(struct tcp *tcp)

@@ -34,9 +34,6 @@ void tcp_give_hole(struct connection *c, unsigned end, uint64_t len, enum tcp_wh
 
 	tcp_recent_hole(c->tcp, h, h->next, len);
 	h->next += len;
-	/* Where a mid-stream direction began with a keep-alive probe, the one byte is none. */
-	if (len == 1 && !h->begun && !c->flow.seen_start)
-		return;
 	h->begun = true;
 	tell_hole(c, end, len, why, when);
 }

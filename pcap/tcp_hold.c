@@ -112,7 +112,7 @@ static bool insert(struct connection *c, struct half *h, struct held *before, co
 	held->at = p->at;
 	held->ack = p->ack;
 	held->when = p->when;
-	held->arrived_ns = c->tcp->now_ns;
+	held->arrived_ns = tcp_stamp(c->tcp);
 	held->arrived_segment = c->tcp->counts.segments;
 	held->cut = p->cut;
 	if (p->bytes.len)
@@ -132,7 +132,7 @@ static void meet(struct held *held, const struct piece *p, struct overlap *overl
 	if (n > (from < held->len ? held->len - from : 0))
 		n = from < held->len ? held->len - from : 0;
 	*(n && memcmp(held->bytes + from, p->bytes.at, n) != 0 ? &overlap->other : &overlap->same) += (uint32_t)(p->bytes.len + p->cut);
-	/* Sent again with an earlier acknowledgement: it could be sent before what the first copy waits for. */
+	/* Another copy with an earlier acknowledgement: it was sent before what this one waits for. */
 	if (p->at == held->at && p->ack < held->ack && piece_end(p) == held_end(held))
 		held->ack = p->ack;
 }

@@ -14,6 +14,7 @@ enum {
 	LINGERING_MOST = 4096,		/* ended connections that are remembered for a moment, so that late segments open nothing */
 	HELD_MOST = 1024,		/* segments held back per connection, */
 	HELD_MOST_ONE_WAY = 256,	/* and where nothing at all was seen of the other direction */
+	ABSENT_AFTER = 4,		/* holes without a segment between them */
 	LATE_START = 65536,		/* how far ahead of a mid-stream start a late first segment may lie */
 	RECENT_ROOM = 1 << 20,		/* bytes lately handed over, of all connections, for comparing what is sent again */
 	RECENT_KEPT = 2048,		/* of each segment */
@@ -44,16 +45,17 @@ struct half {			/* what one end sends */
 	uint64_t top;			/* behind the highest position seen */
 	uint64_t acked;			/* how far the other end has acknowledged it */
 	uint64_t recent;		/* the newest of its records in tcp->recent */
-	uint64_t unsaid;		/* missing while absent, to be told as one hole */
+	uint64_t unsaid;		/* missing since the first hole in a direction never seen, to be told as one */
 	struct held *held, *last;
 	uint64_t fin, fin_ack;		/* where it ends, once its FIN has come, */
 	struct when fin_when;
 	uint32_t start;			/* the sequence number of its first byte */
 	bool known;			/* next is */
+	bool perhaps_probed;		/* its first segment may have been a keep-alive probe: one before where it stands */
 	bool seen;			/* a segment of it was */
 	bool begun;			/* bytes or a hole were handed over */
-	bool heard;			/* a segment came since its last hole was declared */
 	bool absent;			/* it is not in the capture, it seems: no waiting for it */
+	uint8_t n_unheard;		/* holes given up since its last segment */
 	bool finished;			/* the FIN was handed over */
 };
 
@@ -67,7 +69,8 @@ struct connection {
 	struct connection *older, *newer;	/* by last segment; of those lingering, by end */
 	uint64_t moved_ns, last_ns;	/* when it went to the list's end; when its last segment came */
 	struct connection *waits_before, *waits_behind;
-	uint64_t waits_ns, waits_segment, waits_at;	/* since when, and for which position */
+	uint64_t waits_ns, waits_segment;	/* since when, */
+	uint64_t waits_at, waits_to;	/* and for what, as far as it was known to be missing then */
 	struct when noticed;		/* the segment that showed that something is missing */
 	uint64_t reset_at;
 	struct when reset_when;
@@ -145,6 +148,7 @@ void flow_linger(struct connection *c);			/* it has ended: may free another one 
 void flow_free(struct connection *c);			/* one that waits for nothing and holds nothing */
 void flow_tidy(struct tcp *tcp);			/* forgets what is silent or has ended long enough */
 void tcp_clock(struct tcp *tcp, uint64_t time_ns);
+uint64_t tcp_stamp(const struct tcp *tcp);		/* the time of the segment at hand; may be ahead of now_ns */
 void tcp_list_push(struct list *list, struct connection *c);
 void tcp_list_take(struct list *list, struct connection *c);
 
@@ -174,9 +178,9 @@ void tcp_give_overlap(struct connection *c, unsigned end, const struct overlap *
 
 /* tcp_order.c: who may go on, who waits, and for how long. */
 bool tcp_ready(const struct connection *c, unsigned end, uint64_t at, uint64_t ack);	/* what begins at `at` and waits for ack may be handed over */
-bool tcp_stuck(const struct connection *c);			/* something waits: tcp_give_up() has what to do */
+bool tcp_stuck(const struct connection *c);			/* there is a gap for tcp_give_up() */
 void tcp_advance(struct connection *c);			/* all that may go on does */
-void tcp_give_up(struct connection *c, enum tcp_why why);	/* one step; something must be waiting */
+void tcp_give_up(struct connection *c, enum tcp_why why);	/* one gap; then what can go on does */
 void tcp_settle(struct connection *c);			/* tcp_advance(), and waits are kept, begun or ended. May conclude it */
 /*
  * What waits is given, and it has ended. Behind TCP_FINISHED and TCP_WAS_RESET it lingers, else it is freed; so is one that

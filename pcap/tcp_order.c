@@ -45,16 +45,6 @@ static bool release(struct connection *c, unsigned end)
 	return any;
 }
 
-void tcp_advance(struct connection *c)
-{
-	bool any;
-
-	do {
-		any = release(c, 0);
-		any |= release(c, 1);
-	} while (any);
-}
-
 /* Where the gap at next ends, as far as is known; next itself when there is none. */
 static uint64_t gap_end(const struct connection *c, unsigned end)
 {
@@ -100,55 +90,82 @@ static void head(const struct connection *c, unsigned end, uint64_t *frame, uint
 {
 	const struct half *h = &c->half[end];
 
-	*frame = h->held ? h->held->when.frame : h->fin && !h->finished ? h->fin_when.frame : UINT64_MAX;
+	*frame = h->held ? h->held->when.frame : has_waiting(c, end) ? h->fin_when.frame : 0;
 	*ack = h->held ? h->held->ack : h->fin_ack;
 }
 
 /*
- * Which direction to give up first: one with a gap, that which is acknowledged before that which is not; of two, the one
- * whose continuation does not depend on the other's. Without any gap the two wait for each other, which no real
- * conversation does: then the one captured first goes on.
+ * The gap to give up first: one that is acknowledged before one that is not; of two, that of the direction whose continuation does not
+ * depend on the other's.
  */
 static enum patience choose(const struct connection *c, unsigned *end)
 {
 	enum patience p[2] = { patience(c, 0), patience(c, 1) };
-	uint64_t frame[2], ack[2];
 
-	*end = 0;
-	if (p[0] == WAITS_NOT && p[1] == WAITS_NOT && !has_waiting(c, 0) && !has_waiting(c, 1))
-		return WAITS_NOT;
-	head(c, 0, &frame[0], &ack[0]);
-	head(c, 1, &frame[1], &ack[1]);
 	if (p[0] != p[1]) {
-		*end = p[0] == WAITS_NOT ? 1 : p[1] == WAITS_NOT ? 0 : p[1] < p[0];
+		*end = p[0] == WAITS_NOT || (p[1] != WAITS_NOT && p[1] < p[0]);
 	} else {
+		uint64_t frame[2], ack[2];
+
+		head(c, 0, &frame[0], &ack[0]);
+		head(c, 1, &frame[1], &ack[1]);
 		bool free[2] = { ack[0] <= c->half[1].next, ack[1] <= c->half[0].next };
 
 		*end = free[0] != free[1] ? free[1] : frame[1] < frame[0];
 	}
-	return p[*end] == WAITS_NOT ? WAITS_ACKED : p[*end];
+	return p[*end];
+}
+
+bool tcp_stuck(const struct connection *c)
+{
+	return patience(c, 0) || patience(c, 1);
+}
+
+/*
+ * Nothing is missing, and each waits for the other: the one captured later is a copy, sent again with a later acknowledgement
+ * than the first, which is not in the capture. It need not wait.
+ */
+static void break_circle(struct connection *c)
+{
+	uint64_t frame[2], ack;
+
+	head(c, 0, &frame[0], &ack);
+	head(c, 1, &frame[1], &ack);
+	struct half *h = &c->half[frame[1] > frame[0]];
+
+	*(h->held ? &h->held->ack : &h->fin_ack) = 0;
+}
+
+void tcp_advance(struct connection *c)
+{
+	for (;;) {
+		bool any = release(c, 0);
+
+		any |= release(c, 1);
+		if (any)
+			continue;
+		if (tcp_stuck(c) || !(has_waiting(c, 0) || has_waiting(c, 1)))
+			return;
+		break_circle(c);
+	}
 }
 
 void tcp_give_up(struct connection *c, enum tcp_why why)
 {
 	unsigned end;
-	uint64_t to;
 
 	choose(c, &end);
-	to = gap_end(c, end);
 	struct half *h = &c->half[end];
+	uint64_t to = gap_end(c, end);
 
-	if (to > h->next) {
-		tcp_give_hole(c, end, to - h->next, why != TCP_NO_ROOM && h->acked > h->next ? TCP_LOST : why,
-		          c->waits ? &c->noticed : &c->tcp->when);
-		if (why == TCP_LOST) {
-			h->absent = !h->heard;
-			h->heard = false;
-		}
-	} else if (h->held) {
-		h->held->ack = 0;
-	} else {
-		h->fin_ack = 0;
+	/* What was acknowledged only since may still come. */
+	if (why == TCP_LOST && c->waits_end == end && c->waits_at == h->next && c->waits_to < to)
+		to = c->waits_to;
+	tcp_give_hole(c, end, to - h->next, why != TCP_NO_ROOM && h->acked > h->next ? TCP_LOST : why,
+	              c->waits ? &c->noticed : &c->tcp->when);
+	if (why == TCP_LOST) {
+		h->n_unheard++;
+		h->absent = !h->seen || h->n_unheard >= ABSENT_AFTER;
 	}
 	tcp_advance(c);
 }
@@ -170,20 +187,14 @@ static void wait_begin(struct connection *c, enum patience waits, unsigned end)
 	c->waits = (uint8_t)waits;
 	c->waits_end = (uint8_t)end;
 	c->waits_at = c->half[end].next;
-	c->waits_ns = tcp->now_ns;
+	c->waits_to = gap_end(c, end);
+	c->waits_ns = tcp_stamp(tcp);
 	c->waits_segment = tcp->counts.segments;
 	c->noticed = tcp->when;
 	c->waits_before = list->last;
 	c->waits_behind = NULL;
 	*(list->last ? &list->last->waits_behind : &list->first) = c;
 	list->last = c;
-}
-
-bool tcp_stuck(const struct connection *c)
-{
-	unsigned end;
-
-	return choose(c, &end) != WAITS_NOT;
 }
 
 static void keep_waiting(struct connection *c)
@@ -234,6 +245,7 @@ void tcp_settle(struct connection *c)
 void tcp_conclude(struct connection *c, enum tcp_how how)
 {
 	struct tcp *tcp = c->tcp;
+	bool lingers = how == TCP_FINISHED || how == TCP_WAS_RESET;
 
 	if (c->ended) {
 		flow_free(c);
@@ -255,7 +267,7 @@ void tcp_conclude(struct connection *c, enum tcp_how how)
 	tcp->counts.flows_now--;
 	tcp->events.ended(tcp->context, &c->flow, how, how == TCP_WAS_RESET ? &c->reset_when : &tcp->when);
 	c->flow.owner = NULL;
-	if (how == TCP_FINISHED || how == TCP_WAS_RESET)
+	if (lingers)
 		flow_linger(c);
 	else
 		flow_free(c);
@@ -264,7 +276,7 @@ void tcp_conclude(struct connection *c, enum tcp_how how)
 static bool expired(const struct tcp *tcp, enum patience waits, uint64_t since_ns, uint64_t since_segment)
 {
 	static const uint64_t longest_ns[N_WAITS] = { [WAITS_ACKED] = GRACE_ALONE_NS, [WAITS_ONE_WAY] = ONE_WAY_NS, [WAITS_UNACKED] = UNACKED_NS };
-	uint64_t ns = tcp->now_ns - since_ns, segments = tcp->counts.segments - since_segment;
+	uint64_t ns = tcp->now_ns > since_ns ? tcp->now_ns - since_ns : 0, segments = tcp->counts.segments - since_segment;
 
 	if (waits == WAITS_ACKED && ((ns >= GRACE_NS && segments >= GRACE_SEGMENTS) || segments >= GRACE_SEGMENTS_ALONE))
 		return true;
@@ -281,12 +293,20 @@ static bool next_expired(const struct connection *c)
 	return waits && held && expired(c->tcp, waits, held->arrived_ns, held->arrived_segment);
 }
 
+static bool head_expired(const struct tcp *tcp, struct connection *c)
+{
+	/* A time stamp that no other one confirmed. */
+	if (c->waits_ns > tcp->now_ns && tcp->counts.segments > c->waits_segment + 2)
+		c->waits_ns = tcp->now_ns;
+	return expired(tcp, c->waits, c->waits_ns, c->waits_segment);
+}
+
 void tcp_expire(struct tcp *tcp)
 {
 	for (unsigned i = WAITS_ACKED; i < N_WAITS; i++) {
 		struct connection *c;
 
-		while ((c = tcp->waits[i].first) && expired(tcp, i, c->waits_ns, c->waits_segment)) {
+		while ((c = tcp->waits[i].first) && head_expired(tcp, c)) {
 			if (c->reset) {
 				tcp_conclude(c, TCP_WAS_RESET);
 				continue;
