@@ -13,6 +13,7 @@
  *
  * deliveries_sessions.c  who is subscribed to what
  * deliveries_window.c    messages of the last WINDOW_NS, and what is expected of them
+ * deliveries_match.c     which expectation a delivery meets
  * view_deliveries.c      packets
  * deliveries_print.c     rows
  */
@@ -214,18 +215,12 @@ void topic_matched(struct deliveries *v, struct topic_name *topic);		/* makes to
 
 /* ---- window ---- */
 
-enum delivered { WAS_EXPECTED, WAS_COPY, WAS_RESENT, WAS_AGAIN, WAS_BEYOND, WAS_UNKNOWN };
-
 uint64_t content_hash(const struct endpoint *broker, struct span topic, struct span payload, uint64_t *payload_hash);
 void publish(struct deliveries *v, struct receiver *publisher, const struct seen_packet *p, bool doubtful);
 struct message *message_unsettled(struct deliveries *v, const struct receiver *publisher, uint16_t packet_id);
 void message_settle(struct deliveries *v, struct message *m);
 void message_reject(struct deliveries *v, struct message *m);
 void message_resent(struct message *m);
-enum delivered delivery_seen(struct deliveries *v, struct receiver *r, const struct seen_packet *p);
-/* With RETAIN set: a live message where may_be_live (retain as published) and one is due, else what was stored: false. */
-bool delivery_retained(struct deliveries *v, struct receiver *r, const struct seen_packet *p, bool may_be_live);
-
 /* Why an expectation ends without a delivery. */
 enum verdict { IS_UNOBSERVABLE, IS_UNCONFIRMED, IS_LOST, IS_CANCELLED /* was never due */ };
 void expectation_end(struct deliveries *v, struct expectation *e, enum verdict verdict);
@@ -233,6 +228,26 @@ void expect_nothing(struct deliveries *v, struct receiver *r);		/* all of r's ar
 void receiver_left(struct deliveries *v, struct receiver *r);		/* those that are kept for it wait */
 void window_pass(struct deliveries *v, uint64_t now_ns);		/* time goes by */
 void window_close(struct deliveries *v);				/* at the end */
+
+/* ---- deliveries ---- */
+
+enum delivered { WAS_EXPECTED, WAS_COPY, WAS_RESENT, WAS_AGAIN, WAS_BEYOND, WAS_UNKNOWN };
+
+enum delivered delivery_seen(struct deliveries *v, struct receiver *r, const struct seen_packet *p);
+/* With RETAIN set: a live message where may_be_live (retain as published) and one is due, else what was stored: false. */
+bool delivery_retained(struct deliveries *v, struct receiver *r, const struct seen_packet *p, bool may_be_live);
+
+/* ---- between window and match ---- */
+
+struct pair *pair_of(struct deliveries *v, const struct receiver *from, const struct receiver *to);	/* never NULL */
+struct cell *cell_find(struct deliveries *v, const struct receiver *r, const struct content *content);
+struct cell *cell_of(struct deliveries *v, struct receiver *r, struct content *content);
+struct content *content_find(struct deliveries *v, const struct endpoint *broker, struct span topic, uint64_t hash,
+                             uint64_t payload_hash, size_t payload_len);
+void overtake(struct deliveries *v, struct expectation *e, const struct when *when);	/* e was delivered */
+void expectation_free(struct deliveries *v, struct expectation *e);
+void incident_add(struct deliveries *v, enum incident_kind kind, const struct pair *pair, const struct topic_name *topic, uint8_t qos,
+                  const struct when *published, const struct when *seen);
 
 /* ---- rows ---- */
 

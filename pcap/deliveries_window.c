@@ -12,7 +12,7 @@ static uint64_t key_of(const struct receiver *r)
 	return r->known ? r->entry.hash : r->number;
 }
 
-static struct pair *pair_of(struct deliveries *v, const struct receiver *from, const struct receiver *to)
+struct pair *pair_of(struct deliveries *v, const struct receiver *from, const struct receiver *to)
 {
 	uint64_t from_key = key_of(from), to_key = key_of(to), hash = map_mix(from_key, to_key);
 	struct pair *p = map_find(&v->pairs, hash);
@@ -42,7 +42,7 @@ static struct pair *pair_of(struct deliveries *v, const struct receiver *from, c
 	return p;
 }
 
-static void report(struct deliveries *v, enum incident_kind kind, const struct pair *pair, const struct topic_name *topic, uint8_t qos,
+void incident_add(struct deliveries *v, enum incident_kind kind, const struct pair *pair, const struct topic_name *topic, uint8_t qos,
                    const struct when *published, const struct when *seen)
 {
 	struct incident incident = { .kind = kind, .pair = pair, .published = *published, .seen = *seen, .qos = qos };
@@ -106,7 +106,7 @@ static void leave_late(struct deliveries *v, struct expectation *e)
 }
 
 /* e was delivered: those published before it on the same way should have been, too. */
-static void overtake(struct deliveries *v, struct expectation *e, const struct when *when)
+void overtake(struct deliveries *v, struct expectation *e, const struct when *when)
 {
 	struct lane *lane = e->lane;
 
@@ -128,7 +128,7 @@ static void overtake(struct deliveries *v, struct expectation *e, const struct w
 
 /* ---- expectations ---- */
 
-static struct cell *cell_find(struct deliveries *v, const struct receiver *r, const struct content *content)
+struct cell *cell_find(struct deliveries *v, const struct receiver *r, const struct content *content)
 {
 	struct cell *cell = map_find(&v->cells, map_mix((uintptr_t)r, (uintptr_t)content));
 
@@ -137,7 +137,7 @@ static struct cell *cell_find(struct deliveries *v, const struct receiver *r, co
 	return cell;
 }
 
-static struct cell *cell_of(struct deliveries *v, struct receiver *r, struct content *content)
+struct cell *cell_of(struct deliveries *v, struct receiver *r, struct content *content)
 {
 	struct cell *cell = cell_find(v, r, content);
 
@@ -203,7 +203,7 @@ static void enter_lane(struct deliveries *v, struct expectation *e)
 	lane->newest = e;
 }
 
-static void expectation_free(struct deliveries *v, struct expectation *e)
+void expectation_free(struct deliveries *v, struct expectation *e)
 {
 	struct receiver *r = e->cell->receiver;
 	struct cell *cell = e->cell;
@@ -227,7 +227,7 @@ void expectation_end(struct deliveries *v, struct expectation *e, enum verdict v
 	if (verdict == IS_LOST) {
 		pair->lost[e->qos]++;
 		v->totals.lost++;
-		report(v, LOST, pair, e->message->content->topic, e->qos, &e->message->when, &e->overtaken);
+		incident_add(v, LOST, pair, e->message->content->topic, e->qos, &e->message->when, &e->overtaken);
 	} else if (verdict == IS_UNCONFIRMED) {
 		pair->unconfirmed++;
 	} else if (verdict == IS_UNOBSERVABLE) {
@@ -339,7 +339,7 @@ uint64_t content_hash(const struct endpoint *broker, struct span topic, struct s
 	return map_hash(topic.at, topic.len, map_mix(*payload_hash, map_hash(broker->address, sizeof(broker->address), broker->family)));
 }
 
-static struct content *content_find(struct deliveries *v, const struct endpoint *broker, struct span topic, uint64_t hash,
+struct content *content_find(struct deliveries *v, const struct endpoint *broker, struct span topic, uint64_t hash,
                                     uint64_t payload_hash, size_t payload_len)
 {
 	struct content *c = map_find(&v->contents, hash);
@@ -349,14 +349,6 @@ static struct content *content_find(struct deliveries *v, const struct endpoint 
 	              !memcmp(c->address, broker->address, sizeof(c->address))))
 		c = map_more(c);
 	return c;
-}
-
-static struct content *content_seen(struct deliveries *v, const struct seen_packet *p)
-{
-	const struct endpoint *broker = &p->conversation->broker;
-	uint64_t payload_hash, hash = content_hash(broker, p->topic, p->packet.payload, &payload_hash);
-
-	return content_find(v, broker, p->topic, hash, payload_hash, p->packet.payload.len);
 }
 
 static struct content *content_of(struct deliveries *v, const struct seen_packet *p)
@@ -513,176 +505,4 @@ void message_resent(struct message *m)
 	m->resent = true;
 	for (struct cell *cell = m->content->cells; cell && m->qos == 1; cell = cell->next)
 		cell->copies += cell->came && cell->copies < UINT8_MAX;
-}
-
-/* ---- deliveries ---- */
-
-static void came(struct cell *cell, const struct message *m, struct pair *pair, const struct seen_packet *p, unsigned copies)
-{
-	cell->came = true;
-	cell->qos = (uint8_t)publish_qos(&p->packet);
-	cell->packet_id = p->packet.packet_id;
-	cell->conversation = p->conversation->number;
-	cell->copies = (uint8_t)(cell->copies + copies < UINT8_MAX ? cell->copies + copies : UINT8_MAX);
-	cell->nth = m->nth;
-	cell->published = m->when;
-	cell->when = p->when;
-	cell->pair = pair;
-}
-
-static void time_it(struct pair *pair, const struct message *m, const struct seen_packet *p)
-{
-	if (!(p->packet.flags & PUBLISH_DUP))
-		histogram_add(&pair->latency, elapsed(m->when.time_ns, p->when.time_ns));
-}
-
-/* The expectation that this delivery meets: the oldest of its QoS, else the oldest. */
-static struct expectation *choose(struct cell *cell, unsigned qos)
-{
-	unsigned looks = 8;
-
-	for (struct expectation *e = cell->oldest; e && looks--; e = e->after_in_cell)
-		if (e->qos == qos)
-			return e;
-	return cell->oldest;
-}
-
-static bool meets(struct deliveries *v, struct cell *cell, const struct seen_packet *p)
-{
-	struct expectation *e = cell ? choose(cell, publish_qos(&p->packet)) : NULL;
-
-	if (!e)
-		return false;
-	struct pair *pair = e->pair;
-	pair->delivered++;
-	if (e->late)
-		pair->reordered++;
-	if (!e->away)
-		time_it(pair, e->message, p);
-	came(cell, e->message, pair, p, e->copies + (e->message->resent && e->message->qos == 1));
-	overtake(v, e, &p->when);
-	expectation_free(v, e);
-	return true;
-}
-
-/* It came again, by nothing that explains it. */
-static enum delivered again(struct deliveries *v, struct cell *cell, const struct seen_packet *p)
-{
-	unsigned qos = publish_qos(&p->packet);
-
-	cell->pair->again[qos < 3 ? qos : 0]++;
-	v->totals.again++;
-	report(v, DUPLICATE, cell->pair, cell->content->topic, (uint8_t)qos, &cell->published, &p->when);
-	return WAS_AGAIN;
-}
-
-/* Whether every publication of it, and all subscriptions of r, have been seen. */
-static bool may_judge(const struct deliveries *v, const struct receiver *r, const struct cell *cell)
-{
-	return r->complete && !cell->content->topic->strange && v->now_ns >= v->blind_until_ns;
-}
-
-static bool is_resent(const struct cell *cell, const struct seen_packet *p)
-{
-	return cell && cell->came && p->packet.flags & PUBLISH_DUP && cell->packet_id == p->packet.packet_id && cell->qos == publish_qos(&p->packet);
-}
-
-/* By a shared subscription of r. */
-static bool for_group(struct deliveries *v, struct receiver *r, struct content *content, const struct seen_packet *p, enum delivered *how)
-{
-	struct topic_name *topic = content->topic;
-	struct cell *second = NULL;
-	unsigned looks = 64;
-
-	if (!r->n_shared)
-		return false;
-	topic_matched(v, topic);
-	for (struct subscribed *s = r->subscriptions; s && looks--; s = s->next_of_session) {
-		bool matches = false;
-
-		for (uint32_t i = 0; s->group && i < topic->n_matched && !matches; i++)
-			matches = topic->matched[i] == s->node;
-		struct cell *cell = matches ? cell_find(v, s->group, content) : NULL;
-		if (!cell)
-			continue;
-		if (is_resent(cell, p)) {
-			*how = WAS_RESENT;
-			return true;
-		}
-		if (meets(v, cell, p)) {
-			*how = WAS_EXPECTED;
-			return true;
-		}
-		if (cell->came)
-			second = cell;
-	}
-	if (!second || !may_judge(v, r, second))
-		return false;
-	/* Another member may get what the first did not acknowledge before it went. */
-	*how = p->packet.flags & PUBLISH_DUP || second->receiver->left_ns >= second->when.time_ns ? WAS_RESENT : again(v, second, p);
-	return true;
-}
-
-/* A publication that r's known subscriptions do not cover: one more recent than what it had last. */
-static struct message *beyond(const struct content *content, const struct cell *cell, unsigned qos)
-{
-	struct message *m = content->oldest;
-	unsigned looks = 64;
-
-	if (!cell || !cell->came)
-		return content->newest && content->newest->qos >= qos ? content->newest : NULL;
-	while (m && looks-- && m->nth <= cell->nth)
-		m = m->next_same;
-	return m && m->nth > cell->nth && m->qos >= qos ? m : NULL;
-}
-
-bool delivery_retained(struct deliveries *v, struct receiver *r, const struct seen_packet *p, bool may_be_live)
-{
-	struct content *content = content_seen(v, p);
-	struct cell *cell = content ? cell_find(v, r, content) : NULL;
-
-	if (may_be_live && (is_resent(cell, p) || meets(v, cell, p)))
-		return true;
-	if (cell && cell->oldest)	/* a server that wrongly leaves the flag set? */
-		expectation_end(v, cell->oldest, IS_UNOBSERVABLE);
-	return false;
-}
-
-enum delivered delivery_seen(struct deliveries *v, struct receiver *r, const struct seen_packet *p)
-{
-	struct content *content = content_seen(v, p);
-	struct cell *cell = content ? cell_find(v, r, content) : NULL;
-	unsigned qos = publish_qos(&p->packet);
-	enum delivered how;
-	struct message *m;
-
-	if (!content)
-		return WAS_UNKNOWN;
-	if (is_resent(cell, p))
-		return WAS_RESENT;
-	if (meets(v, cell, p))
-		return WAS_EXPECTED;
-	if (cell && cell->came && cell->copies) {
-		cell->copies--;
-		return WAS_COPY;
-	}
-	if (for_group(v, r, content, p, &how))
-		return how;
-	m = beyond(content, cell, qos);
-	if (m) {
-		struct pair *pair = pair_of(v, m->publisher, r);
-
-		pair->beyond++;
-		time_it(pair, m, p);
-		if (!cell)
-			cell = cell_of(v, r, content);
-		if (cell)
-			came(cell, m, pair, p, 0);
-		return WAS_BEYOND;
-	}
-	if (!cell || !cell->came)
-		return WAS_UNKNOWN;
-	if (p->packet.flags & PUBLISH_DUP)
-		return WAS_RESENT;
-	return may_judge(v, r, cell) ? again(v, cell, p) : WAS_UNKNOWN;
 }

@@ -6,7 +6,7 @@
 #include "pcap/map.h"
 #include "pcap/out.h"
 
-/* What the view of QoS flows keeps; view_qos.c follows the packets, qos_print.c writes the rows. */
+/* What the view of QoS flows keeps; view_qos.c follows packets and sessions, qos_flows.c the exchanges, qos_print.c writes the rows. */
 
 enum exchange { CLIENT_QOS_1, CLIENT_QOS_2, BROKER_QOS_1, BROKER_QOS_2, SUBSCRIBES, UNSUBSCRIBES, N_EXCHANGES };
 enum state { PUBLISHED, RECEIVED /* PUBREC was seen */, RELEASED /* PUBREL, too */ };
@@ -28,9 +28,9 @@ struct qos_row {		/* one conversation's */
 	struct histogram took[N_EXCHANGES];	/* the whole exchange */
 };
 
-struct flow {			/* an exchange that is not complete */
+struct qos_flow {			/* an exchange that is not complete */
 	struct map_entry entry;
-	struct flow *before, *after;	/* of its session */
+	struct qos_flow *before, *after;	/* of its session */
 	struct qos_session *session;
 	struct qos_row *row;		/* of the conversation in which it began */
 	uint32_t conversation, holes;	/* holes: the session's count when it began */
@@ -48,7 +48,7 @@ struct flow {			/* an exchange that is not complete */
 enum why_hanging { CAPTURE_OVER, SESSION_OVER, ID_REUSED };
 
 struct hanging {
-	struct flow flow;
+	struct qos_flow flow;
 	enum why_hanging why;
 };
 
@@ -59,6 +59,59 @@ struct qos_totals {
 	uint64_t strays;		/* acknowledgements of what was not seen */
 	uint64_t no_room;		/* exchanges that were not followed */
 };
+
+enum { MOST_FLOWS = 30000, MOST_SESSIONS = 40000, MOST_ROWS = 3000, MOST_HANGING = 500, MOST_HANGING_JSON = 10000 };
+
+struct qos_session {
+	struct map_entry entry;		/* by client id, when it is known */
+	bool known;
+	uint8_t broker[19];
+	uint16_t id_len;
+	uint8_t id_shown;		/* how much of it is whole characters */
+	uint8_t id[ID_SHOWN];
+	struct qos_flow *flows;
+	struct party *party;		/* its connection of now */
+	uint32_t holes;
+};
+
+struct party {			/* a conversation */
+	struct qos_session *session;	/* NULL: none (no room), or another connection has it now */
+	struct qos_row *row;
+	uint32_t number;
+	bool connect, connack, clean, present, disconnected, outlives;
+	uint8_t version;
+	uint32_t expiry;
+};
+
+struct qos_view {
+	struct observer observer;
+	struct out *out;
+	bool json;
+	uint64_t start_ns;
+	struct map flows, sessions;
+	struct slab flow_room, session_room, party_room, row_room;
+	struct qos_row *rows, **last_row, others;
+	size_t n_others, n_hanging;
+	struct hanging *hanging;
+	struct qos_totals totals;
+};
+
+/*
+ * Requests and the client's publishing share packet ids, by the standard; a client that mixes them up is followed all
+ * the same.
+ */
+static inline unsigned side_of(unsigned exchange)
+{
+	return exchange / 2;
+}
+
+struct qos_flow *qos_flow_find(struct qos_view *v, const struct qos_session *s, unsigned side, uint16_t packet_id);
+struct qos_flow *qos_flow_new(struct qos_view *v, struct party *party, enum exchange exchange, const struct seen_packet *p);	/* NULL: no room */
+void qos_flow_phase(struct qos_view *v, const struct qos_flow *f, enum phase phase, const struct when *from, const struct when *to);
+void qos_flow_complete(struct qos_view *v, struct party *party, struct qos_flow *f, const struct seen_packet *p, bool failed);	/* frees f */
+void qos_flow_hang(struct qos_view *v, struct qos_flow *f, enum why_hanging why);	/* frees f */
+/* All flows of the session but those that began on the connection `but` hang. */
+void qos_session_hang(struct qos_view *v, struct qos_session *s, uint32_t but, enum why_hanging why);
 
 void qos_print(struct out *out, const struct qos_row *rows, const struct qos_row *others, size_t n_others,
                const struct qos_totals *totals, const struct hanging *hanging, size_t n_hanging, uint64_t start_ns, uint64_t end_ns);

@@ -51,7 +51,7 @@ static const char *phase_name(unsigned exchange, enum phase phase)
 	}
 }
 
-static const char *waits_for(const struct flow *f)
+static const char *waits_for(const struct qos_flow *f)
 {
 	switch (f->exchange) {
 	case SUBSCRIBES:
@@ -203,7 +203,7 @@ static void fill_hanging(void *owner, size_t row, struct cells *cells)
 	static const char *const whys[] = { [CAPTURE_OVER] = "capture's end", [SESSION_OVER] = "session's end", [ID_REUSED] = "id used again" };
 	const struct listed *l = owner;
 	const struct hanging *h = &l->hanging[row];
-	const struct flow *f = &h->flow;
+	const struct qos_flow *f = &h->flow;
 
 	snprintf(cells->text[0], CELL, "c%u", f->conversation);
 	cell_text(cells->text[1], f->row->id_len == 0xff ? (struct span){ 0 } : span_of(f->row->id, f->row->id_len), "-");
@@ -341,7 +341,7 @@ void qos_json_hanging(struct out *out, const struct hanging *h, uint64_t start_n
 {
 	static const char *const whys[] = { [CAPTURE_OVER] = "capture_over", [SESSION_OVER] = "session_over", [ID_REUSED] = "id_reused" };
 	static const char *const states[] = { [PUBLISHED] = "published", [RECEIVED] = "received", [RELEASED] = "released" };
-	const struct flow *f = &h->flow;
+	const struct qos_flow *f = &h->flow;
 	struct json j;
 
 	json_begin(&j, out, "qos_hanging", start_ns);

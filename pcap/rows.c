@@ -4,6 +4,7 @@
 
 #include "codec/topic.h"
 #include "harness/escape.h"
+#include "pcap/json.h"
 
 /* ---- JSON ---- */
 
@@ -44,63 +45,20 @@ void json_close(struct json *json, char bracket)
 	json->more = true;
 }
 
-/* What a terminal could take for more than text is escaped although JSON lets it stand: controls, bidi controls, what cannot be seen. */
-static void put_utf8(struct out *out, struct span text)
-{
-	char escaped[24];
-
-	for (size_t i = 0; i < text.len;) {
-		uint8_t c = text.at[i];
-		size_t n = c < 0x80 ? 1 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
-
-		if (c == '"' || c == '\\') {
-			out_byte(out, '\\');
-			out_byte(out, (char)c);
-		} else if (n == 1 && c >= 0x20 && c < 0x7f) {
-			out_byte(out, (char)c);
-		} else if (escape_bytes(text.at + i, n, escaped, sizeof(escaped)) == n) {
-			out_bytes(out, text.at + i, n);
-		} else {
-			uint32_t code = n == 1 ? c : c & (0x7fu >> n);
-
-			for (size_t k = 1; k < n; k++)
-				code = code << 6 | (text.at[i + k] & 0x3f);
-			if (code >= 0x10000)
-				out_format(out, "\\u%04x\\u%04x", 0xd800 + ((code - 0x10000) >> 10), 0xdc00 + (code & 0x3ff));
-			else
-				out_format(out, "\\u%04x", code);
-		}
-		i += n;
-	}
-}
-
-static void put_bytes(struct out *out, struct span text)
-{
-	char one[16], *p;
-
-	for (size_t i = 0; i < text.len; i++) {
-		escape_bytes(text.at + i, 1, one, sizeof(one));
-		for (p = one; *p; p++) {
-			if (*p == '\\' || *p == '"')
-				out_byte(out, '\\');
-			out_byte(out, *p);
-		}
-	}
-}
-
 void json_text(struct json *json, const char *name, struct span text)
 {
+	char as_base64[64];
+
 	if (!text.at) {
 		json_null(json, name);
-		return;
+	} else if (utf8_valid(text)) {
+		name_it(json, name);
+		json_string(json->out, text);
+	} else {
+		snprintf(as_base64, sizeof(as_base64), "%s_base64", name);
+		name_it(json, as_base64);
+		json_base64(json->out, text);
 	}
-	name_it(json, name);
-	out_byte(json->out, '"');
-	if (utf8_valid(text))
-		put_utf8(json->out, text);
-	else
-		put_bytes(json->out, text);
-	out_byte(json->out, '"');
 }
 
 void json_word(struct json *json, const char *name, const char *text)
@@ -126,15 +84,10 @@ void json_null(struct json *json, const char *name)
 	OUT_LITERAL(json->out, "null");
 }
 
-static void put_seconds(struct out *out, uint64_t ns)
-{
-	out_format(out, "%llu.%09llu", (unsigned long long)(ns / 1000000000), (unsigned long long)(ns % 1000000000));
-}
-
 void json_duration(struct json *json, const char *name, uint64_t ns)
 {
 	name_it(json, name);
-	put_seconds(json->out, ns);
+	json_seconds(json->out, (int64_t)ns);
 }
 
 void json_when(struct json *json, const char *name, const struct when *when)
@@ -145,13 +98,8 @@ void json_when(struct json *json, const char *name, const struct when *when)
 	}
 	json_open(json, name, '{');
 	json_number(json, "frame", when->frame);
-	if (when->time_ns < json->start_ns) {
-		name_it(json, "time");
-		out_byte(json->out, '-');
-		put_seconds(json->out, json->start_ns - when->time_ns);
-	} else {
-		json_duration(json, "time", when->time_ns - json->start_ns);
-	}
+	name_it(json, "time");
+	json_seconds(json->out, (int64_t)(when->time_ns - json->start_ns));
 	json_close(json, '}');
 }
 
@@ -184,7 +132,7 @@ void json_capture(struct out *out, const char *view, const struct when *start)
 	json_word(&json, "view", view);
 	name_it(&json, "epoch");
 	out_byte(out, '"');
-	put_seconds(out, start->time_ns);
+	json_seconds(out, (int64_t)start->time_ns);
 	out_byte(out, '"');
 	json_end(&json);
 }

@@ -19,7 +19,7 @@ void json_begin(struct json *json, struct out *out, const char *kind, uint64_t s
 void json_end(struct json *json);
 void json_open(struct json *json, const char *name, char bracket);	/* '{' or '['; name NULL inside [ */
 void json_close(struct json *json, char bracket);			/* '}' or ']' */
-/* Exactly the text, if it is UTF-8; bytes that are not stand as \xHH (a backslash as \\), as in text. .at NULL is null. */
+/* "NAME":"text" when it is UTF-8, else "NAME_base64":"..."; .at NULL is null. Not inside [. */
 void json_text(struct json *json, const char *name, struct span text);
 void json_word(struct json *json, const char *name, const char *text);	/* NULL is null */
 void json_number(struct json *json, const char *name, uint64_t number);

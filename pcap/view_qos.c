@@ -13,189 +13,9 @@
  * completed is unknown, not hanging.
  */
 
-enum { MOST_FLOWS = 30000, MOST_SESSIONS = 40000, MOST_ROWS = 3000, MOST_HANGING = 500, MOST_HANGING_JSON = 10000 };
-
-struct qos_session {
-	struct map_entry entry;		/* by client id, when it is known */
-	bool known;
-	uint8_t broker[19];
-	uint16_t id_len;
-	uint8_t id_shown;		/* how much of it is whole characters */
-	uint8_t id[ID_SHOWN];
-	struct flow *flows;
-	struct party *party;		/* its connection of now */
-	uint32_t holes;
-};
-
-struct party {			/* a conversation */
-	struct qos_session *session;	/* NULL: none (no room), or another connection has it now */
-	struct qos_row *row;
-	uint32_t number;
-	bool connect, connack, clean, present, disconnected, outlives;
-	uint8_t version;
-	uint32_t expiry;
-};
-
-struct qos_view {
-	struct observer observer;
-	struct out *out;
-	bool json;
-	uint64_t start_ns;
-	struct map flows, sessions;
-	struct slab flow_room, session_room, party_room, row_room;
-	struct qos_row *rows, **last_row, others;
-	size_t n_others, n_hanging;
-	struct hanging *hanging;
-	struct qos_totals totals;
-};
-
 static struct qos_view *of(struct observer *o)
 {
 	return (struct qos_view *)(void *)o;
-}
-
-/* ---- flows ---- */
-
-static uint64_t flow_hash(const struct qos_session *s, unsigned side, uint16_t packet_id)
-{
-	return map_mix((uint64_t)(uintptr_t)s, (uint64_t)side << 16 | packet_id);
-}
-
-/* Requests and the client's publishing share packet ids, by the standard; a client that mixes them up is followed all the same. */
-static unsigned side_of(unsigned exchange)
-{
-	return exchange / 2;
-}
-
-static struct flow *flow_find(struct qos_view *v, const struct qos_session *s, unsigned side, uint16_t packet_id)
-{
-	struct flow *f = map_find(&v->flows, flow_hash(s, side, packet_id));
-
-	while (f && !(f->session == s && f->packet_id == packet_id && side_of(f->exchange) == side))
-		f = map_more(f);
-	return f;
-}
-
-static void flow_drop(struct qos_view *v, struct flow *f)
-{
-	map_remove(&v->flows, &f->entry);
-	if (f->before)
-		f->before->after = f->after;
-	else
-		f->session->flows = f->after;
-	if (f->after)
-		f->after->before = f->before;
-	slab_give(&v->flow_room, f);
-}
-
-/* A conversation has a row from its first exchange on. */
-static struct qos_row *row_of(struct qos_view *v, struct party *party)
-{
-	struct qos_session *s = party->session;
-
-	if (party->row)
-		return party->row;
-	party->row = slab_take(&v->row_room);
-	if (!party->row) {
-		v->n_others++;
-		return party->row = &v->others;
-	}
-	party->row->conversation = party->number;
-	party->row->id_len = s->known ? s->id_shown : 0xff;
-	if (s->known)
-		memcpy(party->row->id, s->id, ID_SHOWN);
-	*v->last_row = party->row;
-	v->last_row = &party->row->next;
-	return party->row;
-}
-
-static struct flow *flow_new(struct qos_view *v, struct party *party, enum exchange exchange, const struct seen_packet *p)
-{
-	struct qos_session *s = party->session;
-	struct flow *f = slab_take(&v->flow_room);
-
-	if (!f || !map_add(&v->flows, &f->entry, flow_hash(s, side_of(exchange), p->packet.packet_id))) {
-		if (f)
-			slab_give(&v->flow_room, f);
-		v->totals.no_room++;
-		return NULL;
-	}
-	f->session = s;
-	f->after = s->flows;
-	if (f->after)
-		f->after->before = f;
-	s->flows = f;
-	f->row = row_of(v, party);
-	f->conversation = party->number;
-	f->holes = s->holes;
-	f->packet_id = p->packet.packet_id;
-	f->exchange = (uint8_t)exchange;
-	f->at[PUBLISHED] = f->last = p->when;
-	f->row->stats[exchange].count++;
-	v->totals.stats[exchange].count++;
-	return f;
-}
-
-static void count_phase(struct qos_view *v, const struct flow *f, enum phase phase, const struct when *from, const struct when *to)
-{
-	if (from->frame)
-		histogram_add(&v->totals.phases[f->exchange][phase], elapsed(from->time_ns, to->time_ns));
-}
-
-/* The exchange is over by this packet. */
-static void complete(struct qos_view *v, struct party *party, struct flow *f, const struct seen_packet *p, bool failed)
-{
-	struct exchange_stats *of_row = &f->row->stats[f->exchange], *all = &v->totals.stats[f->exchange];
-	bool whole = f->begun;
-
-	of_row->completed++;
-	all->completed++;
-	if (failed) {
-		of_row->failed++;
-		all->failed++;
-		v->totals.reasons[p->packet.type == PUBACK ? 0 : p->packet.type == PUBREC ? 1 : 2][p->packet.reason]++;
-	}
-	if (f->conversation != party->number) {
-		of_row->resumed++;
-		all->resumed++;
-	}
-	if (whole)
-		histogram_add(&f->row->took[f->exchange], elapsed(f->at[PUBLISHED].time_ns, p->when.time_ns));
-	flow_drop(v, f);
-}
-
-static void hang(struct qos_view *v, struct flow *f, enum why_hanging why)
-{
-	struct exchange_stats *of_row = &f->row->stats[f->exchange], *all = &v->totals.stats[f->exchange];
-	struct hanging hanging = { .flow = *f, .why = why };
-
-	if (f->holes != f->session->holes) {
-		of_row->unknown++;
-		all->unknown++;
-	} else {
-		of_row->hanging++;
-		all->hanging++;
-		if (v->json && v->n_hanging < MOST_HANGING_JSON)
-			qos_json_hanging(v->out, &hanging, v->start_ns);
-		else if (v->hanging && v->n_hanging < MOST_HANGING)
-			v->hanging[v->n_hanging] = hanging;
-		v->n_hanging++;
-	}
-	flow_drop(v, f);
-}
-
-/* All flows of the session but those that began on the connection `but` hang. */
-static void hang_all(struct qos_view *v, struct qos_session *s, uint32_t but, enum why_hanging why)
-{
-	struct flow *oldest = s->flows;
-
-	while (oldest && oldest->after)
-		oldest = oldest->after;
-	for (struct flow *f = oldest, *younger; f; f = younger) {
-		younger = f->before;
-		if (f->conversation != but)
-			hang(v, f, why);
-	}
 }
 
 /* ---- sessions ---- */
@@ -248,7 +68,7 @@ static void identify(struct qos_view *v, struct party *party, const struct conve
 		if (s->party)
 			s->party->session = NULL;
 		if (party->session) {	/* flows that began before the id was known stay with the nameless session */
-			hang_all(v, party->session, 0, SESSION_OVER);
+			qos_session_hang(v, party->session, 0, SESSION_OVER);
 			give_up(v, party);
 		}
 		s->party = party;
@@ -276,7 +96,7 @@ static void on_connect(struct qos_view *v, struct party *party, const struct see
 	if (p->packet.client_id.len)
 		identify(v, party, p->conversation, p->packet.client_id);
 	if (party->session && party->clean)
-		hang_all(v, party->session, party->number, SESSION_OVER);
+		qos_session_hang(v, party->session, party->number, SESSION_OVER);
 }
 
 static void on_connack(struct qos_view *v, struct party *party, const struct seen_packet *p)
@@ -291,7 +111,7 @@ static void on_connack(struct qos_view *v, struct party *party, const struct see
 		identify(v, party, p->conversation, id.bytes);
 	/* 3.1 does not say whether a session goes on */
 	if (party->session && !p->packet.reason && party->version != MQTT_3_1 && !(p->packet.ack_flags & 1))
-		hang_all(v, party->session, party->number, SESSION_OVER);
+		qos_session_hang(v, party->session, party->number, SESSION_OVER);
 }
 
 /* ---- packets ---- */
@@ -300,11 +120,11 @@ static void on_publish(struct qos_view *v, struct party *party, const struct see
 {
 	unsigned qos = publish_qos(&p->packet);
 	enum exchange exchange = (p->from == FROM_SERVER ? BROKER_QOS_1 : CLIENT_QOS_1) + (qos == 2);
-	struct flow *f;
+	struct qos_flow *f;
 
 	if (!qos || qos > 2)
 		return;
-	f = flow_find(v, party->session, side_of(exchange), p->packet.packet_id);
+	f = qos_flow_find(v, party->session, side_of(exchange), p->packet.packet_id);
 	if (f && p->packet.flags & PUBLISH_DUP && f->exchange == exchange) {
 		f->resent++;
 		f->last = p->when;
@@ -313,8 +133,8 @@ static void on_publish(struct qos_view *v, struct party *party, const struct see
 		return;
 	}
 	if (f)
-		hang(v, f, ID_REUSED);
-	f = flow_new(v, party, exchange, p);
+		qos_flow_hang(v, f, ID_REUSED);
+	f = qos_flow_new(v, party, exchange, p);
 	if (!f)
 		return;
 	f->begun = !(p->packet.flags & PUBLISH_DUP);
@@ -331,7 +151,7 @@ static void on_publish(struct qos_view *v, struct party *party, const struct see
 
 static void on_request(struct qos_view *v, struct party *party, enum exchange exchange, const struct seen_packet *p)
 {
-	struct flow *f = flow_find(v, party->session, side_of(exchange), p->packet.packet_id);
+	struct qos_flow *f = qos_flow_find(v, party->session, side_of(exchange), p->packet.packet_id);
 
 	if (f && p->packet.flags & PUBLISH_DUP && f->exchange == exchange) {	/* 3.1 resends requests */
 		f->resent++;
@@ -340,8 +160,8 @@ static void on_request(struct qos_view *v, struct party *party, enum exchange ex
 		return;
 	}
 	if (f)
-		hang(v, f, ID_REUSED);
-	f = flow_new(v, party, exchange, p);
+		qos_flow_hang(v, f, ID_REUSED);
+	f = qos_flow_new(v, party, exchange, p);
 	if (f)
 		f->begun = true;
 }
@@ -349,7 +169,7 @@ static void on_request(struct qos_view *v, struct party *party, enum exchange ex
 /* PUBACK, PUBREC, PUBCOMP, SUBACK, UNSUBACK, and PUBREL of the flow's sender. */
 static void on_answer(struct qos_view *v, struct party *party, unsigned side, const struct seen_packet *p)
 {
-	struct flow *f = flow_find(v, party->session, side, p->packet.packet_id);
+	struct qos_flow *f = qos_flow_find(v, party->session, side, p->packet.packet_id);
 	unsigned type = p->packet.type;
 	bool failed = type != SUBACK && type != UNSUBACK && p->packet.reason >= 0x80, second = f && f->exchange % 2;
 
@@ -368,9 +188,9 @@ static void on_answer(struct qos_view *v, struct party *party, unsigned side, co
 	switch (type) {
 	case PUBREC:
 		if (f->state == PUBLISHED && f->begun)
-			count_phase(v, f, TO_ANSWER, &f->at[PUBLISHED], &p->when);
+			qos_flow_phase(v, f, TO_ANSWER, &f->at[PUBLISHED], &p->when);
 		if (failed) {
-			complete(v, party, f, p, true);
+			qos_flow_complete(v, party, f, p, true);
 		} else if (f->state == PUBLISHED) {
 			f->state = RECEIVED;
 			f->at[RECEIVED] = p->when;
@@ -383,20 +203,20 @@ static void on_answer(struct qos_view *v, struct party *party, unsigned side, co
 			v->totals.stats[f->exchange].resent++;
 			break;
 		}
-		count_phase(v, f, TO_RELEASE, &f->at[RECEIVED], &p->when);
+		qos_flow_phase(v, f, TO_RELEASE, &f->at[RECEIVED], &p->when);
 		f->state = RELEASED;
 		f->at[RELEASED] = p->when;
 		break;
 	case PUBCOMP:
-		count_phase(v, f, TO_COMPLETE, &f->at[RELEASED], &p->when);
+		qos_flow_phase(v, f, TO_COMPLETE, &f->at[RELEASED], &p->when);
 		if (f->begun)
-			count_phase(v, f, WHOLE, &f->at[PUBLISHED], &p->when);
-		complete(v, party, f, p, failed);
+			qos_flow_phase(v, f, WHOLE, &f->at[PUBLISHED], &p->when);
+		qos_flow_complete(v, party, f, p, failed);
 		break;
 	default:
 		if (f->begun)
-			count_phase(v, f, TO_ANSWER, &f->at[PUBLISHED], &p->when);
-		complete(v, party, f, p, failed);
+			qos_flow_phase(v, f, TO_ANSWER, &f->at[PUBLISHED], &p->when);
+		qos_flow_complete(v, party, f, p, failed);
 		break;
 	}
 }
@@ -493,7 +313,7 @@ static void on_ended(struct observer *o, struct conversation *c, enum conversati
 	c->of[o->slot] = NULL;
 	if (party->session) {
 		if (!outlives(party))
-			hang_all(v, party->session, 0, how == ENDED_WITH_CAPTURE ? CAPTURE_OVER : SESSION_OVER);
+			qos_session_hang(v, party->session, 0, how == ENDED_WITH_CAPTURE ? CAPTURE_OVER : SESSION_OVER);
 		give_up(v, party);
 	}
 	slab_give(&v->party_room, party);
@@ -505,7 +325,7 @@ static void on_finish(struct observer *o, const struct when *when)
 
 	for (struct qos_session *s = map_any(&v->sessions, NULL), *next; s; s = next) {
 		next = map_any(&v->sessions, s);
-		hang_all(v, s, 0, CAPTURE_OVER);
+		qos_session_hang(v, s, 0, CAPTURE_OVER);
 		session_drop(v, s);
 	}
 	if (v->json)
@@ -552,7 +372,7 @@ struct observer *qos_view_new(struct out *out, const struct view_options *option
 	v->json = options->json;
 	v->last_row = &v->rows;
 	v->others.id_len = 0xff;
-	v->flow_room = (struct slab){ .size = sizeof(struct flow), .most = MOST_FLOWS };
+	v->flow_room = (struct slab){ .size = sizeof(struct qos_flow), .most = MOST_FLOWS };
 	v->session_room = (struct slab){ .size = sizeof(struct qos_session), .most = MOST_SESSIONS };
 	v->party_room = (struct slab){ .size = sizeof(struct party), .most = MOST_SESSIONS };
 	v->row_room = (struct slab){ .size = sizeof(struct qos_row), .most = MOST_ROWS };
