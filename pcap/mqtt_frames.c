@@ -8,13 +8,23 @@ void mqtt_tell_hole(struct mqtt_stage *s, unsigned end, enum hole_why why, uint6
 {
 	struct hole hole = { .from = sender_of(s, end), .why = why, .bytes = bytes, .skipped = skipped, .when = *when };
 
-	if (why != HOLE_UNFINISHED)
-		s->conversation->holed = true;
+	s->conversation->holed = true;
 	mqtt_introduce(s, when);
 	s->listener->hole(s->listener, s->conversation, &hole);
 }
 
 /* ---- one packet ---- */
+
+/* What the other end sent may still wait to be recognised as what this acknowledges: cause before effect. */
+static void confirm(struct mqtt_stage *s, unsigned end, const struct seen_packet *seen)
+{
+	unsigned type = seen->packet.type;
+	struct lane *other = &s->lanes[!end];
+
+	if (seen->status == CODEC_OK && other->seek && other->len && !other->replaying &&
+	    (type == PUBACK || type == PUBREC || type == PUBCOMP || type == SUBACK || type == UNSUBACK))
+		mqtt_seek_confirmed(s, !end, seen->packet.packet_id);
+}
 
 static bool from_either(unsigned type)
 {
@@ -33,6 +43,8 @@ bool mqtt_take(struct mqtt_stage *s, unsigned end, struct span bytes, const stru
 	} else {
 		lane->bad_in_a_row = 0;
 	}
+	if (s->lanes[!end].seek)
+		confirm(s, end, &seen);
 	mqtt_learn(s, end, &seen);
 	if (!s->introduced)
 		mqtt_introduce(s, when);
@@ -248,7 +260,11 @@ void mqtt_finish(struct mqtt_stage *s, unsigned end, const struct when *when)
 
 	if (lane->seek)
 		mqtt_seek_last(s, end, when);
-	if (lane->len)
+	if (lane->len) {
+		bool holed = s->conversation->holed;
+
 		mqtt_tell_hole(s, end, HOLE_UNFINISHED, lane->size ? lane->size - lane->len : 0, lane->len, when);
+		s->conversation->holed = holed;		/* nothing follows on it */
+	}
 	mqtt_give_back(s, lane);
 }

@@ -26,6 +26,7 @@ enum {
 	BITS_LIKELY = 26,		/* midway, on one of MQTT's ports */
 	BITS_ANYWHERE = 48,		/* midway, on any other */
 	BITS_SURE = 80,			/* then there is no doubt left where packets begin */
+	BITS_CONFIRMED = 10,		/* its packet id is acknowledged */
 	BITS_BAD = 30,			/* what a packet that breaks a rule takes away */
 };
 
@@ -188,6 +189,8 @@ size_t mqtt_seek_bytes(struct mqtt_stage *s, unsigned end, struct span bytes, co
 void mqtt_seek_tell(struct mqtt_stage *s, unsigned end, const struct when *when);
 /* What is there is all there is: it is judged by that. Still seeking, with nothing in the window, if nothing was found. */
 void mqtt_seek_last(struct mqtt_stage *s, unsigned end, const struct when *when);
+/* The other end has acknowledged a packet of that id: one in the window that has it is more likely one. */
+void mqtt_seek_confirmed(struct mqtt_stage *s, unsigned end, unsigned id);
 void mqtt_seek_free(struct mqtt_stage *s, unsigned end);
 
 /* ---- mqtt_detect.c ---- */

@@ -334,6 +334,40 @@ size_t mqtt_seek_bytes(struct mqtt_stage *s, unsigned end, struct span bytes, co
 	return taken;
 }
 
+/* Whether one of the candidate's whole packets has that id. */
+static bool holds_id(const struct mqtt_stage *s, const struct lane *lane, const struct candidate *c, unsigned id)
+{
+	struct frame frame;
+	struct finding finding;
+	struct packet packet;
+
+	for (uint32_t at = c->start; at < c->next; at += (uint32_t)frame.size) {
+		if (frame_next(lane->buf + at, c->next - at, &frame, &finding) != FRAME_OK)
+			return false;
+		if (decode(lane->buf + at, frame.size, (enum version)s->version, &packet, &finding) == CODEC_OK && packet.packet_id == id)
+			return true;
+	}
+	return false;
+}
+
+void mqtt_seek_confirmed(struct mqtt_stage *s, unsigned end, unsigned id)
+{
+	struct lane *lane = &s->lanes[end];
+	struct candidate found;
+	bool any = false;
+
+	for (uint32_t i = 0; i < lane->seek->n; i++) {
+		struct candidate *c = &lane->seek->live[i];
+
+		if (!holds_id(s, lane, c, id))
+			continue;
+		c->bits += BITS_CONFIRMED;
+		any = true;
+	}
+	while (any && lane->seek && search(s, end, false, &found))
+		settle_at(s, end, found);
+}
+
 void mqtt_seek_last(struct mqtt_stage *s, unsigned end, const struct when *when)
 {
 	struct lane *lane = &s->lanes[end];

@@ -106,11 +106,11 @@ static size_t read_frames(struct ws_stage *s, unsigned end, struct span bytes, c
 				s->above->ops->bytes(s->above, end, got.bytes, when);
 			else if (event == WS_MORE)
 				break;
-			else if (event == WS_BAD && got.opcode != WS_CLOSE) {
+			else if (event == WS_BAD && !lane->reader.in_payload && !lane->reader.n_head)
+				lane->reader.refused = false;	/* a whole Close, wrong in its code or reason only */
+			else if (event == WS_BAD) {
 				lose(s, end, 0, HOLE_UNREADABLE, when);
 				return done + at;
-			} else if (event == WS_BAD || got.opcode == WS_CLOSE) {
-				lane->reader.refused = false;	/* a Close is a Close, whatever its code */
 			}
 		}
 		done += n;
