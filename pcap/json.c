@@ -173,6 +173,29 @@ void json_bytes(struct out *out, const char *name, struct span bytes)
 		json_base64(out, bytes);
 }
 
+void json_key_text(struct out *out, const char *name, const char *text)
+{
+	json_key(out, name);
+	OUT_LITERAL(out, "\"");
+	out_text(out, text);
+	OUT_LITERAL(out, "\"");
+}
+
+void json_key_bool(struct out *out, const char *name, bool is)
+{
+	json_key(out, name);
+	if (is)
+		OUT_LITERAL(out, "true");
+	else
+		OUT_LITERAL(out, "false");
+}
+
+void json_key_number(struct out *out, const char *name, uint64_t number)
+{
+	json_key(out, name);
+	out_number(out, number);
+}
+
 uint8_t *json_put_seconds(uint8_t *p, int64_t ns)
 {
 	uint64_t n = ns < 0 ? 0 - (uint64_t)ns : (uint64_t)ns;

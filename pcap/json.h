@@ -20,6 +20,11 @@ void json_bytes(struct out *out, const char *name, struct span bytes);
 /* ,"NAME": */
 void json_key(struct out *out, const char *name);
 
+/* ,"NAME":VALUE; text is ours, and needs no escape. */
+void json_key_text(struct out *out, const char *name, const char *text);
+void json_key_bool(struct out *out, const char *name, bool is);
+void json_key_number(struct out *out, const char *name, uint64_t number);
+
 /* Exactly: -0.000412000. Nine places always, as an integer of nanoseconds has. */
 void json_seconds(struct out *out, int64_t ns);
 

@@ -7,6 +7,7 @@
 #include "codec/text.h"
 #include "harness/console.h"
 #include "pcap/json.h"
+#include "pcap/label.h"
 #include "pcap/mask.h"
 #include "pcap/packet_map.h"
 #include "pcap/shorten.h"
@@ -18,18 +19,6 @@ enum {
 	MAX_LINE = 2000,		/* of a packet's own text */
 	MAX_PAYLOAD = 120,		/* bytes of it */
 	MAX_BAD = 48,			/* of a packet that cannot be read */
-	MAX_ID = 40,			/* of a client id in front of each line */
-	LABEL = 88,
-	MOST_ALIGNED = 23,		/* longer names stand out of the column */
-	MAX_IDS = 1 << 16,		/* client ids known as taken; beyond, every name has its connection's */
-};
-
-struct label {			/* how a conversation is called */
-	struct span client_id;		/* that it was made of; .at NULL: none yet */
-	uint8_t version;		/* said last */
-	bool version_known, explained;
-	uint8_t len, columns;
-	char text[LABEL];
 };
 
 struct text {
@@ -39,9 +28,8 @@ struct text {
 	bool color, begun;
 	bool nanoseconds;		/* the capture has them */
 	uint64_t base_ns;
-	unsigned frame_width, label_width;
-	uint64_t *ids;			/* hashes of client ids; 0: free */
-	uint32_t n_ids;
+	unsigned frame_width;
+	struct labels labels;
 	char comments[640];		/* of the line being made */
 	size_t comments_len;
 	char room[MAX_LINE + 16];
@@ -78,110 +66,12 @@ static void put_when(struct text *t, const struct when *when)
 
 /* ---- who ---- */
 
-static uint64_t hash_of(struct span s)
-{
-	uint64_t h = 0xcbf29ce484222325u;
-
-	for (size_t i = 0; i < s.len; i++)
-		h = (h ^ s.at[i]) * 0x100000001b3u;
-	h = (h ^ h >> 32) * 0x9e3779b97f4a7c15u;
-	return h ? h : 1;
-}
-
-/* Whether no conversation had that id before; it is taken from now on. A rare mistake costs a longer name. */
-static bool take_id(struct text *t, struct span id)
-{
-	uint64_t h = hash_of(id);
-
-	if (!t->ids)
-		t->ids = calloc(2 * MAX_IDS, sizeof(*t->ids));
-	if (!t->ids)
-		return false;
-	for (size_t i = h % (2 * MAX_IDS);; i = (i + 1) % (2 * MAX_IDS)) {
-		if (t->ids[i] == h)
-			return false;
-		if (t->ids[i])
-			continue;
-		if (t->n_ids == MAX_IDS)
-			return false;
-		t->n_ids++;
-		t->ids[i] = h;
-		return true;
-	}
-}
-
-/* c7, or .../c7: as we call conversations. */
-static bool like_ours(struct span id)
-{
-	const uint8_t *slash = memrchr(id.at, '/', id.len), *at = slash ? slash + 1 : id.at, *end = id.at + id.len;
-
-	if (end - at < 2 || *at++ != 'c')
-		return false;
-	while (at < end && *at >= '0' && *at <= '9')
-		at++;
-	return at == end;
-}
-
-/* An id that can stand without quotes: no blank, nothing to escape, and no name that we give. */
-static bool is_bare(struct span id)
-{
-	for (size_t i = 0; i < id.len; i++)
-		if (id.at[i] <= ' ' || id.at[i] > '~' || strchr("\"\\#", id.at[i]))
-			return false;
-	return id.len && !like_ours(id);
-}
-
-/* Its client id; with its number behind it where another conversation had that id before, and alone where there is none to show. */
-static void name(struct text *t, struct label *label, const struct conversation *c)
-{
-	struct span id = c->client_id, shown = shorten(id, MAX_ID);
-	char room[LABEL - 16];
-	struct writer w = writer_to(room, sizeof(room));
-
-	label->client_id = id;
-	label->explained = !id.at;
-	if (id.at && is_bare(id))
-		wr_bytes(&w, shown);
-	else if (id.at)
-		text_print_string(shown, &w);
-	if (shown.len < id.len)
-		wr_text(&w, "...");
-	if (!wr_fits(&w))		/* escapes take room, too */
-		w.len = 0;
-	if (w.len && take_id(t, id))
-		label->len = (uint8_t)snprintf(label->text, LABEL, "%.*s", (int)w.len, room);
-	else
-		label->len = (uint8_t)snprintf(label->text, LABEL, "%.*s%sc%u", (int)w.len, room, w.len ? "/" : "", c->number);
-	label->columns = 0;
-	for (size_t i = 0; i < label->len; i++)
-		label->columns += (label->text[i] & 0xc0) != 0x80;
-	if (label->columns > t->label_width && label->columns <= MOST_ALIGNED)
-		t->label_width = label->columns;
-}
-
-static struct label *label_of(struct text *t, struct conversation *c)
-{
-	struct label *label = c->of[t->observer.slot];
-
-	if (!label) {
-		label = c->of[t->observer.slot] = calloc(1, sizeof(*label));
-		if (!label)
-			return NULL;
-		label->version = (uint8_t)c->version;
-		label->version_known = c->version_known;
-		name(t, label, c);
-	} else if (label->client_id.at != c->client_id.at || label->client_id.len != c->client_id.len) {
-		name(t, label, c);
-	}
-	return label;
-}
-
 static void put_label(struct text *t, const struct label *label)
 {
 	if (!label)
 		return;
 	out_small(t->out, label->text, label->len);
-	for (unsigned pad = label->columns; pad < t->label_width; pad++)
+	for (unsigned pad = label->columns; pad < t->labels.width; pad++)
 		OUT_LITERAL(t->out, " ");
 }
 
@@ -368,7 +258,7 @@ static void packet(struct observer *o, const struct seen_packet *seen)
 {
 	struct text *t = (struct text *)o;
 	struct conversation *c = seen->conversation;
-	struct label *label = label_of(t, c);
+	struct label *label = label_of(&t->labels, &c->of[t->observer.slot], c);
 
 	put_when(t, &seen->when);
 	put_label(t, label);
@@ -395,7 +285,7 @@ static void packet(struct observer *o, const struct seen_packet *seen)
 static void event(struct text *t, struct conversation *c, const struct when *when)
 {
 	put_when(t, when);
-	put_label(t, label_of(t, c));
+	put_label(t, label_of(&t->labels, &c->of[t->observer.slot], c));
 	OUT_LITERAL(t->out, " -- ");
 }
 
@@ -415,7 +305,7 @@ static void opened(struct observer *o, struct conversation *c, const struct when
 	static const char *const ways[] = { [VIA_TCP] = "tcp", [VIA_TLS] = "tls", [VIA_WS] = "ws", [VIA_WSS] = "wss" };
 	struct text *t = (struct text *)o;
 	char client[ENDPOINT_TEXT], broker[ENDPOINT_TEXT], number[LABEL];
-	struct label *label = label_of(t, c), by_number = { 0 };
+	struct label *label = label_of(&t->labels, &c->of[t->observer.slot], c), by_number = { 0 };
 
 	by_number.len = by_number.columns = (uint8_t)snprintf(number, sizeof(number), "c%u", c->number);
 	memcpy(by_number.text, number, by_number.len);
@@ -480,7 +370,7 @@ static void ended(struct observer *o, struct conversation *c, enum conversation_
 		out_text(t->out, hows[how]);
 		end_line(t, when);
 	}
-	free(c->of[t->observer.slot]);
+	label_free(c->of[t->observer.slot]);
 	c->of[t->observer.slot] = NULL;
 }
 
@@ -497,7 +387,7 @@ static void finish(struct observer *o, const struct when *when)
 
 static void text_free(struct observer *o)
 {
-	free(((struct text *)o)->ids);
+	labels_release(&((struct text *)o)->labels);
 	free(o);
 }
 
@@ -513,6 +403,6 @@ struct observer *packets_text_new(struct out *out, const struct view_options *op
 	t->options = *options;
 	t->color = out->fd == STDOUT_FILENO && *console_style(stdout, STYLE_BOLD);
 	t->frame_width = 4;
-	t->label_width = 6;
+	labels_init(&t->labels);
 	return &t->observer;
 }
