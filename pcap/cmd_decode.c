@@ -1,5 +1,4 @@
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,6 +7,7 @@
 
 #include "harness/cli.h"
 #include "harness/console.h"
+#include "harness/outfile.h"
 #include "pcap/decoder.h"
 #include "pcap/pcapng_flows.h"
 #include "pcap/summary.h"
@@ -67,7 +67,7 @@ static struct {
 	struct capture *capture;
 	struct decoder *decoder;
 	struct out out;
-	int fd;
+	struct outfile file;
 	uint16_t ports[MAX_PORTS];
 	size_t n_ports;
 	struct pcapng_flows *flows;	/* --format pcapng */
@@ -171,17 +171,30 @@ static int open_capture(const char *path)
 
 static int open_output(void)
 {
-	run.fd = STDOUT_FILENO;
-	if (conf.output) {
-		run.fd = open(conf.output, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-		if (run.fd < 0) {
-			console_error("create %s: %s", console_safe(conf.output), strerror(errno));
-			return EXIT_UNABLE;
-		}
+	int error = conf.output ? outfile_open(&run.file, conf.output) : 0;
+
+	if (error) {
+		console_error("create %s: %s", console_safe(conf.output), strerror(-error));
+		return EXIT_UNABLE;
 	}
-	if (!out_init(&run.out, run.fd))
+	if (!out_init(&run.out, conf.output ? fileno(run.file.stream) : STDOUT_FILENO))
 		abort();
 	return EXIT_PASS;
+}
+
+/* What could not be written is said once, but for a pipe whose reader has seen enough. */
+static int close_output(int code)
+{
+	int error = out_release(&run.out);
+
+	if (conf.output) {
+		int closing = -outfile_close(&run.file);
+		error = error ? error : closing;
+	}
+	if (!error || error == EPIPE)
+		return code;
+	console_error("write %s: %s", conf.output ? console_safe(conf.output) : "to standard output", strerror(error));
+	return EXIT_UNABLE;
 }
 
 static struct observer *make_view(const struct view_options *how, const char *title)
@@ -319,6 +332,8 @@ static const char *misuse(int n_args)
 {
 	if (!conf.interface == !n_args)
 		return conf.interface ? "either a FILE or -i IFACE, not both" : "expected a FILE, - for standard input, or -i IFACE";
+	if (conf.format == FORMAT_SCENARIO && (conf.check || conf.view != VIEW_PACKETS))
+		return "--format scenario is a file to be played: no --check or --view with it";
 	if (conf.format != FORMAT_PCAPNG)
 		return NULL;
 	if (conf.check || conf.where || conf.view != VIEW_PACKETS)
@@ -362,12 +377,9 @@ static int decode_run(int n_args, char **args)
 		code = decode_all(name, false);
 		decoder_finish(run.decoder);
 	}
-	int error = out_release(&run.out);
-	if (error && error != EPIPE) {
-		console_error("write: %s", strerror(error));
-		code = EXIT_UNABLE;
-	}
-	code = conclude(name, code);
+	code = conclude(name, close_output(code));
+	signal(SIGINT, SIG_DFL);
+	signal(SIGTERM, SIG_DFL);
 	view_free(run.shown);
 	view_free(run.check);
 	where_free(run.where);

@@ -1,4 +1,4 @@
-#include <assert.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -24,7 +24,7 @@ struct scenario_writer {
 	struct view_options options;
 	const char *title;
 	FILE *body;
-	bool failed;			/* to write the body */
+	int failed;			/* errno of what was wrong with the body, 0 */
 	struct line line, before;
 	uint8_t *versions;		/* by number of the conversation; 1 is the first */
 	uint32_t n_versions, cap_versions;
@@ -67,8 +67,8 @@ static struct role *role_of(const struct scenario_writer *s, const struct conver
 static void put_line(struct scenario_writer *s)
 {
 	line_text(&s->line, "\n");
-	if (fwrite(s->line.at, 1, s->line.len, s->body) != s->line.len)
-		s->failed = true;
+	if (!s->failed && fwrite(s->line.at, 1, s->line.len, s->body) != s->line.len)
+		s->failed = errno;
 	s->line.len = 0;
 }
 
@@ -488,11 +488,14 @@ static void copy_body(struct scenario_writer *s)
 	char room[16384];
 	size_t n;
 
-	rewind(s->body);
-	while ((n = fread(room, 1, sizeof(room), s->body)) > 0)
-		out_bytes(s->out, room, n);
-	if (ferror(s->body) || s->failed)
-		s->out->error = s->out->error ? s->out->error : 5 /* EIO */;
+	if (!s->failed) {
+		rewind(s->body);
+		while ((n = fread(room, 1, sizeof(room), s->body)) > 0)
+			out_bytes(s->out, room, n);
+		s->failed = ferror(s->body) ? EIO : 0;
+	}
+	if (s->failed && !s->out->error)
+		s->out->error = s->failed;
 }
 
 /* The one that most conversations speak. */
@@ -554,7 +557,8 @@ static void scenario_free_observer(struct observer *o)
 	free(s->versions);
 	free(s->resumed);
 	free(s->before.at);
-	fclose(s->body);
+	if (s->body)
+		fclose(s->body);
 	free(s);
 }
 
@@ -569,10 +573,8 @@ struct observer *scenario_new(struct out *out, const struct view_options *option
 	if (!s)
 		abort();
 	s->body = tmpfile();
-	if (!s->body) {
-		free(s);
-		return NULL;
-	}
+	if (!s->body)
+		s->failed = errno;	/* said when the output is closed */
 	s->observer.ops = &ops;
 	s->out = out;
 	s->options = *options;
