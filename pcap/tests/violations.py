@@ -59,7 +59,7 @@ def play(numbered):
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=60)
     if played.returncode not in (0, 1, 3) or not os.path.exists(capture):
         return False, f"not played: {played.stderr.strip() or played.returncode}"
-    checked = subprocess.run([program, "decode", "--check", "--view", "clauses", "--format", "json", capture],
+    checked = subprocess.run([program, "decode", "--port", "1883", "--mqtt", version, "--check", "--view", "clauses", "--format", "json", capture],
                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=60)
     found, table_says = [], None
     for line in checked.stdout.splitlines():
