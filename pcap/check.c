@@ -112,6 +112,7 @@ static void on_opened(struct observer *o, struct conversation *c, const struct w
 	monitor_open(&j->broker, check->brokers, &check->broker_log);
 	client_open(&j->client, check->clients, &check->client_log);
 	j->client.realm = j->realm;
+	j->client.version = (uint8_t)c->version;	/* until CONNECT says */
 	monitor_realm(&j->broker, j->realm);
 	if (j->whole)
 		return;
