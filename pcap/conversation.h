@@ -51,7 +51,7 @@ struct hole {
 	enum sender from;
 	enum hole_why why;
 	uint64_t bytes;			/* missing; 0: not known */
-	uint64_t skipped;		/* there, and passed over to find the next packet */
+	uint64_t skipped;		/* there, and passed over to find the next packet; what is found out later comes in another hole with bytes 0 */
 	struct when when;
 };
 

@@ -8,6 +8,27 @@
 /*
  * MQTT in the two byte streams of a connection: which end is the client, which version, where packets begin, also after a hole and when
  * the beginning was not captured; aliases resolved per direction. Opens a conversation when it is certain enough that this is MQTT.
+ *
+ * What it is. A connection whose beginning was captured is MQTT by a CONNECT; on a likely port also by other first bytes that are legal packets, or
+ * much like a CONNECT. Midway, legal packets from where segments begin decide: several, or in both directions; on a likely port one may do. Until then at
+ * most 8 kB of each end wait (on a likely port they are let go and others looked at, up to 256 kB).
+ *
+ * Version and roles. CONNECT says both. Without one, the version is what the packets are legal in, 3.1.1 when both fit equally well; it and the
+ * roles can turn out otherwise later, and then hold for what follows: conversation.version, .client and .broker change.
+ *
+ * Certainty. A packet is `sure` when what stands before it goes back, without a gap, to the connection's beginning, or to so many legal packets
+ * in a row that there is no doubt left (80 bits of evidence, four or five packets). What is sure and wrong is told as a packet, with its finding; three
+ * unreadable ones in a row are not packets any more. What is not sure must be legal, or it is passed over.
+ *
+ * Holes. One is told at once; what is passed over behind it, in a second hole of the same kind with bytes 0, when the next packet is found. If it lies in a
+ * packet whose length is known, the place of the next is known too. Else candidates are judged by what they hold, by what follows, by where
+ * segments begin and end, by topics and packet ids seen before, and by acknowledgements of the other end.
+ *
+ * Topic aliases. What an alias stood for before a hole in its direction is forgotten, unless the hole lies inside a packet that is known to set
+ * none or whose properties are there: what is lost may have set it anew, and an unknown topic is better than a wrong one. At most 64 kB
+ * of topics are kept per direction; what does not fit is unknown as well.
+ *
+ * Memory. What all stages with the same `kept` hold is bounded by 12 MiB and two packets of the largest size; what does not fit is a hole (HOLE_NO_ROOM).
  */
 
 /* Whom it tells; the decoder implements these by going through its observers. */
