@@ -41,10 +41,11 @@ static bool track_send(struct parser *p, const struct step *step, enum actor_sta
 
 bool track(struct parser *p, const struct step *step)
 {
-	enum actor_state *state = &p->states[step->actor];
+	enum actor_state *state;
 
 	if (p->kind != FILE_SCENARIO)
 		return true;
+	state = &p->states[step->actor];
 	switch (step->kind) {
 	case STEP_SEND: case STEP_BYTES:
 		return track_send(p, step, state);
