@@ -97,8 +97,10 @@ static void print_replayed(FILE *out, const struct run *run, bool simulated, con
 	else
 		fputs("no difference", out);
 	fputs(" from the capture\n", out);
-	fputs(r->n_breaches ? "  the target broke " : "  the target broke no rule\n", out);
+	if (!r->n_breaches && o->result.verdict == VERDICT_PASS)
+		fputs("  the target broke no rule\n", out);
 	if (r->n_breaches) {
+		fputs("  the target broke ", out);
 		plural(out, r->n_breaches, "rule");
 		fputs(":\n", out);
 		print_breaches(out, r);
