@@ -88,27 +88,32 @@ static void print_ends(struct out *out, const struct connection *c)
 	           (unsigned long long)c->opened.frame);
 	if (!c->connect.frame)
 		out_text(out, c->from_start ? "; no CONNECT" : "; CONNECT not captured");
-	else
-		out_text(out, c->connect_flags & CONNECT_CLEAN_START ? c->version == MQTT_5 ? "; clean start" : "; clean session" :
-		         c->version == MQTT_5 ? "; no clean start" : "; no clean session");
-	if (c->has_expiry)
-		out_format(out, ", session expiry %u s", c->expiry);
-	if (c->has_server_expiry)
-		out_format(out, " (the broker's: %u s)", c->server_expiry);
-	if (c->connect_flags & (CONNECT_USER_NAME | CONNECT_PASSWORD))
-		out_format(out, ", with %s%s%s", c->connect_flags & CONNECT_USER_NAME ? "user name" : "",
-		           (c->connect_flags & (CONNECT_USER_NAME | CONNECT_PASSWORD)) == (CONNECT_USER_NAME | CONNECT_PASSWORD) ? " and " : "",
-		           c->connect_flags & CONNECT_PASSWORD ? "password" : "");
-	if (c->has_server_keep_alive && c->connect.frame)
-		out_format(out, "; keep alive %u s asked, %u s by the broker", c->keep_alive, c->server_keep_alive);
-	if (c->connack.frame && c->connect.frame)
+	else if (c->connack.frame)
 		out_format(out, "; CONNACK after %s", print_duration(elapsed(c->connect.time_ns, c->connack.time_ns), room));
-	else if (c->connect.frame)
+	else
 		OUT_LITERAL(out, "; no CONNACK");
 	if (c->session_present)
 		OUT_LITERAL(out, ", session present");
 	if (c->assigned)
 		OUT_LITERAL(out, ", client id assigned");
+	out_byte(out, '\n');
+}
+
+static void print_connect(struct out *out, const struct connection *c)
+{
+	bool user = c->connect_flags & CONNECT_USER_NAME, password = c->connect_flags & CONNECT_PASSWORD, clean = c->connect_flags & CONNECT_CLEAN_START;
+
+	if (!c->connect.frame)
+		return;
+	out_format(out, "       %s", clean ? c->version == MQTT_5 ? "clean start" : "clean session" : c->version == MQTT_5 ? "no clean start" : "no clean session");
+	if (c->has_expiry)
+		out_format(out, ", session expiry %u s", c->expiry);
+	if (c->has_server_expiry)
+		out_format(out, " (the broker's: %u s)", c->server_expiry);
+	if (user || password)
+		out_format(out, ", with %s%s%s", user ? "user name" : "", user && password ? " and " : "", password ? "password" : "");
+	if (c->has_server_keep_alive)
+		out_format(out, "; keep alive %u s asked, %u s by the broker", c->keep_alive, c->server_keep_alive);
 	out_byte(out, '\n');
 }
 
@@ -176,6 +181,7 @@ void connection_print(struct out *out, const struct connection *c, uint64_t star
 	fill(c, start_ns, &cells);
 	cells_print(out, columns, N_COLUMNS, widths, &cells);
 	print_ends(out, c);
+	print_connect(out, c);
 	print_will(out, c);
 	for (const struct subscription_seen *s = c->subscriptions; s; s = s->next)
 		print_subscription(out, c, s);

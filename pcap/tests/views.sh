@@ -1,0 +1,45 @@
+#!/bin/sh
+# The views of `decode`, as a user meets them: JSON against its schema, text that fits a terminal and holds nothing foreign,
+# and, where mosquitto is installed, what they say of its traffic. Run from the top folder with the program in $MQASSAY.
+
+mqassay=${MQASSAY:-build/mqassay}
+here=pcap/tests
+dir=$(mktemp -d) || exit 3
+trap 'rm -rf "$dir"' EXIT
+views='connections qos topics deliveries'
+
+ok() {			# NAME COMMAND...
+	name=$1
+	shift
+	if "$@" >"$dir/said" 2>&1; then echo "ok $name"; else echo "not ok $name: $(tail -n 1 "$dir/said" | head -c 500)"; fi
+}
+
+has() {			# NAME VIEW PATTERN
+	if grep -q -E -e "$3" "$dir/$2.json"; then echo "ok $1"; else echo "not ok $1: no $3 in $(tail -n 3 "$dir/$2.json" | head -c 400 | tr '\n' '|')"; fi
+}
+
+ok 'a capture' python3 $here/read_views.py made "$dir/all.pcap"
+for view in $views; do
+	timeout 60 "$mqassay" decode -q --view $view --format json "$dir/all.pcap" >"$dir/$view.json" 2>"$dir/err" || echo "not ok $view as JSON: $(cat "$dir/err")"
+	timeout 60 "$mqassay" decode -q --view $view "$dir/all.pcap" >"$dir/$view.text" 2>"$dir/err" || echo "not ok $view as text: $(cat "$dir/err")"
+	ok "$view fits 120 columns" python3 -c 'import sys
+for line in open(sys.argv[1], encoding="utf-8"):
+    assert len(line) <= 121, line
+    assert all(c == "\n" or 32 <= ord(c) < 127 for c in line), repr(line)
+' "$dir/$view.text"
+	ok "$view shows something" test "$(wc -l <"$dir/$view.text")" -gt 5
+done
+if python3 -c 'import jsonschema' 2>/dev/null; then
+	ok 'every line is as the schema says' python3 $here/read_views.py schema pcap/docs/views.schema.json $(for v in $views; do echo "$dir/$v.json"; done)
+else
+	echo 'skip every line is as the schema says: python3-jsonschema is not installed'
+fi
+ok 'no secret is shown' sh -c '! grep -q secret "$1"/*.json "$1"/*.text' - "$dir"
+has 'who was refused' connections '"client":"bad".*"how":"refused","by":"broker".*"reason_name":"Not_authorized"'
+has 'who was taken over' connections '"how":"taken_over","by":"broker","derived":false.*"taken_over_by":5'
+has 'who reset' connections '"client":"pub".*"how":"reset","by":"client"'
+has 'one lost' deliveries '"kind":"delivery_lost","publisher":"pub".*"topic":"a/b","qos":1'
+has 'one came twice' deliveries '"kind":"delivery_twice".*"topic":"a/c","qos":0'
+has 'and that is all' deliveries '"kind":"delivery_all".*"lost":\[0,1,0\],"twice":\[1,0,0\]'
+has 'the will' deliveries '"wills":1'
+has 'what hangs' qos '"kind":"qos_hanging".*"packet_id":40,"waits_for":"PUBACK"'
