@@ -16,7 +16,9 @@
  * reader; and interfaces. Filters are libpcap's for all of them.
  */
 
-enum { MAX_FILTERS = 64, MAX_FRAME = 262144 };
+enum { MAX_FILTERS = 64, MAX_FRAME = 262144, FILE_ROOM = 64 * 1024 };
+
+static const uint32_t PATCHED = 0xa1b2cd34;	/* the magic of files with longer heads of records, as some kernels' tcpdump wrote them */
 
 enum { RAW = 101, RAW_BSD = 12, RAW_OPENBSD = 14 };	/* link type RAW, and what DLT_RAW is on some systems */
 
@@ -29,6 +31,9 @@ struct filter {				/* compiled for one link type */
 struct capture {
 	struct source *source;		/* a file's */
 	FILE *file;			/* classic: source, for libpcap */
+	char *file_room;
+	uint64_t offset;		/* of the next record */
+	uint32_t record_head;		/* bytes before a record's own */
 	pcap_t *pcap;			/* classic and live */
 	struct pcapng *ng;
 	bool live, ended;
@@ -65,7 +70,7 @@ static uint64_t clock_ns(clockid_t clock)
 
 /* ---- opening ---- */
 
-/* libpcap asks for exactly what the next record needs, and is given it. */
+/* As much as is here, and only then what has to be waited for. */
 static ssize_t cookie_read(void *cookie, char *to, size_t n)
 {
 	struct source *s = cookie;
@@ -79,9 +84,20 @@ static ssize_t cookie_read(void *cookie, char *to, size_t n)
 	return (ssize_t)n;
 }
 
+/* No more than what ftello() has to know. */
+static int cookie_seek(void *cookie, off64_t *position, int whence)
+{
+	const struct source *s = cookie;
+
+	if (*position || whence != SEEK_CUR)
+		return -1;
+	*position = (off64_t)s->offset;
+	return 0;
+}
+
 static bool is_classic(const struct source *s)
 {
-	static const uint32_t magics[] = { 0xa1b2c3d4, 0xa1b23c4d, 0xa1b2cd34, 0xa12b3c4d };	/* microseconds, nanoseconds, two that were patched */
+	static const uint32_t magics[] = { 0xa1b2c3d4, 0xa1b23c4d, 0xa1b2cd34, 0xa12b3c4d };	/* microseconds, nanoseconds, PATCHED, and Navtel's */
 	uint32_t magic;
 
 	memcpy(&magic, s->at, sizeof(magic));
@@ -94,11 +110,16 @@ static bool is_classic(const struct source *s)
 static bool open_classic(struct capture *c, struct capture_error *error)
 {
 	char why[PCAP_ERRBUF_SIZE];
+	uint32_t magic;
 
-	c->file = fopencookie(c->source, "r", (cookie_io_functions_t){ .read = cookie_read });
-	if (!c->file)
+	memcpy(&magic, c->source->at, sizeof(magic));
+	c->record_head = magic == PATCHED || magic == __builtin_bswap32(PATCHED) ? 24 : 16;
+	c->offset = 24;
+	c->file = fopencookie(c->source, "r", (cookie_io_functions_t){ .read = cookie_read, .seek = cookie_seek });
+	c->file_room = malloc(FILE_ROOM);
+	if (!c->file || !c->file_room)
 		abort();
-	setvbuf(c->file, NULL, _IONBF, 0);	/* the source has a buffer, and knows what was taken of it */
+	setvbuf(c->file, c->file_room, _IOFBF, FILE_ROOM);
 	c->pcap = pcap_fopen_offline_with_tstamp_precision(c->file, PCAP_TSTAMP_PRECISION_NANO, why);
 	if (c->pcap)
 		return true;
@@ -185,8 +206,10 @@ static void close_readers(struct capture *c)
 	else if (c->file)
 		fclose(c->file);
 	pcapng_free(c->ng);
+	free(c->file_room);
 	c->pcap = NULL;
 	c->file = NULL;
+	c->file_room = NULL;
 	c->ng = NULL;
 }
 
@@ -292,10 +315,10 @@ static bool passes(struct capture *c, const struct record *record)
 
 /* ---- reading ---- */
 
-static enum capture_status classic_broken(struct capture *c, uint64_t offset, struct capture_error *why)
+static enum capture_status classic_broken(struct capture *c, struct capture_error *why)
 {
 	struct source *s = c->source;
-	unsigned long long frame = c->last.frame + 1, at = offset;
+	unsigned long long frame = c->last.frame + 1, at = c->offset;
 
 	*why = (struct capture_error){ .world = true };
 	if (*s->failure)
@@ -322,20 +345,22 @@ static void take(struct capture *c, const struct pcap_pkthdr *head, const uint8_
 
 static enum capture_status next_classic(struct capture *c, struct record *record, struct capture_error *why)
 {
-	uint64_t offset = c->source->offset;
+	struct source *s = c->source;
 	struct pcap_pkthdr *head;
 	const u_char *bytes;
 
-	if (source_idle(c->source, IDLE_MS))
+	/* Nothing is here: neither in the source, nor of what the FILE took of it. */
+	if (s->may_wait && s->at == s->end && (uint64_t)ftello(c->file) == s->offset && source_idle(s, IDLE_MS))
 		return CAPTURE_IDLE;
 	int got = pcap_next_ex(c->pcap, &head, &bytes);
 	if (got == 1) {
 		take(c, head, bytes, record);
+		c->offset += c->record_head + head->caplen;
 		return CAPTURE_RECORD;
 	}
-	if (got == PCAP_ERROR_BREAK && !*c->source->failure)
+	if (got == PCAP_ERROR_BREAK && !*s->failure)
 		return CAPTURE_END;
-	return classic_broken(c, offset, why);
+	return classic_broken(c, why);
 }
 
 static enum capture_status next_live(struct capture *c, struct record *record, struct capture_error *why)

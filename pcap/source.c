@@ -25,7 +25,6 @@ enum packing { PLAIN, GZIP, ZSTD };
 struct reading {
 	struct source source;
 	int fd;				/* -1: memory */
-	bool pollable;			/* reading may wait */
 	volatile sig_atomic_t stopped;
 	off_t start;			/* where the file's first byte is */
 	struct span memory;
@@ -66,7 +65,7 @@ static bool wait_readable(struct reading *r, int wait_ms)
 static size_t read_raw(struct reading *r, uint8_t *to, size_t cap)
 {
 	while (r->fd >= 0 && !r->stopped) {
-		if (r->pollable && !wait_readable(r, STOP_MS))
+		if (r->source.may_wait && !wait_readable(r, STOP_MS))
 			continue;
 		ssize_t n = read(r->fd, to, cap);
 		if (n >= 0)
@@ -202,7 +201,7 @@ bool source_idle(struct source *s, int wait_ms)
 {
 	struct reading *r = reading_of(s);
 
-	return s->at == s->end && r->pollable && !s->ended && !r->packed.len && !wait_readable(r, wait_ms);
+	return s->at == s->end && r->source.may_wait && !s->ended && !r->packed.len && !wait_readable(r, wait_ms);
 }
 
 /* ---- opening ---- */
@@ -346,7 +345,7 @@ struct source *source_open(const char *path, struct capture_error *error)
 	if (!r)
 		abort();
 	r->fd = fd;
-	r->pollable = fstat(fd, &st) < 0 || !S_ISREG(st.st_mode);
+	r->source.may_wait = fstat(fd, &st) < 0 || !S_ISREG(st.st_mode);
 	r->start = lseek(fd, 0, SEEK_CUR);
 	return opened(r, error);
 }
@@ -368,7 +367,7 @@ bool source_rewind(struct source *s)
 	struct reading *r = reading_of(s);
 	struct capture_error error;
 
-	if (r->fd >= 0 && (r->pollable || lseek(r->fd, r->start, SEEK_SET) < 0))
+	if (r->fd >= 0 && (r->source.may_wait || lseek(r->fd, r->start, SEEK_SET) < 0))
 		return false;
 	end_unpacking(r);
 	if (begin(r, &error))

@@ -10,6 +10,7 @@
 struct source {
 	const uint8_t *at, *end;	/* what is here; borrowed until the next source_need() that finds too little */
 	uint64_t offset;		/* of at, in what was unpacked */
+	bool may_wait;			/* a pipe or terminal: reading may have to wait for more */
 	bool compressed;
 	bool ended;			/* nothing more comes: the end, an error, or stopped */
 	char failure[200];		/* "", or why no more could be read or unpacked; one line */
@@ -37,7 +38,7 @@ static inline void source_take(struct source *source, size_t n)
 
 bool source_skip(struct source *source, uint64_t n);	/* n bytes are passed over; false: there were fewer */
 
-/* A pipe or terminal, and nothing has come for wait_ms. */
+/* Nothing is here, and nothing has come for wait_ms. Never of a file. */
 bool source_idle(struct source *source, int wait_ms);
 
 /* The same bytes from the first one on. False: they are gone, as those of a pipe are; or they cannot be read again, source->failure. */
