@@ -20,14 +20,14 @@ static struct reader sub_u16(struct reader *r)
 {
 	uint16_t len = rd_u16(r);
 
-	return rd_sub(r, len);
+	return r->why ? (struct reader){ 0 } : rd_sub(r, len);
 }
 
 static struct reader sub_u8(struct reader *r)
 {
 	uint8_t len = rd_u8(r);
 
-	return rd_sub(r, len);
+	return r->why ? (struct reader){ 0 } : rd_sub(r, len);
 }
 
 /* ---- extensions ---- */

@@ -342,9 +342,10 @@ size_t tls_records_read(struct tls *t, unsigned end, struct span bytes, const st
 /* How much is still to come of the record of which the beginning is kept; 0: that is not known. */
 static size_t left_of_kept(const struct tls_side *side)
 {
+	if (side->seeking || n_kept(side) < TLS_HEADER)
+		return 0;
 	const uint8_t *at = side->kept + side->kept_from;
-
-	return !side->seeking && n_kept(side) >= TLS_HEADER && is_header(at) ? record_len(at) - n_kept(side) : 0;
+	return is_header(at) ? record_len(at) - n_kept(side) : 0;
 }
 
 void tls_records_hole(struct tls *t, unsigned end, uint64_t len, enum hole_why why, const struct when *when)
