@@ -66,7 +66,7 @@ sniff() {
 	interface=lo
 	case $1 in any) interface=any; shift ;; esac
 	# -w to a pipe: not its own root, which may not write there
-	tcpdump -i $interface -U -B 20000 "$@" -w - "${filter# or }" 2>"$work/tcpdump.log" >"$file" &
+	tcpdump -i $interface --immediate-mode -U -B 20000 "$@" -w - "${filter# or }" 2>"$work/tcpdump.log" >"$file" &
 	sniffer=$!
 	n=0
 	until grep -q 'listening on' "$work/tcpdump.log"; do n=$((n + 1)); [ $n -lt 50 ] || exit 3; sleep 0.1; done
@@ -110,7 +110,7 @@ mqtt311() {		# mosquitto's clients in 3.1.1: QoS 0 to 2, retained, an id that th
 }
 mqtt5() {		# mosquitto's clients in 5, every property that they can send
 	sniff "$1" $P
-	sub 3 -p $P -V mqttv5 -i five -q 2 -t 'five/#' -t '$share/g/five/shared' --retain-as-published --retain-handling never -k 30 -x 60 \
+	sub 3 -p $P -V mqttv5 -i five -q 2 -t 'five/#' -t '$share/g/five/shared' -k 30 -x 60 \
 		-D connect receive-maximum 20 -D connect maximum-packet-size 5000 -D connect topic-alias-maximum 3 \
 		-D connect request-problem-information 1 -D connect request-response-information 1 -D connect user-property c 1 \
 		-D subscribe subscription-identifier 42 -D subscribe user-property s 2 -D disconnect user-property d 3 \
