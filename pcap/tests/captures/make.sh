@@ -135,7 +135,10 @@ aliases_both_ways() {	# MQTT.js and our own reference broker, which uses aliases
 	build/mqassay broker --listen tcp://127.0.0.1:18837 --seed 1 >/dev/null 2>&1 & b=$!
 	wait_for 18837
 	sniff "$1" 18837
-	node $here/clients/talk.js aliases mqtt://127.0.0.1:18837
+	node $here/clients/talk.js aliases mqtt://127.0.0.1:18837 & s=$!
+	sleep 1
+	pub -p 18837 -V mqttv5 -i other -t alias/zero -m 'from another'
+	wait $s
 	rest
 	kill $b
 }
