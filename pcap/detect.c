@@ -156,11 +156,17 @@ static bool hold(struct detector *d, unsigned end, struct span bytes, const stru
 	if (!d->held)
 		d->held = calloc(1, sizeof(*d->held));
 	struct held *held = d->held;
-	if (!held || held->n_pieces == MANY || bytes.len > KEPT - held->len)
+	if (!held || bytes.len > KEPT - held->len)
+		return false;
+	struct piece *last = held->n_pieces == MANY ? &held->pieces[MANY - 1] : NULL;
+	if (last && last->end != end)
 		return false;
 	memcpy(held->bytes + held->len, bytes.at, bytes.len);
 	held->len += bytes.len;
-	held->pieces[held->n_pieces++] = (struct piece){ end, bytes.len, *when };
+	if (last)			/* a request head in many segments: in which of them a byte of it came matters to nobody */
+		last->len += bytes.len, last->when = *when;
+	else
+		held->pieces[held->n_pieces++] = (struct piece){ end, bytes.len, *when };
 	return true;
 }
 
