@@ -209,7 +209,7 @@ static void vote(struct mqtt_stage *s, bool four, bool five, const struct packet
 
 	if (four != five)
 		lean += five ? 20 : -20;
-	else if (four && as_five->type == PUBLISH && lean < 8)
+	else if (four && as_five->type == PUBLISH && lean >= 0 && lean < 8)
 		lean = as_five->properties.len || is_text(as_five->payload) ? 8 : lean < 5 ? 5 : lean;
 	s->lean = (int16_t)(lean > 60 ? 60 : lean < -60 ? -60 : lean);
 }

@@ -352,6 +352,45 @@ static void version_is_inferred(void **state)
 	told(&t, "open 3.1.1? roles? midway\n<- PUBLISH plant/one unsure f1-1\nend\n");
 }
 
+/* What was inferred can turn out wrong, and then holds for what follows. */
+static void version_is_corrected(void **state)
+{
+	struct table t;
+
+	(void)state;
+	lay(&t, false, true);
+	says(&t, 1, "31 14 00 09 'plant/one' 00 'payload!'");	/* fits both, and rather 5 */
+	says(&t, 1, "31 13 00 09 'plant/one' 'payload!'");
+	assert_int_equal(t.c.version, MQTT_3_1_1);
+	says(&t, 1, "31 0b 00 09 'plant/one'");
+	says(&t, 1, "31 14 00 09 'plant/one' 00 'payload!'");
+	assert_int_equal(t.c.version, MQTT_3_1_1);
+	assert_false(t.c.version_known);
+	told(&t, "open 5? roles? midway\n<- PUBLISH plant/one unsure f1-1\n<- PUBLISH plant/one unsure f2-2\n<- PUBLISH plant/one f3-3\n<- PUBLISH plant/one f4-4\nend\n");
+	lay(&t, false, true);
+	says(&t, 0, "40 02 00 07 40 02 00 08 40 02 00 09");
+	assert_int_equal(t.c.version, MQTT_3_1_1);
+	says(&t, 0, "40 03 00 0a 80");
+	assert_int_equal(t.c.version, MQTT_5);
+	told(&t, "open 3.1.1? roles? midway\n-> PUBACK unsure f1-1\n-> PUBACK unsure f1-1\n-> PUBACK unsure f1-1\n-> PUBACK unsure f2-2\nend\n");
+}
+
+/* Somewhere in a segment, behind a hole, a packet alone is not enough; that the other end acknowledges it is, and it comes first. */
+static void an_acknowledgement_confirms(void **state)
+{
+	struct table t;
+
+	(void)state;
+	lay(&t, true, true);
+	says(&t, 0, CONNECT_4);
+	says(&t, 1, "20 02 00 00");
+	misses(&t, 0, 3);
+	says(&t, 0, "'tail of what was lost: ' 82 08 01 02 00 03 'a/b' 00 32 20");
+	says(&t, 1, "90 03 01 02 00");
+	told(&t, "open 3.1.1\n-> CONNECT f1-1\n<- CONNACK f2-2\n-> hole lost 3+0\n-> hole lost 0+23\n-> SUBSCRIBE unsure f4-4\n<- SUBACK f5-5\n"
+	         "-> hole unfinished 32+2\nclient \"a\"\nend\n");
+}
+
 /* Ports say otherwise, packets know better. */
 static void roles_are_inferred(void **state)
 {
@@ -533,6 +572,8 @@ int main(void)
 		cmocka_unit_test(too_large),
 		cmocka_unit_test(a_hole_with_an_end_that_is_known),
 		cmocka_unit_test(version_is_inferred),
+		cmocka_unit_test(version_is_corrected),
+		cmocka_unit_test(an_acknowledgement_confirms),
 		cmocka_unit_test(roles_are_inferred),
 		cmocka_unit_test(a_connect_makes_it_known),
 		cmocka_unit_test(a_tail_is_passed_over),
