@@ -182,7 +182,7 @@ static void feed(struct bench *b, struct stage *bottom, const uint8_t *data, siz
 
 	while (size >= 2) {
 		unsigned what = data[0], len = data[1], end = what & 1;
-		struct when when = { ++b->frame, b->frame };
+		struct when when = { .frame = ++b->frame };
 
 		data += 2;
 		size -= 2;
@@ -241,7 +241,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct stage *bottom = how & 16 ? ws_stage_new(&b->tap, &notes) : &b->tap;
 	MUST(b->mqtt && bottom);
 	feed(b, bottom, data + 2, size - 2);
-	bottom->ops->ended(bottom, &(struct when){ ++b->frame, b->frame });
+	bottom->ops->ended(bottom, &(struct when){ .frame = ++b->frame });
 	MUST(!b->mqtt && !b->conversation && b->kept == 0);
 	return 0;
 }

@@ -301,7 +301,7 @@ static inline void mark_lost(struct side *side, size_t from, size_t to)
 static inline void feed_piece(struct talk *t, struct stage *stage, const struct feeding *how, unsigned end, size_t len)
 {
 	struct side *side = &t->sides[end];
-	struct when when = { ++t->frame, t->frame * 1000 };
+	struct when when = { .frame = ++t->frame };
 	uint8_t *exact = malloc(len);	/* reading past it is seen */
 	size_t from = side->fed;
 
@@ -364,7 +364,7 @@ static inline void talk_feed(struct talk *t, struct stage *stage, const struct f
 
 static inline void talk_end(struct talk *t, struct stage *stage)
 {
-	struct when when = { ++t->frame, t->frame * 1000 };
+	struct when when = { .frame = ++t->frame };
 
 	stage->ops->ended(stage, &when);
 }

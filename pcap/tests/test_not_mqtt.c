@@ -280,7 +280,7 @@ static bool play(const struct protocol *kind, uint64_t seed, bool from_start, bo
 	struct stage *stage = mqtt_stage_new(&t.listener, &options);
 	assert_non_null(stage);
 	for (size_t fed = 0; fed < len && !mqtt_stage_gave_up(stage); fed += o.len) {
-		struct when when = { ++t.frame, t.frame };
+		struct when when = { .frame = ++t.frame };
 		unsigned end = (unsigned)random_below(&o.random, 2);
 		size_t at = 0;
 

@@ -71,7 +71,7 @@ static void lay(struct table *t)
 
 static void says_bytes(struct table *t, unsigned end, const void *bytes, size_t n)
 {
-	struct when when = { ++frame, frame };
+	struct when when = { .frame = ++frame };
 	uint8_t *exact = malloc(n ? n : 1);
 
 	assert_non_null(exact);
@@ -87,7 +87,7 @@ static void says(struct table *t, unsigned end, const char *text)
 
 static void misses(struct table *t, unsigned end, uint64_t n)
 {
-	struct when when = { ++frame, frame };
+	struct when when = { .frame = ++frame };
 
 	t->stage->ops->hole(t->stage, end, n, HOLE_LOST, &when);
 }
@@ -107,7 +107,7 @@ static void frames(struct table *t, unsigned end, enum ws_opcode opcode, const c
 
 static void told(struct table *t, const char *log)
 {
-	struct when when = { ++frame, frame };
+	struct when when = { .frame = ++frame };
 
 	t->stage->ops->ended(t->stage, &when);
 	assert_true(t->ended);
@@ -132,7 +132,7 @@ static void an_upgrade(void **state)
 	(void)state;
 	lay(&t);
 	says(&t, 0, "GET /m");
-	says(&t, 0, REQUEST + 6);
+	says(&t, 0, &REQUEST[6]);
 	says(&t, 1, RESPONSE "\x82\x03""abc");
 	assert_true(t.notes.upgraded && t.notes.offers_mqtt && t.notes.selects_mqtt && t.notes.client_end == 0);
 	assert_string_equal(t.notes.path, "/mqtt");
