@@ -133,6 +133,17 @@ static void add(struct lane *lane, const struct candidate *c)
 	seek->live[seek->n++] = *c;
 }
 
+/* First bytes that some packet has, in some version, from some end: most offsets end here. */
+static bool may_begin(uint8_t first)
+{
+	static const uint16_t flags[16] = {
+		[CONNECT] = 1, [CONNACK] = 1, [PUBLISH] = 0x3c3f, [PUBACK] = 1, [PUBREC] = 1, [PUBREL] = 4, [PUBCOMP] = 1, [SUBSCRIBE] = 4,
+		[SUBACK] = 1, [UNSUBSCRIBE] = 4, [UNSUBACK] = 1, [PINGREQ] = 1, [PINGRESP] = 1, [DISCONNECT] = 1, [AUTH] = 1,
+	};
+
+	return flags[first >> 4] >> (first & 15) & 1;
+}
+
 /* The first candidate that is good enough, copied out. */
 static bool search(struct mqtt_stage *s, unsigned end, bool last, struct candidate *found)
 {
@@ -151,6 +162,10 @@ static bool search(struct mqtt_stage *s, unsigned end, bool last, struct candida
 			drop(seek, i);
 	}
 	for (; seek->scanned < lane->len; seek->scanned++) {
+		if (!may_begin(lane->buf[seek->scanned])) {
+			seek->tried++;
+			continue;
+		}
 		struct candidate c = { .start = seek->scanned, .next = seek->scanned, .at_segment = is_edge(lane, seek->scanned) };
 		bool alive = advance(s, end, &c);
 

@@ -10,6 +10,7 @@
 enum {
 	WS_WINDOW = 4096,		/* in which a frame's header is sought */
 	WS_PIECES = 64,
+	WS_LIVE = 32,
 	WS_SCRATCH = 16384,		/* unmasked at a time, on the stack */
 	WS_ALL_BYTES = 12 << 20,	/* that WebSocket stages keep, where they are counted */
 };
@@ -21,6 +22,8 @@ struct ws_piece {			/* of the window: what came at once */
 
 struct ws_window {
 	uint32_t len, n;
+	uint32_t scanned, n_live;	/* offsets before it are judged; those of them that are not contradicted */
+	uint16_t live[WS_LIVE];
 	struct ws_piece pieces[WS_PIECES];
 	uint8_t bytes[WS_WINDOW];
 };

@@ -86,8 +86,13 @@ static bool is_edge(const struct ws_window *w, size_t at)
 	return false;
 }
 
-/* Evidence of a chain of frames that begins at `from`; 0: contradicted. */
-static unsigned chain_bits(const struct ws_stage *s, unsigned end, const struct ws_window *w, size_t from)
+static bool begins_piece(const struct ws_window *w, size_t at)
+{
+	return at < w->len && is_edge(w, at);
+}
+
+/* Evidence of a chain of frames that begins at `from`; -1: contradicted. */
+static int chain_bits(const struct ws_stage *s, unsigned end, const struct ws_window *w, size_t from)
 {
 	unsigned bits = 0, each = w->len / w->n;
 	unsigned edge = each >= 4 ? 6 : each >= 2 ? 3 : 0;
@@ -99,7 +104,7 @@ static unsigned chain_bits(const struct ws_stage *s, unsigned end, const struct 
 		if (seems < 0)
 			break;
 		if (!seems || !masks_rightly(s, end, &h))
-			return 0;
+			return -1;
 		bits += w->bytes[at] == 0x82 ? 8 : 5;
 		at += h.size;
 		if ((w->bytes[at - h.size] & 0xf) < WS_CLOSE)
@@ -109,7 +114,12 @@ static unsigned chain_bits(const struct ws_stage *s, unsigned end, const struct 
 		at += (size_t)h.payload;
 		bits += is_edge(w, at) ? edge : 0;
 	}
-	return bits;
+	return (int)bits;
+}
+
+static void drop_live(struct ws_window *w, uint32_t i)
+{
+	memmove(&w->live[i], &w->live[i + 1], (--w->n_live - i) * sizeof(*w->live));
 }
 
 /* The older half goes, pieces with it. */
@@ -119,10 +129,54 @@ static void slide(struct ws_window *w)
 
 	memmove(w->bytes, w->bytes + n, w->len - n);
 	w->len -= n;
+	w->scanned = w->scanned > n ? w->scanned - n : 0;
 	for (uint32_t i = 0; i < w->n; i++)
 		if (w->pieces[i].at >= n || i + 1 == w->n || w->pieces[i + 1].at > n)
 			w->pieces[kept++] = (struct ws_piece){ w->pieces[i].at > n ? w->pieces[i].at - n : 0, w->pieces[i].when };
 	w->n = kept;
+	for (uint32_t i = 0; i < w->n_live;)
+		if (w->live[i] < n)
+			drop_live(w, i);
+		else
+			w->live[i++] -= (uint16_t)n;
+}
+
+/* 1: frames begin there, as far as can be said; -1: they do not; 0: open. */
+static int judge(const struct ws_stage *s, unsigned end, const struct ws_window *w, uint32_t at)
+{
+	int bits = chain_bits(s, end, w, at);
+
+	return bits < 0 ? -1 : bits >= (begins_piece(w, at) ? FOUND_AT_PIECE : FOUND_ANYWHERE);
+}
+
+static bool find(const struct ws_stage *s, unsigned end, struct ws_window *w, uint32_t *from)
+{
+	for (uint32_t i = 0; i < w->n_live;) {
+		int is = judge(s, end, w, *from = w->live[i]);
+
+		if (is > 0)
+			return true;
+		if (is < 0)
+			drop_live(w, i);
+		else
+			i++;
+	}
+	for (; w->scanned < w->len; w->scanned++) {
+		int is = judge(s, end, w, *from = w->scanned);
+
+		if (is > 0)
+			return true;
+		if (is < 0)
+			continue;
+		if (w->n_live == WS_LIVE)	/* the oldest, where no piece begins, has had its time */
+			for (uint32_t i = 0; i < WS_LIVE; i++)
+				if (i + 1 == WS_LIVE || !begins_piece(w, w->live[i])) {
+					drop_live(w, i);
+					break;
+				}
+		w->live[w->n_live++] = (uint16_t)w->scanned;
+	}
+	return false;
 }
 
 bool ws_seek(struct ws_stage *s, unsigned end, struct span bytes, const struct when *when, uint32_t *from)
@@ -142,11 +196,5 @@ bool ws_seek(struct ws_stage *s, unsigned end, struct span bytes, const struct w
 		w->pieces[w->n - 1].when = *when;
 	memcpy(w->bytes + w->len, bytes.at, bytes.len);
 	w->len += (uint32_t)bytes.len;
-	for (uint32_t i = 0; i < w->n; i++)
-		if (chain_bits(s, end, w, w->pieces[i].at) >= FOUND_AT_PIECE)
-			return *from = w->pieces[i].at, true;
-	for (uint32_t at = 0; at < w->len; at++)
-		if (chain_bits(s, end, w, at) >= FOUND_ANYWHERE)
-			return *from = at, true;
-	return false;
+	return find(s, end, w, from);
 }
