@@ -168,9 +168,20 @@ static bool words_value(struct where_parser *p, struct where_test *test)
 	return word_value(p, test, "a packet type such as PUBLISH", types, type_numbers, sizeof(type_numbers));
 }
 
-static bool reason_value(struct where_parser *p, struct where_test *test)
+static bool unknown_reason(struct where_parser *p)
 {
 	struct nearest nearest = { .word = p->now.text };
+
+	for (unsigned version = MQTT_3_1; version <= MQTT_5; version++)
+		for (unsigned type = 1; type < 16; type++)
+			for (unsigned code = 0; code < 256; code++)
+				if (reason_name(type, version, code))
+					nearest_try(&nearest, reason_name(type, version, code));
+	return where_fail(p, p->line, p->column, "no reason code is called %s%s", where_found(p), where_hint(&nearest));
+}
+
+static bool reason_value(struct where_parser *p, struct where_test *test)
+{
 	bool any = false;
 
 	for (unsigned version = MQTT_3_1; version <= MQTT_5; version++)
@@ -179,12 +190,9 @@ static bool reason_value(struct where_parser *p, struct where_test *test)
 
 			test->codes[version - MQTT_3_1][type] = (int16_t)code;
 			any = any || code >= 0;
-			for (unsigned c = 0; type && c < 256; c++)
-				if (reason_name(type, version, c))
-					nearest_try(&nearest, reason_name(type, version, c));
 		}
 	if (!any)
-		return where_fail(p, p->line, p->column, "no reason code is called %s%s", where_found(p), where_hint(&nearest));
+		return unknown_reason(p);
 	test->named = true;
 	if (test->op != WHERE_EQ && test->op != WHERE_NE)
 		return where_fail(p, p->line, p->column, "a reason's name goes with == or !=; write a number such as 0x80");
