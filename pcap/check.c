@@ -1,5 +1,6 @@
 #include "pcap/check_internal.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 /*
@@ -64,10 +65,38 @@ static void violated(struct check *check, enum sender side, const struct violati
 	check_report(check, side, &violation, !excuses ? 0 : side == FROM_CLIENT ? FROM_SERVER : FROM_CLIENT);
 }
 
+/* The monitor speaks as the client's tester, "our PUBREC": here it is somebody else's. */
+static void as_bystander(const char *text, char *to, size_t cap)
+{
+	static const struct {
+		const char *ours, *theirs;
+	} words[] = { { " of ours", " of the client's" }, { " our ", " the client's " } };
+	size_t len = 0;
+
+	while (*text && len + 1 < cap) {
+		size_t i = 0;
+
+		while (i < sizeof(words) / sizeof(*words) && strncmp(text, words[i].ours, strlen(words[i].ours)) != 0)
+			i++;
+		if (i == sizeof(words) / sizeof(*words)) {
+			to[len++] = *text++;
+			continue;
+		}
+		len += (size_t)snprintf(to + len, cap - len, "%s", words[i].theirs);
+		text += strlen(words[i].ours);
+	}
+	to[len < cap ? len : cap - 1] = 0;
+}
+
 static void broker_violated(void *owner, struct monitor *monitor, const struct violation *violation)
 {
+	struct violation v = *violation;
+	char text[512];
+
 	(void)monitor;
-	violated(owner, FROM_SERVER, violation);
+	as_bystander(violation->text, text, sizeof(text));
+	v.text = text;
+	violated(owner, FROM_SERVER, &v);
 }
 
 static void client_violated(void *owner, struct client_monitor *client, const struct violation *violation)
