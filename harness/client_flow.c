@@ -89,7 +89,7 @@ static void sent_anew(struct client_seen *seen, struct client_flow *f)
 	unsigned id = seen->packet->packet_id;
 	bool same = f->state != OURS_RELEASED && f->state != OURS_REQUEST && is_same(f, seen->packet);
 
-	if (same && (!(f->bits & F_HERE) || !client_is_5(seen->c)))
+	if (same && (f->bits & F_HERE ? !client_is_5(seen->c) : !(seen->c->bits & C_FORGETFUL)))
 		client_violate(seen, CROW_DUP_AGAIN, "dup", "PUBLISH %u sent again with DUP 0", id);
 	else if (f->bits & F_HERE)
 		client_violate(seen, CROW_ID_IN_USE, "packet_id", "PUBLISH under id %u, which is in use", id);
@@ -101,6 +101,8 @@ static void sent_first(struct client_seen *seen)
 	struct client_monitor *c = seen->c;
 	const struct packet *p = seen->packet;
 
+	if (c->bits & C_RESUMED)
+		c->bits |= C_FORGETFUL;
 	if (!(p->flags & PUBLISH_DUP)) {
 		client_hold(c, CROW_ID_IN_USE);
 		client_hold(c, dup_row(p));

@@ -32,6 +32,7 @@ enum {
 	C_ACTIVE = 1 << 12,		/* sent something else than DISCONNECT since CONNACK */
 	C_SERVER_CLOSED = 1 << 13,
 	C_SIZE_LIMITED = 1 << 14,
+	C_FORGETFUL = 1 << 15,		/* published something new on a resumed session before it sent all again: it may have lost the session */
 };
 
 /* client_monitor.features */
