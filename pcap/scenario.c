@@ -6,6 +6,7 @@
 #include "codec/topic.h"
 #include "pcap/scenario_lines.h"
 #include "pcap/scenario_memory.h"
+#include "pcap/scenario_preface.h"
 #include "pcap/views.h"
 
 /*
@@ -25,11 +26,8 @@ struct scenario_writer {
 	const char *title;
 	FILE *body;
 	int failed;			/* errno of what was wrong with the body, 0 */
-	struct line line, before;
-	uint8_t *versions;		/* by number of the conversation; 1 is the first */
-	uint32_t n_versions, cap_versions;
-	uint32_t *resumed;		/* numbers of those before which a session has to be made */
-	uint32_t n_resumed;
+	struct line line;
+	struct preface preface;
 	struct published *published;
 	struct strings clients;		/* client ids whose sessions the capture shows from their start */
 	struct strings sessions;	/* of client ids: number is an index of kept */
@@ -37,7 +35,6 @@ struct scenario_writer {
 	uint32_t n_kept;
 	uint32_t n_names;
 	uint64_t start_ns;
-	bool seeds;			/* somebody has to publish what the capture lacks */
 };
 
 struct role {				/* what is known of a conversation */
@@ -94,11 +91,6 @@ static void step_done(struct scenario_writer *s, struct role *r, const struct wh
 	r->last_ns = when->time_ns;
 }
 
-static const char *version_text(enum version version)
-{
-	return version == MQTT_3_1 ? "3.1" : version == MQTT_5 ? "5" : "3.1.1";
-}
-
 /* ---- conversations ---- */
 
 static void opened(struct observer *o, struct conversation *c, const struct when *when)
@@ -110,17 +102,9 @@ static void opened(struct observer *o, struct conversation *c, const struct when
 	if (!r)
 		abort();
 	c->of[o->slot] = r;
-	if (!s->n_versions)
+	if (!s->preface.n_versions)
 		s->start_ns = c->first.time_ns;
-	if (c->number >= s->cap_versions) {
-		s->cap_versions = 2 * c->number + 64;
-		s->versions = realloc(s->versions, s->cap_versions);
-		if (!s->versions)
-			abort();
-	}
-	while (s->n_versions <= c->number)
-		s->versions[s->n_versions++] = 0;
-	s->versions[c->number] = (uint8_t)c->version;
+	preface_version(&s->preface, c);
 }
 
 /* The names that a session's open ids have go with it to its next connection. */
@@ -154,86 +138,17 @@ static void resume_ids(struct scenario_writer *s, struct role *r)
 	s->kept[of->number] = (struct named_ids){ 0 };
 }
 
-static struct span string_span(const struct string *s)
-{
-	return span_of(s->at, s->len);
-}
-
-/* A topic that a wider filter of the list brings needs none of its own; that gets its QoS. */
-static bool is_covered(const struct strings *filters, uint32_t i)
-{
-	for (uint32_t k = 0; k < filters->n; k++) {
-		struct string *wider = &filters->list[k];
-
-		if (k != i && topic_name_valid(string_span(&filters->list[i])) && topic_filter_valid(string_span(wider)) &&
-		    topic_matches(string_span(wider), string_span(&filters->list[i]))) {
-			if (wider->number < filters->list[i].number)
-				wider->number = filters->list[i].number;
-			return true;
-		}
-	}
-	return false;
-}
-
-static void write_filters(struct line *line, const struct strings *filters)
-{
-	const char *before = "(";
-
-	for (uint32_t i = 0; i < filters->n; i++)
-		if (is_covered(filters, i))
-			filters->list[i].len = 0;
-	for (uint32_t i = 0; i < filters->n; i++) {
-		if (!filters->list[i].len)
-			continue;
-		line_text(line, before);
-		before = ", ";
-		line_string(line, string_span(&filters->list[i]));
-		if (filters->list[i].number)
-			line_format(line, " qos=%u", filters->list[i].number);
-	}
-	line_text(line, ")\n");
-}
-
-/* What has to be there before the first step, so that the conversation can be played from where the capture begins. */
-static void write_before(struct scenario_writer *s, const struct conversation *c, const struct role *r)
-{
-	struct line *b = &s->before;
-	char name[24];
-
-	if (!c->from_start) {
-		snprintf(name, sizeof(name), "c%u", c->number);
-		line_format(b, "%s connects   # not in the capture: it was open already\n", name);
-	} else if (r->resumed) {
-		snprintf(name, sizeof(name), "before%u", c->number);
-		s->resumed = realloc(s->resumed, (s->n_resumed + 1) * sizeof(*s->resumed));
-		if (!s->resumed)
-			abort();
-		s->resumed[s->n_resumed++] = c->number;
-		line_format(b, "%s connects client_id=", name);
-		line_string(b, r->client_id);
-		line_text(b, " clean_start=0");
-		if (c->version == MQTT_5)
-			line_format(b, " session_expiry_interval=%u", r->session_expiry_interval);
-		line_text(b, "   # not in the capture: its session was there already\n");
-	} else {
-		return;
-	}
-	if (r->lacking.n) {
-		line_format(b, "%s subscribes ", name);
-		write_filters(b, &r->lacking);
-	}
-	if (c->from_start)
-		line_format(b, "%s disconnects\n", name);
-}
-
 static void ended(struct observer *o, struct conversation *c, enum conversation_end how, const struct when *when)
 {
 	struct scenario_writer *s = writer_of(o);
 	struct role *r = role_of(s, c);
 
 	(void)how, (void)when;
-	s->versions[c->number] = (uint8_t)c->version;	/* it may have been inferred at first */
-	write_before(s, c, r);
+	preface_version(&s->preface, c);	/* it may have been inferred at first */
+	if (!c->from_start)
+		preface_joined(&s->preface, c, &r->lacking);
+	else if (r->resumed)
+		preface_session(&s->preface, c, r->client_id, r->session_expiry_interval, &r->lacking);
 	keep_ids(s, r);
 	named_release(&r->ids);
 	strings_release(&r->filters);
@@ -348,11 +263,11 @@ static void provide(struct scenario_writer *s, const struct seen_packet *seen)
 
 	if (retained ? how & PUBLISHED_RETAINED : how)
 		return;
-	s->seeds = true;
+	s->preface.seeds = true;
 	published_add(s->published, seen->topic, seen->packet.payload, retained ? PUBLISHED | PUBLISHED_RETAINED : PUBLISHED);
 	if (retained) {
-		publish_words(&s->before, seen, " retain");
-		line_text(&s->before, "   # not in the capture\n");
+		publish_words(&s->preface.before, seen, " retain");
+		line_text(&s->preface.before, "   # not in the capture\n");
 	} else {
 		publish_words(&s->line, seen, "");
 		line_text(&s->line, "   # not in the capture");
@@ -498,48 +413,12 @@ static void copy_body(struct scenario_writer *s)
 		s->out->error = s->failed;
 }
 
-/* The one that most conversations speak. */
-static enum version usual_version(const struct scenario_writer *s)
-{
-	uint32_t n[MQTT_5 + 1] = { 0 };
-	enum version most = MQTT_3_1;
-
-	for (uint32_t i = 1; i < s->n_versions; i++)
-		n[s->versions[i]]++;
-	for (enum version v = MQTT_3_1; v <= MQTT_5; v++)
-		if (n[v] >= n[most])
-			most = v;
-	return most;
-}
-
-static void write_head(struct scenario_writer *s)
-{
-	enum version usual = usual_version(s);
-
-	out_text(s->out, "capture ");
-	line_string(&s->line, span_text(s->title));
-	out_bytes(s->out, s->line.at, s->line.len);
-	out_format(s->out, "\nmqtt    %s\n", version_text(usual));
-	for (uint32_t i = 1; i < s->n_versions; i++)
-		if (s->versions[i] && s->versions[i] != usual)
-			out_format(s->out, "actor   c%u mqtt=%s\n", i, version_text(s->versions[i]));
-	for (uint32_t i = 0; i < s->n_resumed; i++)
-		if (s->versions[s->resumed[i]] != usual)
-			out_format(s->out, "actor   before%u mqtt=%s\n", s->resumed[i], version_text(s->versions[s->resumed[i]]));
-	out_byte(s->out, '\n');
-	if (s->seeds)
-		out_text(s->out, "seed connects   # publishes what was not captured\n");
-}
-
 static void finish(struct observer *o, const struct when *when)
 {
 	struct scenario_writer *s = writer_of(o);
 
 	(void)when;
-	if (!s->n_versions)
-		return;			/* nothing was seen: there is no such file */
-	write_head(s);
-	out_bytes(s->out, s->before.at, s->before.len);
+	preface_write(&s->preface, s->title, s->out);
 	copy_body(s);
 }
 
@@ -554,9 +433,7 @@ static void scenario_free_observer(struct observer *o)
 	strings_release(&s->sessions);
 	published_free(s->published);
 	free(s->line.at);
-	free(s->versions);
-	free(s->resumed);
-	free(s->before.at);
+	preface_release(&s->preface);
 	if (s->body)
 		fclose(s->body);
 	free(s);

@@ -46,6 +46,11 @@ struct strings {		/* zeroed to begin with */
 	bool full;			/* one more would have passed a bound */
 };
 
+static inline struct span string_span(const struct string *s)
+{
+	return span_of(s->at, s->len);
+}
+
 struct string *strings_find(const struct strings *s, struct span text);	/* the last of that text; NULL */
 struct string *strings_add(struct strings *s, struct span text, uint32_t number);	/* copied; NULL: full */
 void strings_release(struct strings *s);
