@@ -305,9 +305,12 @@ static uint32_t name_delivery(struct scenario_writer *s, struct role *r, const s
 static const char *not_expected(const struct seen_packet *seen, uint32_t name)
 {
 	const struct packet *p = &seen->packet;
+	struct finding finding;
 
 	if (seen->status != CODEC_OK)
 		return "unreadable";
+	if (check(p, FROM_SERVER, &finding) != CODEC_OK)
+		return finding.why;
 	if (p->type == PUBLISH && !seen->topic.at)
 		return "its topic alias is not in the capture";
 	if (p->type == PUBLISH && seen->topic.len && seen->topic.at[0] == '$')

@@ -174,18 +174,23 @@ static void expect_publish(struct line *line, const struct seen_packet *seen, ui
 		            binds ? " as " : "=", name);
 }
 
-/* Its properties are what the broker offers, but for the name that it gives. 3.1 has no Session Present. */
-static void expect_connack(struct line *line, const struct packet *p, uint32_t name)
+static void expect_reason(struct line *line, const struct packet *p)
 {
-	const char *reason = reason_name(CONNACK, (enum version)p->version, p->reason);
+	const char *reason = reason_name((enum packet_type)p->type, (enum version)p->version, p->reason);
 
-	line_text(line, "CONNACK");
-	if (p->version != MQTT_3_1)
-		line_format(line, " session_present=%d", p->ack_flags & 1);
 	if (reason)
 		line_format(line, " reason=%s", reason);
 	else
 		line_format(line, " reason=0x%02x", p->reason);
+}
+
+/* Its properties are what the broker offers, but for the name that it gives. 3.1 has no Session Present. */
+static void expect_connack(struct line *line, const struct packet *p, uint32_t name)
+{
+	line_text(line, "CONNACK");
+	if (p->version != MQTT_3_1)
+		line_format(line, " session_present=%d", p->ack_flags & 1);
+	expect_reason(line, p);
 	if (name)
 		line_format(line, " assigned_client_identifier as $id%u", name);
 }
@@ -206,6 +211,11 @@ void line_expect(struct line *line, const struct seen_packet *seen, uint32_t nam
 	}
 	if (p.type == CONNACK) {
 		expect_connack(line, &p, name);
+		return;
+	}
+	if (p.type == AUTH) {		/* its data is another's each time */
+		line_text(line, "AUTH");
+		expect_reason(line, &p);
 		return;
 	}
 	p.properties = (struct span){ 0 };

@@ -75,4 +75,10 @@ for version in 3.1.1 5; do
 	again "$middle" 'Mosquitto' --exec 'mosquitto -p {port}'
 done
 
+# All that the suite says, as one capture of thousands of connections, legal and not.
+runs 'the suite is captured' 0 "$MQASSAY" conform -q --pcap "$tmp/suite.pcapng"
+runs 'the suite: decode --format scenario' 0 "$MQASSAY" decode -q --format scenario -o "$tmp/suite.scn" "$tmp/suite.pcapng"
+runs 'the suite: lint' 0 "$MQASSAY" lint "$tmp/suite.scn"
+runs 'the suite: replay, and no rule is broken' 0 "$MQASSAY" replay "$tmp/suite.scn"
+
 exit $failed
