@@ -90,7 +90,7 @@ same 'the same section twice' packets
 # tcpdump -i any on a host whose broker is behind a bridge: Mosquitto and two of its clients, every packet seen on the bridge and on its port.
 # Cooked v1 does not tell the interfaces apart, so the two SYN-ACKs, which have no id, count as sent again.
 for row in 1:26 2:28; do
-	capture=pcap/tests/captures/any-bridge-cooked${row%:*}.pcap
+	capture=pcap/tests/reading/any-bridge-cooked${row%:*}.pcap
 	json "$capture" >"$tmp/out" 2>"$tmp/err"
 	timeout 20 "$MQASSAY" decode "$capture" >/dev/null 2>"$tmp/err"
 	got=$(grep -c '"kind":"packet"' "$tmp/out")
