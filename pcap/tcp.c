@@ -340,11 +340,9 @@ static enum belongs judge(struct connection *c, unsigned end, const struct segme
 	return OURS;
 }
 
-static void distinguish(struct tcp *tcp, struct connection *c, uint64_t hash, const struct segment *s)
+static void distinguish(struct tcp *tcp, struct connection *c, unsigned end, uint64_t hash, const struct segment *s)
 {
-	unsigned end;
-
-	switch (c ? judge(c, !endpoint_equal(&c->flow.ends[0], &s->from), s) : ANOTHERS) {
+	switch (c ? judge(c, end, s) : ANOTHERS) {
 	case NOBODYS:
 		tcp->counts.bad++;
 		tcp->stream = TCP_NO_STREAM;
@@ -354,21 +352,20 @@ static void distinguish(struct tcp *tcp, struct connection *c, uint64_t hash, co
 		tcp->stream = c ? (int64_t)c->flow.number : TCP_NO_STREAM;
 		if (!c)
 			return;		/* no memory for one more */
+		end = !endpoint_equal(&c->flow.ends[0], &s->from);
 		break;
 	case OURS:
 		break;
 	}
 	if (c->ended)
 		return;
-	end = !endpoint_equal(&c->flow.ends[0], &s->from);
 	flow_touch(c);
 	process(c, end, s);
 }
 
 /* What nearly all segments are: the next bytes, or an acknowledgement, of a connection in which nothing is missing. */
-static bool ordinary(struct connection *c, const struct segment *s)
+static bool ordinary(struct connection *c, unsigned end, const struct segment *s)
 {
-	unsigned end = !endpoint_equal(&c->flow.ends[0], &s->from);
 	struct half *h = &c->half[end], *o = &c->half[!end];
 	uint32_t behind = (uint32_t)o->next - s->ack;
 
@@ -394,8 +391,9 @@ static bool ordinary(struct connection *c, const struct segment *s)
 
 void tcp_segment(struct tcp *tcp, const struct segment *s)
 {
-	uint64_t hash;
+	uint64_t hash = 0;
 	struct connection *c;
+	unsigned end = 0;
 
 	assert(s->bytes.len <= s->len);
 	if (!tcp->counts.segments++)
@@ -405,13 +403,13 @@ void tcp_segment(struct tcp *tcp, const struct segment *s)
 		tcp->counts.bad++;	/* no link carries so much at once */
 		return;
 	}
-	c = flow_find(tcp, s, &hash);
+	c = flow_find(tcp, s, &hash, &end);
 	tcp->when = s->when;
 	tcp_clock(tcp, s->when.time_ns);
 	if (c)
 		tcp->stream = c->flow.number;
-	if (!c || !ordinary(c, s))
-		distinguish(tcp, c, hash, s);
+	if (!c || !ordinary(c, end, s))
+		distinguish(tcp, c, end, hash, s);
 	tcp_expire(tcp);
 	flow_tidy(tcp);
 }

@@ -45,18 +45,19 @@ struct half {			/* what one end sends */
 	uint64_t top;			/* behind the highest position seen */
 	uint64_t acked;			/* how far the other end has acknowledged it */
 	uint64_t recent;		/* the newest of its records in tcp->recent */
+	uint32_t start;			/* the sequence number of its first byte */
+	bool known;			/* next is */
+	bool seen;			/* a segment of it was */
+	bool begun;			/* bytes or a hole were handed over */
+	bool finished;			/* the FIN was handed over */
+	bool absent;			/* it is not in the capture, it seems: no waiting for it */
+	uint8_t n_unheard;		/* holes given up since its last segment */
+	bool perhaps_probed;		/* its first segment may have been a keep-alive probe: one before where it stands */
+	/* What follows matters only where something is missing. */
 	uint64_t unsaid;		/* missing since the first hole in a direction never seen, to be told as one */
 	struct held *held, *last;
 	uint64_t fin, fin_ack;		/* where it ends, once its FIN has come, */
 	struct when fin_when;
-	uint32_t start;			/* the sequence number of its first byte */
-	bool known;			/* next is */
-	bool perhaps_probed;		/* its first segment may have been a keep-alive probe: one before where it stands */
-	bool seen;			/* a segment of it was */
-	bool begun;			/* bytes or a hole were handed over */
-	bool absent;			/* it is not in the capture, it seems: no waiting for it */
-	uint8_t n_unheard;		/* holes given up since its last segment */
-	bool finished;			/* the FIN was handed over */
 };
 
 enum patience { WAITS_NOT, WAITS_ACKED, WAITS_ONE_WAY, WAITS_UNACKED, N_WAITS };
@@ -106,6 +107,7 @@ struct tcp {
 	uint64_t key[3];
 	struct connection **table;
 	size_t n_chains, n_connections;	/* those lingering included */
+	struct connection *found;	/* the last one that was looked for, or NULL */
 	struct list open, lingering;
 	uint32_t n_lingering;
 	struct list waits[N_WAITS];
@@ -141,7 +143,7 @@ static inline uint64_t piece_end(const struct piece *p)
 
 /* tcp_flows.c: connections by their endpoints. */
 bool flow_table_init(struct tcp *tcp);
-struct connection *flow_find(struct tcp *tcp, const struct segment *segment, uint64_t *hash);	/* NULL; the hash in any case */
+struct connection *flow_find(struct tcp *tcp, const struct segment *segment, uint64_t *hash, unsigned *from);	/* NULL, and the hash */
 struct connection *flow_open(struct tcp *tcp, const struct endpoint ends[2], uint64_t hash);	/* NULL: no memory */
 void flow_touch(struct connection *c);			/* a segment came */
 void flow_linger(struct connection *c);			/* it has ended: may free another one that lingers */
