@@ -128,9 +128,9 @@ static void topic(struct looked *l, const struct seen_packet *seen)
 
 	if (seen->status != CODEC_OK || p->type != PUBLISH)
 		return;
-	if (p->topic.len || !seen->topic.at)
+	if (p->topic.len || (!seen->topic.at && !property_number(p->properties, PROP_topic_alias, 0)))
 		text(l, p->topic);
-	else
+	else if (seen->topic.at)	/* else an alias that was not seen: nobody knows */
 		text(l, seen->topic);
 }
 

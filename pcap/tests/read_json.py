@@ -215,6 +215,19 @@ def packet(kind, version):
     return raw, said
 
 
+def by_alias(alias, topic):
+    """A PUBLISH without a topic: it is the one that the alias had last in that direction."""
+    body = struct.pack('>HBBH', 0, 3, 35, alias) + b'again'
+    raw = bytes([0x30]) + varint(len(body)) + body
+    said = {'kind': 'packet', 'type': 'PUBLISH', 'version': '5', 'topic_by_alias': True, 'qos': 0, 'dup': False, 'retain': False, 'topic_alias': alias,
+            'payload_size': 5, 'payload': 'again', 'size': len(raw), 'remaining_length': len(body), 'flags': 0}
+    if topic:
+        said.update(topic)
+    else:
+        said['topic'] = None
+    return raw, said
+
+
 class Capture:
     def __init__(self, path):
         self.f = open(path, 'wb')
@@ -237,11 +250,20 @@ def make(path, truth):
         seq = [1000, 0xfffff000]
         capture.segment(0, port, 999, 0, 2)
         capture.segment(1, port, 0xffffefff, 1000, 18)
+        aliases = {}
         kinds = ['CONNECT', 'CONNACK'] + [k for k in TYPES[3:] if version == 5 or k != 'AUTH'] * 12
-        for kind in [k for k in kinds if k != 'DISCONNECT'] + ['DISCONNECT']:
+        for kind in [k for k in kinds if k != 'DISCONNECT'] + ['by alias'] * 20 + ['DISCONNECT']:
             side = 1 if kind in ('CONNACK', 'SUBACK', 'UNSUBACK', 'PINGRESP') else 0 if kind in ('CONNECT', 'SUBSCRIBE', 'UNSUBSCRIBE', 'PINGREQ', 'DISCONNECT') \
                 else rng.randrange(2)
-            raw, said = packet(kind, version)
+            if kind == 'by alias':
+                if not aliases:
+                    continue
+                alias = rng.choice(sorted(aliases))[1]
+                raw, said = by_alias(alias, aliases.get((side, alias)))
+            else:
+                raw, said = packet(kind, version)
+            if kind == 'PUBLISH' and 'topic_alias' in said:
+                aliases[side, said['topic_alias']] = {k: v for k, v in said.items() if k.startswith('topic') and k != 'topic_alias'}
             said.update({'from': ['client', 'broker'][side], 'frame': capture.frames + 1, 'first_frame': capture.frames + 1, 'sure': True, 'confidence': 100})
             capture.segment(side, port, seq[side], seq[1 - side], 24, raw)
             seq[side] += len(raw)
