@@ -93,6 +93,11 @@ static void step_done(struct scenario_writer *s, struct role *r, const struct wh
 
 /* ---- conversations ---- */
 
+static void started(struct observer *o, const struct when *when)
+{
+	writer_of(o)->start_ns = when->time_ns;
+}
+
 static void opened(struct observer *o, struct conversation *c, const struct when *when)
 {
 	struct scenario_writer *s = writer_of(o);
@@ -102,8 +107,6 @@ static void opened(struct observer *o, struct conversation *c, const struct when
 	if (!r)
 		abort();
 	c->of[o->slot] = r;
-	if (!s->preface.n_versions)
-		s->start_ns = c->first.time_ns;
 	preface_version(&s->preface, c);
 }
 
@@ -443,7 +446,7 @@ static void scenario_free_observer(struct observer *o)
 }
 
 static const struct observer_ops ops = {
-	.opened = opened, .packet = packet, .hole = hole, .closed = closed, .ended = ended, .finish = finish, .free = scenario_free_observer,
+	.started = started, .opened = opened, .packet = packet, .hole = hole, .closed = closed, .ended = ended, .finish = finish, .free = scenario_free_observer,
 };
 
 struct observer *scenario_new(struct out *out, const struct view_options *options, const char *title)
