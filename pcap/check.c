@@ -53,7 +53,6 @@ static void violated(struct check *check, enum sender side, const struct violati
 	const struct clause *clause = clause_find((enum version)found->version, span_text(found->clause));
 	struct judged *j = check->judged;
 	struct violation violation = *found;
-	bool excuses = side == FROM_CLIENT ? !monitor_is_lenient(&j->broker) : !client_is_excused(&j->client);
 
 	if (j->formless && strcmp(found->clause, "MQTT-3.1.0-1") != 0 && check->packet && fits_another_version(check->packet))
 		return;			/* not so that CONNECT comes first: it does in all */
@@ -62,7 +61,8 @@ static void violated(struct check *check, enum sender side, const struct violati
 	if (clause)
 		violation.version = clause->version;	/* 3.1 is judged by 3.1.1's clauses, but for its own */
 	check_tally(check, side, (enum version)violation.version, violation.clause, check->when.frame);
-	check_report(check, side, &violation, !excuses ? 0 : side == FROM_CLIENT ? FROM_SERVER : FROM_CLIENT);
+	check_report(check, side, &violation, !check->excuses ? 0 : side == FROM_CLIENT ? FROM_SERVER : FROM_CLIENT);
+	check->excuses = false;
 }
 
 /* The monitor speaks as the client's tester, "our PUBREC": here it is somebody else's. */
@@ -217,6 +217,7 @@ static void on_packet(struct observer *o, const struct seen_packet *seen)
 	check->packet = seen;
 	check->when = seen->when;
 	check->broken = false;
+	check->excuses = seen->from == FROM_CLIENT ? !monitor_is_lenient(&j->broker) : !client_is_excused(&j->client);
 	j->formless = !seen->conversation->version_known;
 	check->seen[seen->conversation->version == MQTT_5] = true;
 	check->seen_3_1 |= seen->conversation->version == MQTT_3_1;
@@ -247,7 +248,7 @@ static void on_closed(struct observer *o, struct conversation *c, enum sender fr
 	check->conversation = c;
 	check->packet = NULL;
 	check->when = *when;
-	check->broken = false;
+	check->broken = check->excuses = false;
 	client_hung_up(&j->client, from, when->time_ns);
 	check->judged = NULL;
 }

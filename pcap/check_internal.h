@@ -38,6 +38,7 @@ struct check {
 	const struct seen_packet *packet;	/* NULL for the end of a connection */
 	struct when when;
 	bool broken;
+	bool excuses;			/* who receives it was judged by the flow's rules until now */
 };
 
 /* A violation; packet and conversation are the check's. excused: whom it lets off the flow's rules from here on, 0 for nobody. */
