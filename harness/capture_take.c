@@ -170,11 +170,6 @@ static struct arrival *find_delivery(struct player *pl, struct packet *packet)
 	return near && (pl->adrift || pl->late || pl->n_nearly >= NEARLY) && decoded(pl, near, packet) ? near : NULL;
 }
 
-static bool has_ended(const struct player *pl)
-{
-	return pl->actor->ended || pl->actor->conn.end;
-}
-
 /* ---- kinds of steps ---- */
 
 static bool take_closed(struct player *pl)
@@ -183,7 +178,7 @@ static bool take_closed(struct player *pl)
 	struct packet packet;
 	struct arrival *in;
 
-	if (!has_ended(pl))
+	if (!capture_is_gone(pl))
 		return false;
 	while ((in = oldest(pl, CONNECTION, -1, &packet))) {
 		if (pl->step->closed_reason && packet.type == DISCONNECT && !reason_fits(t, &pl->strand, pl->step->closed_reason, packet.reason))
@@ -321,7 +316,7 @@ bool capture_take(struct player *pl)
 		return take_expected(pl);
 	case STEP_RECEIVES:    return take_delivery(pl);
 	case STEP_CLOSED:      return take_closed(pl);
-	case STEP_DISCONNECTS: return has_ended(pl);
+	case STEP_DISCONNECTS: return capture_is_gone(pl);
 	default:               return take_answer(pl);
 	}
 }

@@ -1,14 +1,11 @@
 #include "harness/play_capture.h"
 
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 /* Who may go, and when. */
 
 enum {
 	TURN = 200,			/* steps before the loop has its turn */
-	BACKLOG = 1 << 20,
 	MAX_WAITING_BYTES = 256 << 20,	/* in all inboxes */
 };
 
@@ -20,33 +17,6 @@ static void *must(void *at)
 }
 
 /* ---- the order ---- */
-
-static void order_init(struct order *o, uint32_t n)
-{
-	o->leaves = 1;
-	while (o->leaves < n)
-		o->leaves *= 2;
-	o->keys = must(malloc(2 * (size_t)o->leaves * sizeof(*o->keys)));
-	memset(o->keys, 0xff, 2 * (size_t)o->leaves * sizeof(*o->keys));	/* NO_STEP */
-}
-
-static void order_set(struct order *o, uint32_t i, uint32_t key)
-{
-	i += o->leaves;
-	o->keys[i] = key;
-	for (i /= 2; i; i /= 2) {
-		uint32_t left = o->keys[2 * i], right = o->keys[2 * i + 1], least = left < right ? left : right;
-
-		if (o->keys[i] == least)
-			break;
-		o->keys[i] = least;
-	}
-}
-
-static uint32_t order_least(const struct order *o)
-{
-	return o->keys[1];
-}
 
 static uint32_t index_of(const struct player *pl)
 {
@@ -126,7 +96,7 @@ static void set_timeless(struct player *pl, bool timeless)
 }
 
 /* The step is done. */
-static void advance(struct player *pl)
+void capture_advance(struct player *pl)
 {
 	struct capture_play *c = pl->play;
 
@@ -141,83 +111,6 @@ static void advance(struct player *pl)
 	set_adrift(pl, false);
 	set_place(pl);
 	c->n_left -= pl->number == NO_STEP;
-}
-
-/* ---- what is said of it ---- */
-
-void capture_differs(struct player *pl, const char *expected, const char *received, const char *because)
-{
-	struct replayed *r = pl->play->replayed;
-	struct result *result = pl->play->timeline->result;
-	struct difference *d;
-
-	if (r->n_differences++ >= MAX_DIFFERENCES)
-		return;
-	d = region_alloc(&result->region, sizeof(*d));
-	*d = (struct difference){ .at = pl->step->at, .expected = expected ? expected : result_text(result, "%s", pl->step->text),
-	                          .received = received, .because = because };
-	*r->last_difference = d;
-	r->last_difference = &d->next;
-}
-
-void capture_notes(struct player *pl, const char *format, ...)
-{
-	struct replayed *r = pl->play->replayed;
-	struct result *result = pl->play->timeline->result;
-	struct difference *d;
-	char text[1024];
-	va_list args;
-
-	if (r->n_differences++ >= MAX_DIFFERENCES)
-		return;
-	va_start(args, format);
-	vsnprintf(text, sizeof(text), format, args);
-	va_end(args);
-	d = region_alloc(&result->region, sizeof(*d));
-	*d = (struct difference){ .what = result_text(result, "%s", text) };
-	if (pl->step)
-		d->at = pl->step->at;
-	*r->last_difference = d;
-	r->last_difference = &d->next;
-}
-
-const char *capture_survives(struct timeline *t)
-{
-	const char *why = t->result->reason;
-
-	if (!t->over || t->end_reported)
-		return NULL;
-	t->over = false;
-	t->result->reason = NULL;
-	t->result->verdict = VERDICT_INCONCLUSIVE;
-	t->result->at = (struct place){ 0 };
-	t->result->target_gone = false;
-	return why ? why : "it could not be played";
-}
-
-void capture_violated(struct timeline *t, const struct actor_state *a, const struct violation *v)
-{
-	struct capture_play *c = t->capture;
-	struct player *pl = &c->players[a->number];
-	struct replayed *r = c->replayed;
-	struct breach_seen *b;
-
-	for (b = r->breaches; b; b = b->next)
-		if (b->version == v->version && !strcmp(b->clause, v->clause)) {
-			b->n++;
-			return;
-		}
-	if (r->n_breaches++ >= MAX_BREACHES)
-		return;
-	b = region_alloc(&t->result->region, sizeof(*b));
-	*b = (struct breach_seen){
-		.clause = result_text(t->result, "%s", v->clause), .text = result_text(t->result, "%s", v->text), .version = v->version,
-		.actor = t->script->actors[a->number].name, .n = 1,
-	};
-	if (pl->number != NO_STEP)
-		b->at.line = c->capture->steps[pl->number].line;
-	*r->last_breach = b;
-	r->last_breach = &b->next;
 }
 
 /* ---- arrivals ---- */
@@ -253,6 +146,7 @@ void capture_arrived(struct actor_state *a, const uint8_t *bytes, size_t len, co
 		return;			/* the monitor has said why */
 	if (packet->type == CONNACK)
 		actor_connack(a, packet);
+	scram_received(a, packet);
 	if (packet->type == PINGRESP && a->pings_owed)
 		a->pings_owed--;
 	pl->n_missed[0] = 0;
@@ -276,14 +170,14 @@ static void on_timer(struct timer *timer, struct loop *loop)
 	wake((struct player *)((char *)timer - offsetof(struct player, timer)));
 }
 
-static void wait_until(struct player *pl, enum player_state state, uint64_t due_ns)
+void capture_rests(struct player *pl, enum player_state state, uint64_t due_ns)
 {
 	set_state(pl, state);
 	pl->due_ns = due_ns;
 	loop_timer(pl->play->timeline->stage->loop, &pl->timer, due_ns);
 }
 
-static uint64_t held_time(const struct timeline *t)
+uint64_t capture_held_time(const struct timeline *t)
 {
 	return slackened(t, t->stage->timeout_ns) / HELD_SHARE;
 }
@@ -307,10 +201,10 @@ static void start_clock(struct player *pl)
 {
 	struct timeline *t = pl->play->timeline;
 
-	wait_until(pl, PLAYER_WAITS, now(t) + capture_patience(pl));
+	capture_rests(pl, PLAYER_WAITS, now(t) + capture_patience(pl));
 	pl->held_ns = UINT64_MAX;
-	if (waits_for_delivery(pl) && now(t) + held_time(t) < pl->due_ns) {
-		pl->held_ns = now(t) + held_time(t);
+	if (waits_for_delivery(pl) && now(t) + capture_held_time(t) < pl->due_ns) {
+		pl->held_ns = now(t) + capture_held_time(t);
 		loop_timer(t->stage->loop, &pl->timer, pl->held_ns);
 	}
 }
@@ -339,168 +233,12 @@ static void start_clocks(struct capture_play *c)
 	}
 }
 
-/* ---- steps that act ---- */
-
 /* Only who waits, or whose turn has come, holds a step: the others may be many. */
-static const struct step *read_step(struct player *pl)
+const struct step *capture_step(struct player *pl)
 {
 	if (!pl->step)
 		pl->step = capture_read(pl->play->reader, pl->number, &pl->region);
 	return pl->step;
-}
-
-static bool connection_is_gone(const struct player *pl)
-{
-	return pl->actor->ever_opened && (pl->actor->ended || pl->actor->conn.end);
-}
-
-static bool opens(const struct step *step)
-{
-	return step->kind == STEP_OPENS || step->kind == STEP_CONNECTS || (step->kind == STEP_SEND && step->type == CONNECT) ||
-	       (step->kind == STEP_TOGETHER && opens(step->children));
-}
-
-/* A step that its connection is no more for. */
-static void pass_over(struct player *pl)
-{
-	char how[160];
-
-	pl->play->replayed->n_passed_over++;
-	if (!pl->gone) {
-		conn_end_text(&pl->actor->conn, how, sizeof(how));
-		capture_notes(pl, "the connection of %s is gone (%s): its steps from here on are passed over",
-		              pl->play->timeline->script->actors[pl->actor->number].name, how);
-		pl->play->n_refused += pl->actor->conn.end == END_REFUSED;
-	}
-	pl->gone = true;
-	advance(pl);
-}
-
-static void after_send(struct player *pl)
-{
-	struct timeline *t = pl->play->timeline;
-	const struct conn *c = &pl->actor->conn;
-	const char *why = capture_survives(t);
-
-	if (why)
-		capture_notes(pl, "`%s` could not be sent: %s", pl->step->text, why);
-	if (!c->end && !conn_idle(c) && (pl->step->every || c->unsent >= BACKLOG))
-		wait_until(pl, PLAYER_SENDS, now(t) + slackened(t, t->stage->timeout_ns));
-	else
-		advance(pl);
-}
-
-/* Another one takes its place. */
-static void forget_connection(struct player *pl)
-{
-	capture_unasked(pl);
-	pl->gone = false;
-	free(pl->aliases);
-	pl->aliases = NULL;
-	pl->cap_aliases = 0;
-}
-
-static void begin_send(struct player *pl)
-{
-	struct timeline *t = pl->play->timeline;
-	const struct step *step = pl->step;
-
-	switch (step->kind) {
-	case STEP_SEND:     send_step(t, &pl->strand, step, NULL); break;
-	case STEP_BYTES:    send_bytes(t, &pl->strand, step); break;
-	case STEP_TOGETHER: send_together(t, &pl->strand, step); break;
-	case STEP_OPENS:    actor_open(t, pl->actor); break;
-	case STEP_READS:    conn_read_rate(&pl->actor->conn, step->rate); break;
-	default:            break;
-	}
-	if (pl->actor->conn.end == END_REFUSED)
-		pl->actor->ended = true;
-	after_send(pl);
-}
-
-/* What was sent before is to arrive; of an orderly end the broker's own is waited for a moment, for others may follow upon it. */
-static void leave(struct player *pl)
-{
-	struct timeline *t = pl->play->timeline;
-	struct actor_state *a = pl->actor;
-	bool late = pl->phase && now(t) >= pl->due_ns;
-
-	if (pl->phase == 0) {
-		pl->phase = 1;
-		wait_until(pl, PLAYER_SENDS, now(t) + slackened(t, t->stage->timeout_ns));
-	}
-	if (pl->phase == 1 && (a->conn.end || conn_idle(&a->conn) || late)) {
-		if (a->conn.end || pl->step->kind == STEP_DROPS) {
-			if (!a->conn.end)
-				record(t, EVENT_ENDED, a, span_text("dropped by us (RST)"));
-			conn_close(&a->conn, true);
-			a->ended = true;
-			advance(pl);
-			return;
-		}
-		record(t, EVENT_ENDED, a, span_text("closed by us (FIN)"));
-		conn_finish(&a->conn);
-		pl->phase = 2;
-		late = false;
-		wait_until(pl, PLAYER_SENDS, now(t) + held_time(t));
-	}
-	if (pl->phase == 2 && (a->ended || late)) {
-		conn_close(&a->conn, false);
-		a->ended = true;
-		advance(pl);
-	}
-}
-
-/* What `wait` and `note` are. */
-static void remark(struct player *pl)
-{
-	struct timeline *t = pl->play->timeline;
-	uint64_t ns = 0;
-
-	if (pl->step->kind == STEP_NOTE) {
-		result_note(t->result, pl->step->text);
-		advance(pl);
-		return;
-	}
-	eval_number(t, &pl->strand, pl->step->duration, &ns);
-	capture_survives(t);
-	wait_until(pl, PLAYER_WAITS, now(t) + (ns < FOREVER_NS ? ns : FOREVER_NS));
-}
-
-/* Its turn has come. */
-static void act(struct player *pl)
-{
-	struct timeline *t = pl->play->timeline;
-	const struct step *step = read_step(pl);
-	int64_t slot;
-
-	if (!pl->actor) {
-		remark(pl);
-		return;
-	}
-	if (step->kind == STEP_DROPS || step->kind == STEP_CLOSES) {
-		leave(pl);
-		return;
-	}
-	if (connection_is_gone(pl) && !opens(step)) {
-		pass_over(pl);
-		return;
-	}
-	if ((slot = capture_unbound(pl, step)) >= 0) {
-		const struct capture_name *name = &pl->play->capture->names[slot];
-
-		pl->play->replayed->n_passed_over++;
-		capture_notes(pl, "`%s` is passed over: what $%.*s stands for (line %u) did not come", step->text, (int)name->len,
-		              (const char *)t->script->scenario->text.at + name->at, name->line);
-		advance(pl);
-		return;
-	}
-	if (connection_is_gone(pl) || step->kind == STEP_OPENS)
-		forget_connection(pl);
-	if (pl->play->capture->steps[pl->number].part != PART_EXCHANGE)
-		begin_send(pl);
-	else if (capture_begin_exchange(pl))
-		advance(pl);
 }
 
 /* ---- a player's way ---- */
@@ -520,14 +258,14 @@ static void look(struct player *pl)
 			set_state(pl, PLAYER_READY);
 			return;
 		}
-		read_step(pl);
+		capture_step(pl);
 		if (pl->state == PLAYER_LOOKS) {
 			if (capture_take(pl)) {
-				advance(pl);
+				capture_advance(pl);
 				continue;
 			}
-			if (connection_is_gone(pl)) {
-				pass_over(pl);
+			if (capture_is_gone(pl)) {
+				capture_pass_over(pl);
 				continue;
 			}
 			capture_waits(pl);
@@ -535,30 +273,30 @@ static void look(struct player *pl)
 		}
 		if (pl->state == PLAYER_SENDS) {
 			if (pl->step->kind == STEP_DROPS || pl->step->kind == STEP_CLOSES) {
-				leave(pl);
+				capture_leave(pl);
 				if (pl->state == PLAYER_SENDS)
 					return;
 			} else if (pl->actor->conn.end || conn_idle(&pl->actor->conn)) {
-				advance(pl);
+				capture_advance(pl);
 			} else if (now(t) >= pl->due_ns) {
 				capture_notes(pl, "the target does not read: %zu bytes wait to be sent", pl->actor->conn.unsent);
-				advance(pl);
+				capture_advance(pl);
 			} else {
 				return;
 			}
 			continue;
 		}
 		if (waits_of_nobody(pl) ? now(t) >= pl->due_ns : capture_take(pl)) {
-			advance(pl);
+			capture_advance(pl);
 		} else if (waits_of_nobody(pl)) {
 			return;
-		} else if (connection_is_gone(pl)) {
-			pass_over(pl);
+		} else if (capture_is_gone(pl)) {
+			capture_pass_over(pl);
 		} else if (now(t) >= pl->due_ns) {
 			pl->late = true;
 			if (!capture_take(pl))
 				capture_expired(pl);
-			advance(pl);
+			capture_advance(pl);
 		} else if (now(t) >= pl->held_ns && !pl->adrift) {
 			set_adrift(pl, true);
 			loop_timer(t->stage->loop, &pl->timer, pl->due_ns);
@@ -590,7 +328,7 @@ static void settle_down(struct capture_play *c)
 	if (!c->settling) {
 		c->settling = true;
 		c->replayed->duration_ns = now(t) - t->result->started_ns;
-		nobody->due_ns = now(t) + held_time(t);
+		nobody->due_ns = now(t) + capture_held_time(t);
 		loop_timer(t->stage->loop, &nobody->timer, nobody->due_ns);
 	}
 	if (c->n_refused && !c->asked) {
@@ -628,7 +366,7 @@ void capture_go(struct timeline *t)
 		struct player *pl = &c->players[actor == NOBODY ? t->script->n_actors : actor];
 
 		set_state(pl, PLAYER_LOOKS);
-		act(pl);
+		capture_act(pl);
 		wake(pl);
 	}
 	if (t->over)
@@ -688,10 +426,10 @@ void capture_play_free(struct timeline *t)
 		free(c->players[i].aliases);
 	}
 	capture_reader_free(c->reader);
-	free(c->ready.keys);
-	free(c->answers.keys);
-	free(c->sends.keys);
-	free(c->timeless.keys);
+	order_release(&c->ready);
+	order_release(&c->answers);
+	order_release(&c->sends);
+	order_release(&c->timeless);
 	free(c->players);
 	free(c);
 	t->capture = NULL;

@@ -2,10 +2,11 @@
 #define HARNESS_PLAY_CAPTURE_H
 
 #include "harness/capture_script.h"
+#include "harness/order.h"
 #include "harness/play.h"
 
 /*
- * Playing a capture, shared by play_capture.c and capture_take.c and by nobody else.
+ * Playing a capture, shared by play_capture.c and capture_*.c and by nobody else.
  *
  * Each actor goes through its own steps. What was seen is not what a broker must do: a step that does not come out as it was
  * captured is noted, and its actor goes on. What matters is that what caused something comes before it again. So
@@ -60,12 +61,6 @@ struct player {				/* an actor's way through its steps; the last one plays those
 	uint32_t cap_aliases;
 };
 
-/* The smallest of the keys of many, whichever changes: a tournament. */
-struct order {
-	uint32_t *keys;
-	uint32_t leaves;
-};
-
 struct capture_play {
 	struct timeline *timeline;
 	const struct capture_script *capture;
@@ -90,12 +85,23 @@ void capture_unasked(struct player *pl);	/* what is left in the inbox is counted
 int64_t capture_unbound(const struct player *pl, const struct step *step);	/* the slot of a name that a send needs and nobody bound; -1 */
 uint64_t capture_key(struct span topic, struct span payload);
 
-/* play_capture.c */
+/* capture_act.c */
+void capture_act(struct player *pl);			/* its turn has come */
+void capture_leave(struct player *pl);			/* goes on with `drops` or `closes` */
+void capture_pass_over(struct player *pl);		/* a step that its connection is no more for */
+bool capture_is_gone(const struct player *pl);		/* its connection */
+
+/* capture_note.c */
 void capture_differs(struct player *pl, const char *expected, const char *received, const char *because);
 void capture_notes(struct player *pl, const char *format, ...) __attribute__((format(printf, 2, 3)));
+const char *capture_survives(struct timeline *t);	/* the timeline goes on: what would have ended it, as a text; NULL: nothing did */
+
+/* play_capture.c */
+void capture_advance(struct player *pl);		/* the step is done */
 void capture_waits(struct player *pl);			/* for an arrival */
+void capture_rests(struct player *pl, enum player_state state, uint64_t due_ns);
+const struct step *capture_step(struct player *pl);	/* reads it, if it is not read yet */
 uint64_t capture_patience(struct player *pl);		/* how long for the step at hand */
-/* The timeline must go on: what would have ended it, as a text; NULL: nothing did. */
-const char *capture_survives(struct timeline *t);
+uint64_t capture_held_time(const struct timeline *t);	/* how long others wait for who is held up */
 
 #endif
