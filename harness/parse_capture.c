@@ -34,6 +34,7 @@ struct captured {
 	struct index by_actor, by_name;
 	uint64_t key[2];
 	struct bound_name found;
+	bool full;			/* a bound was passed: the rest would only say so again */
 	bool well;			/* the tokens at hand can be parsed */
 	bool again;			/* it has been checked, and is read to be played */
 };
@@ -125,13 +126,19 @@ int captured_actor(const struct parser *p, struct span name)
 	return (int)index_find(p, &p->captured->by_actor, name);
 }
 
+static bool too_many(struct parser *p, struct place at, int max, const char *what)
+{
+	p->captured->full = true;
+	return fail_at(p, at, "more than %d %s; %s", max, what, take_a_part);
+}
+
 bool captured_room(struct parser *p, const struct token *token)
 {
 	struct captured *c = p->captured;
 	uint32_t cap = c->cap_actors ? 2 * c->cap_actors : 64;
 
 	if (p->n_actors == MAX_CAPTURE_ACTORS)
-		return fail_at(p, place_of(token), "more than %d actors; %s", MAX_CAPTURE_ACTORS, take_a_part);
+		return too_many(p, place_of(token), MAX_CAPTURE_ACTORS, "actors");
 	if (p->n_actors < c->cap_actors)
 		return true;
 	p->actors = must(realloc(c->cap_actors ? p->actors : NULL, cap * sizeof *p->actors));
@@ -167,7 +174,7 @@ bool bind_captured(struct parser *p, const struct token *token, enum name_kind k
 	if (before >= 0)
 		return fail_at(p, place_of(token), "`$%s` is bound already, in line %u; choose another name", shown(token->text), c->names[before].line);
 	if (c->n_names == MAX_CAPTURE_NAMES)
-		return fail_at(p, place_of(token), "more than %d names; %s", MAX_CAPTURE_NAMES, take_a_part);
+		return too_many(p, place_of(token), MAX_CAPTURE_NAMES, "names");
 	c->names = grown(c->names, &c->cap_names, c->n_names, sizeof *c->names);
 	c->names[c->n_names] = (struct capture_name){ (uint32_t)(token->text.at - c->text.at), (uint32_t)token->text.len, token->line };
 	*slot = (int32_t)c->n_names++;
@@ -275,7 +282,7 @@ static bool add_step(struct parser *p, const struct step *step)
 	if (!fits_in(p, step))
 		return false;
 	if (c->n_steps == MAX_CAPTURE_STEPS)
-		return fail_at(p, step->at, "more than %d steps; %s", MAX_CAPTURE_STEPS, take_a_part);
+		return too_many(p, step->at, MAX_CAPTURE_STEPS, "steps");
 	c->steps = grown(c->steps, &c->cap_steps, c->n_steps, sizeof *c->steps);
 	c->steps[c->n_steps] = (struct capture_step){
 		.at = (uint32_t)(p->tokens[0].text.at - c->text.at), .line = step->at.line, .next = NO_STEP,
@@ -333,7 +340,7 @@ static void parse_steps(struct parser *p)
 			add_step(p, step);
 		p->region = p->lasting;
 		region_release(&c->step_region);
-	} while (!(c->n_steps == MAX_CAPTURE_STEPS && p->failed) && take_line(p));
+	} while (!c->full && take_line(p));
 }
 
 static struct captured *captured_new(struct span text)

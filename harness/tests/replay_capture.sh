@@ -195,6 +195,9 @@ one_line 'a finding' 2 'a finding cannot be replayed yet'
 printf 'capture "x"\nmqtt 3.1.1\na connects\na publishs topic="x"\n' >"$tmp/m.scn"
 replay "$tmp/m.scn"
 one_line 'a mistake' 2 'm.scn:4:3: error: unknown verb `publishs`.*did you mean `publishes`'
+{ printf 'capture "x"\nmqtt 3.1.1\n'; awk 'BEGIN { for (i = 0; i < 70000; i++) print "c" i " opens" }'; } >"$tmp/over.scn"
+replay "$tmp/over.scn"
+one_line 'too many actors' 2 'over.scn:65538:1: error: more than 65535 actors; take a part of it: `mqassay decode --where'
 replay $captures/two.scn --artifacts "$tmp/none"
 one_line 'artifacts' 2 'of a capture, --pcap FILE keeps all'
 replay $captures/two.scn localhost:1 --broker limited
