@@ -169,10 +169,19 @@ static int open_capture(const char *path)
 	return error.usage ? EXIT_USAGE : EXIT_UNABLE;
 }
 
+/* What is captured live can be read while it grows; and it could not be renamed any more, with the privileges gone. */
+static int open_in_place(struct outfile *file, const char *path)
+{
+	*file = (struct outfile){ .stream = fopen(path, "we") };
+	return file->stream ? 0 : -errno;
+}
+
 static int open_output(void)
 {
-	int error = conf.output ? outfile_open(&run.file, conf.output) : 0;
+	int error = 0;
 
+	if (conf.output)
+		error = conf.interface ? open_in_place(&run.file, conf.output) : outfile_open(&run.file, conf.output);
 	if (error) {
 		console_error("create %s: %s", console_safe(conf.output), strerror(-error));
 		return EXIT_UNABLE;
@@ -180,6 +189,16 @@ static int open_output(void)
 	if (!out_init(&run.out, conf.output ? fileno(run.file.stream) : STDOUT_FILENO))
 		abort();
 	return EXIT_PASS;
+}
+
+/* Opening an interface gives up the privileges that the output may need. A file that cannot be read leaves the output as it was. */
+static int open_both(const char *name)
+{
+	int code = conf.interface ? open_output() : open_capture(name);
+
+	if (code == EXIT_PASS)
+		code = conf.interface ? open_capture(name) : open_output();
+	return code;
 }
 
 /* What could not be written is said once, but for a pipe whose reader has seen enough. */
@@ -362,9 +381,7 @@ static int decode_run(int n_args, char **args)
 	if (code == EXIT_PASS)
 		code = make_decoder(&how);
 	if (code == EXIT_PASS)
-		code = open_capture(name);
-	if (code == EXIT_PASS)
-		code = open_output();
+		code = open_both(name);
 	if (code != EXIT_PASS)
 		return code;
 	capture_on_secrets(run.capture, take_secrets, NULL);
