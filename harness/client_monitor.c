@@ -350,6 +350,16 @@ static void notice_knowledge(struct client_monitor *c, const struct client_packe
 		c->bits |= C_KNOWS;
 }
 
+/* A bridge between brokers says what it is by the highest bit of the protocol version, and goes by the rules of the rest. */
+static struct packet as_plain_client(const struct packet *p)
+{
+	struct packet plain = *p;
+
+	if (p->type == CONNECT && (p->protocol_version & 0x7f) == p->version)
+		plain.protocol_version = p->version;
+	return plain;
+}
+
 /* An acknowledgement has the id that the broker gave, be it 0. */
 static bool is_brokers_id(const struct client_monitor *c, const struct packet *p, const struct finding *finding)
 {
@@ -360,6 +370,7 @@ void client_sent(struct client_monitor *c, const struct client_packet *p)
 {
 	struct client_seen seen = { .c = c, .packet = p->packet, .bytes = p->bytes.at, .len = p->bytes.len };
 	struct finding finding;
+	struct packet plain;
 
 	judge_silence(c, p);
 	c->last_ns = p->time_ns;
@@ -369,7 +380,8 @@ void client_sent(struct client_monitor *c, const struct client_packet *p)
 		client_excuse(c);
 		return;
 	}
-	if (check(p->packet, FROM_CLIENT, &finding) != CODEC_OK && !is_brokers_id(c, p->packet, &finding))
+	plain = as_plain_client(p->packet);
+	if (check(&plain, FROM_CLIENT, &finding) != CODEC_OK && !is_brokers_id(c, p->packet, &finding))
 		client_violate_form(&seen, &finding);
 	if (p->frame->overlong && p->packet->version == MQTT_5)
 		client_violate(&seen, CROW_OVERLONG, "remaining_length", "an overlong Remaining Length");
