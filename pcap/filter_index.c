@@ -18,7 +18,7 @@ static struct filter_node *child(const struct filter_index *index, const struct 
 {
 	struct filter_node *n = map_find(&index->nodes, node_hash(parent, level));
 
-	while (n && !(n->parent == parent && n->len == level.len && !memcmp(n->level, level.at, level.len)))
+	while (n && !(n->parent == parent && span_equal(span_of(n->level, n->len), level)))
 		n = map_more(n);
 	return n;
 }
@@ -38,8 +38,7 @@ static struct filter_node *child_new(struct filter_index *index, struct filter_n
 	}
 	n->parent = parent;
 	n->len = (uint16_t)level.len;
-	if (level.len)
-		memcpy(n->level, level.at, level.len);
+	n->level = level.len ? memcpy(n + 1, level.at, level.len) : NULL;
 	parent->children++;
 	if (is(level, '+'))
 		parent->plus = n;

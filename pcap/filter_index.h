@@ -13,7 +13,7 @@ struct filter_node {
 	void *first;			/* the owner's: NULL when nobody has this filter */
 	uint32_t children;
 	uint16_t len;			/* of the level */
-	uint8_t level[];
+	const uint8_t *level;		/* behind this */
 };
 
 struct filter_index {			/* zeroed is empty */

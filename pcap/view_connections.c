@@ -97,7 +97,7 @@ static void on_connect(struct connections *v, struct connection *c, const struct
 		c->will_payload_len = (uint32_t)q->will_payload.len;
 		c->will_delay = (uint32_t)property_number(q->will_properties, PROP_will_delay_interval, 0);
 	}
-	if (!q->client_id.len)
+	if (!q->client_id.len || c->client_id)	/* a CONNACK that came first may have assigned one */
 		return;
 	c->client_id = copy(v, q->client_id, &c->client_id_len);
 	hash = map_hash(q->client_id.at, q->client_id.len, c->broker.port);

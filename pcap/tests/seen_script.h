@@ -15,7 +15,7 @@
  * What is open at the end ends with the capture, at the last line's time.
  */
 
-enum { SCRIPT_CONVERSATIONS = 10 };
+enum { SCRIPT_CONVERSATIONS = 10 };	/* c1 to c9 */
 
 struct seen_script {
 	struct observer *observer;
@@ -74,7 +74,7 @@ static inline void script_line(struct seen_script *s, const char *line)
 	char verb[16];
 	int at = 0;
 
-	if (sscanf(line, "%u c%u %15s %n", &ms, &number, verb, &at) < 3 || number >= SCRIPT_CONVERSATIONS)
+	if (sscanf(line, "%u c%u %15s %n", &ms, &number, verb, &at) < 3 || !number || number >= SCRIPT_CONVERSATIONS)
 		abort();
 	const char *rest = line + at;
 	struct conversation *c = &s->conversations[number];
@@ -133,6 +133,46 @@ static inline void script_play(struct observer *observer, const char *text)
 		assert(end && (size_t)(end - at) < sizeof(line));
 		memcpy(line, at, (size_t)(end - at));
 		line[end - at] = 0;
+		script_line(&s, line);
+	}
+	script_finish(&s);
+}
+
+/* n events at random, the same each time, with hours of pauses: nothing that a client or a broker would do in that order. */
+static inline void script_anything(struct observer *observer, unsigned n)
+{
+	static const char *const events[] = {
+		"-> PUBLISH topic=\"a/b\" payload=\"1\"", "-> PUBLISH topic=\"a/b\" payload=\"2\"", "-> PUBLISH topic=\"a/c\" retain payload=\"1\"",
+		"-> PUBLISH topic=\"a/b\" qos=1 packet_id=1 payload=\"1\"", "-> PUBLISH topic=\"a/b\" dup qos=1 packet_id=1 payload=\"1\"",
+		"-> PUBLISH topic=\"b\" qos=2 packet_id=2 payload=\"1\"", "<- PUBACK packet_id=1", "<- PUBACK packet_id=1 reason=0x87", "-> PUBREL packet_id=2",
+		"<- PUBREC packet_id=2", "<- PUBREC packet_id=2 reason=0x97", "<- PUBCOMP packet_id=2", "-> PUBACK packet_id=3", "-> PUBREC packet_id=4", "<- PUBREL packet_id=4",
+		"-> PUBCOMP packet_id=4",
+		"<- PUBLISH topic=\"a/b\" payload=\"1\"", "<- PUBLISH topic=\"a/b\" payload=\"2\"", "<- PUBLISH topic=\"a/b\" qos=1 packet_id=3 payload=\"1\"",
+		"<- PUBLISH topic=\"a/b\" dup qos=1 packet_id=3 payload=\"1\"", "<- PUBLISH topic=\"b\" qos=2 packet_id=4 payload=\"1\"", "<- PUBLISH topic=\"a/c\" retain payload=\"1\"",
+		"-> SUBSCRIBE packet_id=1 (\"a/+\" qos=2)", "-> SUBSCRIBE packet_id=2 (\"#\" qos=1, \"$share/g/b\" qos=2)", "<- SUBACK packet_id=1 reason=[2]",
+		"<- SUBACK packet_id=2 reason=[1 2]", "<- SUBACK packet_id=2 reason=[1 0x80]", "-> UNSUBSCRIBE packet_id=3 (\"a/+\", \"$share/g/b\")",
+		"<- UNSUBACK packet_id=3 reason=[0 0]", "-> DISCONNECT", "hole client", "hole broker", "closed client", "closed broker reset",
+		"-> CONNECT client_id=\"x\" session_expiry_interval=9", "-> CONNECT clean_start client_id=\"y\"", "-> CONNECT client_id=\"z\" will.topic=\"a/b\" will.payload=\"1\"",
+		"<- CONNACK session_present=1 reason=0", "<- CONNACK session_present=0 reason=0", "<- CONNACK session_present=0 reason=0 assigned_client_identifier=\"x\"",
+		"<- PUBLISH topic=\"\" topic_alias=3 payload=\"1\"",
+	};
+	static const char *const ends[] = { "fin", "reset", "replaced", "forgotten" };
+	uint64_t x = 88172645463325252u, ms = 0;
+	struct seen_script s;
+	char line[256];
+
+	script_start(&s, observer);
+	for (unsigned i = 0; i < n; i++) {
+		x ^= x << 13, x ^= x >> 7, x ^= x << 17;
+		unsigned c = 1 + (unsigned)(x >> 20) % (SCRIPT_CONVERSATIONS - 1);
+
+		ms += (x >> 40) % 64 ? (x >> 33) % 5 : 3000;
+		if (!s.open[c])
+			snprintf(line, sizeof(line), "%llu c%u opens 5", (unsigned long long)ms, c);
+		else if ((x >> 50) % 64 == 0)
+			snprintf(line, sizeof(line), "%llu c%u ends %s", (unsigned long long)ms, c, ends[x >> 44 & 3]);
+		else
+			snprintf(line, sizeof(line), "%llu c%u %s", (unsigned long long)ms, c, events[(x >> 10) % (sizeof(events) / sizeof(events[0]))]);
 		script_line(&s, line);
 	}
 	script_finish(&s);

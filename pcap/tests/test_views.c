@@ -245,12 +245,48 @@ static void topics_are_bounded(void **state)
 	paper_release(&paper);
 }
 
+/* Whatever comes, an exchange was completed, hangs, or cannot be judged; every connection has a row. */
+static void anything_adds_up(void **state)
+{
+	static make_view *const views[] = { connections_view_new, qos_view_new, topics_view_new };
+	unsigned long long count, completed, hanging, unknown, all, n_all = 0, n_rows;
+
+	(void)state;
+	for (size_t i = 0; i < 6; i++) {
+		struct paper paper;
+		struct view_options options = { .json = i % 2 };
+
+		paper_init(&paper);
+		struct observer *view = views[i / 2](&paper.out, &options);
+		assert_non_null(view);
+		script_anything(view, 30000);
+		view_free(view);
+		n_rows = 0;
+		for (const char *at = paper_take(&paper), *end; options.json && (end = strchr(at, '\n')); at = end + 1) {
+			char line[16384] = "";
+
+			memcpy(line, at, (size_t)(end - at) < sizeof(line) ? (size_t)(end - at) : sizeof(line) - 1);
+			n_rows += !strncmp(line, "{\"kind\":\"connection\",", 21);
+			if (sscanf(line, "{\"kind\":\"connection_all\",\"count\":%llu", &all) == 1)
+				assert_int_equal(all, n_rows);
+			if (strncmp(line, "{\"kind\":\"qos_all\",", 18))
+				continue;
+			n_all++;
+			assert_int_equal(sscanf(strstr(line, "\"count\""), "\"count\":%llu,\"completed\":%llu", &count, &completed), 2);
+			assert_int_equal(sscanf(strstr(line, "\"hanging\""), "\"hanging\":%llu,\"unknown\":%llu", &hanging, &unknown), 2);
+			assert_int_equal(count, completed + hanging + unknown);
+		}
+		paper_release(&paper);
+	}
+	assert_int_equal(n_all, 6);
+}
+
 int main(void)
 {
-	enum { N = sizeof(rows) / sizeof(rows[0]), MORE = 5 };
+	enum { N = sizeof(rows) / sizeof(rows[0]), MORE = 6 };
 	struct CMUnitTest tests[N + MORE], more[MORE] = {
 		cmocka_unit_test(connections_as_text), cmocka_unit_test(live_rows_come_at_once), cmocka_unit_test(qos_as_text), cmocka_unit_test(topics_as_text),
-		cmocka_unit_test(topics_are_bounded),
+		cmocka_unit_test(topics_are_bounded), cmocka_unit_test(anything_adds_up),
 	};
 
 	for (size_t i = 0; i < N; i++)
