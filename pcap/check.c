@@ -29,6 +29,7 @@ struct judged {				/* one conversation */
 
 struct port_of {
 	uint64_t key;			/* of broker's address and client id */
+	uint32_t strangers;		/* connections joined midway until then: any of them may have been that client's */
 	uint16_t port;
 };
 
@@ -145,20 +146,21 @@ static void on_opened(struct observer *o, struct conversation *c, const struct w
 	monitor_realm(&j->broker, j->realm);
 	if (j->whole)
 		return;
+	check->strangers++;
 	monitor_assume(&j->broker, c->version);
 	client_assume(&j->client, c->version);
 }
 
-/* A client that has come by another port since may have used its session there, and we have not seen it. */
+/* A client that has come by another port since, or by a connection whose CONNECT is missing, may have used its session unseen. */
 static void notice_port(struct check *check, struct judged *j, const struct seen_packet *seen)
 {
 	const struct endpoint *broker = &seen->conversation->broker;
 	uint64_t key = monitor_key_of(realm_of(broker, false), seen->packet.client_id);
 	struct port_of *known = &check->ports[key & (N_PORTS - 1)];
 
-	if (known->key == key && known->port == broker->port)
+	if (known->key == key && known->port == broker->port && known->strangers == check->strangers)
 		return;
-	*known = (struct port_of){ key, broker->port };
+	*known = (struct port_of){ key, check->strangers, broker->port };
 	monitor_world_distrust(check->brokers, j->realm, seen->packet.client_id);
 	client_world_distrust(check->clients, j->realm, seen->packet.client_id);
 }

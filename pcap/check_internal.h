@@ -31,6 +31,7 @@ struct check {
 	struct monitor_log broker_log;
 	struct client_log client_log;
 	struct port_of *ports;		/* where client ids were seen last */
+	uint32_t strangers;		/* connections joined midway so far */
 
 	/* What is being judged at this moment: */
 	struct judged *judged;

@@ -438,9 +438,53 @@ static void version_3_1_has_no_session_present(void **state)
 	stage_close(&stage);
 }
 
+/* Endlessly many clients, each with something open: what is kept stays within the bound, and what was forgotten is not judged. */
+static void a_bounded_world_forgets_sessions(void **state)
+{
+	struct stage stage;
+	char script[160];
+
+	(void)state;
+	stage_open(&stage, MQTT_5);
+	monitor_world_bound(stage.world, 256 << 10, 100);
+	for (unsigned i = 0; i < 5000; i++) {
+		snprintf(script, sizeof(script), ">connect as=c%u expiry=60;<connack;>sub f=a/b:1;<suback c=1;<pub q1 id=5;drop", i);
+		play(&stage, script);
+	}
+	for (unsigned i = 0; i < 5000; i += 100) {
+		snprintf(script, sizeof(script), ">connect as=c%u expiry=60;<connack sp;<pub q1 id=5 dup;drop", i);
+		play(&stage, script);
+	}
+	assert_int_equal(stage.outcome.n, 0);
+	play(&stage, STORED ">sub f=a/b:1;<suback c=1;<pub q1 id=5;" AGAIN "<pub q1 id=5");
+	assert_string_equal(stage.outcome.clause, "MQTT-3.3.1-1");
+	stage_close(&stage);
+}
+
+/* The same client id at two brokers is two sessions. */
+static void realms_are_apart(void **state)
+{
+	struct stage stage;
+
+	(void)state;
+	stage_open(&stage, MQTT_5);
+	play(&stage, STORED ">sub f=a/b:1;<suback c=1;<pub q1 id=5;drop");
+	monitor_open(&stage.monitors[0], stage.world, &stage.log);
+	stage.open[0] = true;
+	monitor_realm(&stage.monitors[0], 7);
+	play(&stage, ">connect expiry=60;<connack sp;<pub q1 id=5;drop");
+	assert_int_equal(stage.outcome.n, 0);
+	monitor_world_distrust(stage.world, 0, span_text("me"));
+	play(&stage, ">connect expiry=60;<connack sp;<pub q1 id=5");
+	assert_int_equal(stage.outcome.n, 0);
+	stage_close(&stage);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest others[] = {
+		cmocka_unit_test(a_bounded_world_forgets_sessions),
+		cmocka_unit_test(realms_are_apart),
 		cmocka_unit_test(occasions_are_counted),
 		cmocka_unit_test(a_broken_rule_is_not_counted),
 		cmocka_unit_test(after_a_misdeed_only_form_is_judged),

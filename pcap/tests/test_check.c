@@ -57,6 +57,7 @@ static const struct {
 	{ "by another port in between", OPEN_1 "port=1884;" STORED "fin;" AGAIN, "" },
 	{ "by another port of its own", "port=1884;" OPEN_1 "port=1884;" AGAIN, "client 5:MQTT-3.3.1-1" },
 	{ "another port has sessions of its own", OPEN_1 "port=1884;" AGAIN, "" },
+	{ "a connection joined midway may have been the session's", OPEN_1 "midway;b>ping;" AGAIN, "" },
 	{ "a session that ended in a hole", STORED ">pub q1 id=1;hole;fin;" AGAIN, "" },
 	{ "a connection that was forgotten", STORED ">pub q1 id=1;forgotten;" AGAIN, "" },
 	{ "a connection that was reset", STORED ">pub q1 id=1;reset;" AGAIN, "client 5:MQTT-3.3.1-1" },
