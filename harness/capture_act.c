@@ -40,7 +40,7 @@ static void after_send(struct player *pl)
 	const char *why = capture_survives(t);
 
 	if (why)
-		capture_notes(pl, "`%s` could not be sent: %s", pl->step->text, why);
+		capture_notes(pl, "`%s` could not be sent: %s", capture_said(pl), why);
 	if (!c->end && !conn_idle(c) && (pl->step->every || c->unsent >= BACKLOG))
 		capture_rests(pl, PLAYER_SENDS, now(t) + slackened(t, t->stage->timeout_ns));
 	else
@@ -147,7 +147,7 @@ void capture_act(struct player *pl)
 		const struct capture_name *name = &pl->play->capture->names[slot];
 
 		pl->play->replayed->n_passed_over++;
-		capture_notes(pl, "`%s` is passed over: what $%.*s stands for (line %u) did not come", step->text, (int)name->len,
+		capture_notes(pl, "`%s` is passed over: what $%.*s stands for (line %u) did not come", capture_said(pl), (int)name->len,
 		              (const char *)t->script->scenario->text.at + name->at, name->line);
 		capture_advance(pl);
 		return;

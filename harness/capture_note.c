@@ -14,7 +14,7 @@ void capture_differs(struct player *pl, const char *expected, const char *receiv
 	if (r->n_differences++ >= MAX_DIFFERENCES)
 		return;
 	d = region_alloc(&result->region, sizeof(*d));
-	*d = (struct difference){ .at = pl->step->at, .expected = expected ? expected : result_text(result, "%s", pl->step->text),
+	*d = (struct difference){ .at = pl->step->at, .expected = expected ? expected : result_text(result, "%s", capture_said(pl)),
 	                          .received = received, .because = because };
 	*r->last_difference = d;
 	r->last_difference = &d->next;
@@ -39,6 +39,16 @@ void capture_notes(struct player *pl, const char *format, ...)
 		d->at = pl->step->at;
 	*r->last_difference = d;
 	r->last_difference = &d->next;
+}
+
+const char *capture_said(const struct player *pl)
+{
+	struct timeline *t = pl->play->timeline;
+
+	if (pl->step->type != CONNECT && pl->step->kind != STEP_TOGETHER && pl->step->kind != STEP_BYTES)
+		return pl->step->text;
+	return result_text(t->result, "%s %s", t->script->actors[pl->actor->number].name,
+	                   pl->step->kind == STEP_CONNECTS ? "connects" : pl->step->kind == STEP_SEND ? "-> CONNECT" : "-> ...");
 }
 
 const char *capture_survives(struct timeline *t)

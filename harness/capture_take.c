@@ -293,7 +293,7 @@ bool capture_begin_exchange(struct player *pl)
 	if (pl->actor->conn.end == END_REFUSED)
 		pl->actor->ended = true;
 	if ((why = capture_survives(t))) {
-		capture_notes(pl, "`%s` could not be sent: %s", pl->step->text, why);
+		capture_notes(pl, "`%s` could not be sent: %s", capture_said(pl), why);
 		return true;
 	}
 	capture_waits(pl);

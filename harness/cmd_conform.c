@@ -294,7 +294,9 @@ int conform_replay(struct suite *suite, int n_args, char **args)
 		o.progress = progress;
 		o.secrets = conf->secrets;
 		o.replay_failures = false;	/* a capture is no test that could be unstable */
+		o.masks_all = !conf->secrets;
 		transcript_conceal(conf->secrets ? NULL : o.password);
+		transcript_conceal_all(!conf->secrets);
 		run_record.replay = true;
 		if (!(code = keep_open(&o)))
 			code = keep_close(play(suite, &o, n_args, args));

@@ -273,6 +273,7 @@ static void set_stage(struct conductor *c, struct instance *in, const struct loc
 	in->stage.denies_subscribe = o->denies_subscribe || local->denies;
 	if (o->password && !o->secrets)
 		in->stage.limits.secret = in->stage.password;
+	in->stage.limits.masks_all = o->masks_all;
 	if (c->process) {
 		in->stage.target_lives = process_lives;
 		in->stage.context = c->process;

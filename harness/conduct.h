@@ -30,6 +30,7 @@ struct conduct_options {
 	bool simulated;			/* time; only with a local target */
 	bool replay_failures, transcripts;
 	const char *user_name, *password;	/* NULL for none */
+	bool masks_all;			/* as in conn_limits: passwords are the scenario's own */
 	bool secrets;			/* the password may be seen in what tap and recorder make */
 	bool denies_publish, denies_subscribe;	/* as in struct stage */
 	struct tap *tap;		/* sees every connection; NULL for none */

@@ -209,7 +209,7 @@ static uint8_t *masked(const struct conn *c, struct span bytes)
 	struct frame frame = { 0 };
 	struct finding finding;
 
-	if (!c->taps || !secret.len)
+	if (!c->taps || !(secret.len || c->limits->masks_all))
 		return NULL;
 	while (left.len && left.at[0] >> 4 != CONNECT && frame_next(left.at, left.len, &frame, &finding) == FRAME_OK) {
 		left.at += frame.size;
@@ -219,7 +219,12 @@ static uint8_t *masked(const struct conn *c, struct span bytes)
 		return NULL;
 	uint8_t *copy = must(malloc(bytes.len));
 	memcpy(copy, bytes.at, bytes.len);
-	mask(copy + (left.at - bytes.at), left.len, secret);
+	if (secret.len)
+		mask(copy + (left.at - bytes.at), left.len, secret);
+	struct packet packet;
+	if (c->limits->masks_all && frame_next(left.at, left.len, &frame, &finding) == FRAME_OK &&
+	    decode(left.at, frame.size, MQTT_3_1_1, &packet, &finding) == CODEC_OK && packet.password.len)
+		memset(copy + (packet.password.at - bytes.at), '*', packet.password.len);
 	return copy;
 }
 

@@ -36,6 +36,7 @@ struct conn_limits {
 	size_t split;			/* cut every send into pieces: 0, N, or SPLIT_RANDOM */
 	uint64_t split_seed;
 	struct span secret;		/* a password; who taps sees asterisks in its place in every CONNECT. .at NULL: nothing is masked */
+	bool masks_all;			/* so they do in place of whatever password a CONNECT has that can be read */
 };
 
 struct out;				/* a write that waits or is being cut into pieces */

@@ -94,6 +94,7 @@ bool capture_is_gone(const struct player *pl);		/* its connection */
 /* capture_note.c */
 void capture_differs(struct player *pl, const char *expected, const char *received, const char *because);
 void capture_notes(struct player *pl, const char *format, ...) __attribute__((format(printf, 2, 3)));
+const char *capture_said(const struct player *pl);	/* its step, but for what a CONNECT holds, which may be secret */
 const char *capture_survives(struct timeline *t);	/* the timeline goes on: what would have ended it, as a text; NULL: nothing did */
 
 /* play_capture.c */

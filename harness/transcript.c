@@ -6,10 +6,16 @@
 enum { MAX_LINE = 700, MAX_LINES = 200 };
 
 static struct span concealed;
+static bool conceals_all;
 
 void transcript_conceal(const char *password)
 {
 	concealed = password ? span_text(password) : (struct span){ 0 };
+}
+
+void transcript_conceal_all(bool conceal)
+{
+	conceals_all = conceal;
 }
 
 /* Of a short one every byte would look suspicious; it is looked for where it goes. */
@@ -57,9 +63,9 @@ static void print_packet(FILE *out, const struct event *e, struct span bytes, bo
 	struct finding finding;
 
 	if (whole && decode(bytes.at, bytes.len, e->version, &packet, &finding) == CODEC_OK) {
-		if (packet.type == CONNECT && concealed.len && span_equal(packet.password, concealed))
+		if (packet.type == CONNECT && packet.password.len && (conceals_all || (concealed.len && span_equal(packet.password, concealed))))
 			packet.password = span_text("***");
-		if (concealed.len && packet.version == MQTT_5 && (packet.type == AUTH || packet.type == CONNACK))
+		if ((conceals_all || concealed.len) && packet.version == MQTT_5 && (packet.type == AUTH || packet.type == CONNACK))
 			conceal_proof(&packet, &properties);
 		packet_print(&packet, from, &w);
 	} else if (holds_password(bytes)) {

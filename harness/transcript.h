@@ -14,4 +14,7 @@ void transcript_print(FILE *out, const struct script *script, const struct resul
  */
 void transcript_conceal(const char *password);
 
+/* The same of every password that a CONNECT carries and that can be read: they are a capture's, and somebody's. */
+void transcript_conceal_all(bool conceal);
+
 #endif

@@ -89,6 +89,15 @@ is 'as JSON: exit 1' 1 $code
 replay $captures/two.scn -v
 shows '-v: the transcript' 'c1 +<- PUBLISH topic="plant/7/temp" qos=1 retain packet_id=[0-9]+ payload="20.5"$'
 
+printf 'capture "p"\nmqtt 5\na -> CONNECT client_id="p" user_name="u" password="hunter2"\na <- CONNACK reason=0\n' >"$tmp/p.scn"
+replay "$tmp/p.scn" -v --pcap "$tmp/p.pcapng"
+is 'a password: exit 0' 0 $code
+lacks 'a password: not shown' hunter2
+shows 'a password: there was one' 'password="\*\*\*"'
+if grep -q hunter2 "$tmp/p.pcapng"; then not_ok 'a password: in no capture' 'it is there'; else ok 'a password: in no capture'; fi
+replay "$tmp/p.scn" -v --secrets
+shows 'a password: --secrets' hunter2
+
 # What is played can be captured, decoded and played again; so can what scenarios say, wrong ids and all.
 again() {	# NAME: of $tmp/NAME.pcapng
 	if "$MQASSAY" decode "$tmp/$1.pcapng" --format scenario >"$tmp/$1.scn" 2>"$tmp/err"; then
