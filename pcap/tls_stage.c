@@ -54,9 +54,17 @@ static void do_hole(struct tls *t, unsigned end, uint64_t len, enum hole_why why
 		tls_records_hole(t, end, len, why, when);
 }
 
+/* Nothing more comes of this end: what its last record still lacked was perhaps never sent. */
+static void tell_the_last(struct tls *t, unsigned end)
+{
+	if (t->sides[end].passing)
+		t->sides[end].owed.exact = false;
+	tls_owed_tell(t, end);
+}
+
 static void do_closed(struct tls *t, unsigned end, bool reset, const struct when *when)
 {
-	tls_owed_tell(t, end);
+	tell_the_last(t, end);
 	t->above->ops->closed(t->above, end, reset, when);
 }
 
@@ -204,7 +212,7 @@ static void take_end(struct stage *stage, const struct when *when)
 
 	stop_waiting(t);
 	for (unsigned end = 0; end < 2; end++) {
-		tls_owed_tell(t, end);
+		tell_the_last(t, end);
 		tls_records_release(t, end);
 	}
 	if (!notes->readable && !notes->why_not)
