@@ -5,6 +5,7 @@
 enum {
 	KEPT = 2048,			/* bytes, while they may still become any of several things */
 	MANY = 64,			/* pieces of them */
+	TRIED = 256 * 1024,
 };
 
 struct piece {
@@ -22,6 +23,7 @@ struct detector {
 	struct tls_shared *tls;
 	struct detected *detected;
 	bool inside_tls;
+	uint32_t tries;			/* bytes that a WebSocket joined midway may still take until there is MQTT in it */
 	struct held {			/* only while undecided */
 		struct piece pieces[MANY];
 		unsigned n_pieces;
@@ -54,6 +56,29 @@ static bool is_websocket_frame(struct span bytes)
 		return false;
 	uint8_t first = bytes.at[head] ^ (masked ? mask[0] : 0), second = bytes.at[head + 1] ^ (masked ? mask[1] : 0);
 	return first >> 4 && (second & 0x80 || second + 2u <= len);
+}
+
+/*
+ * Whole frames of a client, whatever part of a packet they hold: the bytes are one after the other to their end, each masked. No MQTT packet
+ * looks like it but a SUBSCRIBE of 128 bytes and more, which is then no frame that ends where the segment does.
+ */
+static bool are_client_frames(struct span bytes)
+{
+	while (bytes.len) {
+		size_t head = 6, len = bytes.len > 1 ? bytes.at[1] & 0x7f : 0;
+
+		if (bytes.len < head || bytes.at[0] & 0x74 || (bytes.at[0] & 3) == 3 || !(bytes.at[1] & 0x80) || len == 127)
+			return false;		/* reserved bits, opcodes that there are not, a server's, or more than a segment holds */
+		if (len == 126) {
+			head += 2;
+			len = (size_t)bytes.at[2] << 8 | bytes.at[3];
+		}
+		if (bytes.len < head + len)
+			return false;
+		bytes.at += head + len;
+		bytes.len -= head + len;
+	}
+	return true;
 }
 
 /* A record of a TLS connection that was joined midway: nobody can read it, but it is not MQTT. Its first byte is no packet's in either version. */
@@ -103,6 +128,16 @@ static struct stage *websocket_above(struct detector *d)
 	d->detected->websocket = true;
 	d->detected->ws_notes.kept = d->options.kept;
 	return mqtt_above(d) ? placed(ws_stage_new(d->mqtt, &d->detected->ws_notes), d->mqtt) : NULL;
+}
+
+/* Joined midway, what MQTT could not be made of shows itself as a WebSocket. */
+static void turn_to_websocket(struct detector *d, const struct when *when)
+{
+	d->above->ops->ended(d->above, when);
+	d->above = websocket_above(d);
+	d->tries = TRIED;
+	if (!d->above)
+		d->detected->gave_up = true;
 }
 
 static struct stage *tls_above(struct detector *d)
@@ -172,6 +207,12 @@ static bool hold(struct detector *d, unsigned end, struct span bytes, const stru
 
 /* ---- the stage ---- */
 
+/* Joined midway, and not seen to be MQTT so far. */
+static bool is_open_question(const struct detector *d)
+{
+	return d->mqtt && !d->options.from_start && !mqtt_stage_is_open(d->mqtt);
+}
+
 static void take_bytes(struct stage *stage, unsigned end, struct span bytes, const struct when *when)
 {
 	struct detector *d = (struct detector *)stage;
@@ -187,9 +228,16 @@ static void take_bytes(struct stage *stage, unsigned end, struct span bytes, con
 	}
 	if (!d->above)
 		return;
+	if (is_open_question(d) && !d->detected->websocket && are_client_frames(bytes))
+		turn_to_websocket(d, when);
+	if (!d->above)
+		return;
 	d->above->ops->bytes(d->above, end, bytes, when);
-	if (d->mqtt && mqtt_stage_gave_up(d->mqtt))
+	if (is_open_question(d) && d->detected->websocket && bytes.len >= d->tries)
 		d->detected->gave_up = true;
+	else if (d->mqtt && mqtt_stage_gave_up(d->mqtt))
+		d->detected->gave_up = true;
+	d->tries -= bytes.len < d->tries ? (uint32_t)bytes.len : 0;
 }
 
 static void take_hole(struct stage *stage, unsigned end, uint64_t len, enum hole_why why, const struct when *when)
@@ -241,6 +289,7 @@ static struct stage *detector_new(struct mqtt_listener *listener, const struct m
 	d->tls = tls;
 	d->detected = detected;
 	d->inside_tls = inside_tls;
+	d->tries = TRIED;
 	return &d->stage;
 }
 

@@ -207,6 +207,11 @@ struct stage *mqtt_stage_new(struct mqtt_listener *listener, const struct mqtt_o
 	return &s->stage;
 }
 
+bool mqtt_stage_is_open(const struct stage *stage)
+{
+	return ((const struct mqtt_stage *)stage)->conversation;
+}
+
 bool mqtt_stage_gave_up(const struct stage *stage)
 {
 	return ((const struct mqtt_stage *)stage)->gave_up;

@@ -56,6 +56,7 @@ struct mqtt_options {
 int mqtt_looks_like(struct span bytes);
 
 struct stage *mqtt_stage_new(struct mqtt_listener *listener, const struct mqtt_options *options);
+bool mqtt_stage_is_open(const struct stage *stage);	/* it is MQTT: a conversation was opened */
 /* It is not MQTT, as far as can be said: nothing was opened, and nothing will be. */
 bool mqtt_stage_gave_up(const struct stage *stage);
 
