@@ -150,13 +150,18 @@ static bool is_likely_port(uint16_t port)
 
 static void flow_opened(void *context, struct flow *flow)
 {
-	struct decoder *d = context;
-	struct link *link = calloc(1, sizeof(*link));
+	(void)context, (void)flow;	/* who never says anything costs nothing here */
+}
 
-	if (!link) {
+/* Made when somebody speaks. NULL: there is no memory, and nothing more will be heard of it. */
+static struct link *link_for(struct decoder *d, struct flow *flow)
+{
+	struct link *link = flow->owner ? flow->owner : calloc(1, sizeof(*link));
+
+	if (!link)
 		tcp_ignore(flow);
-		return;
-	}
+	if (!link || flow->owner)
+		return link;
 	link->listener = listener;
 	link->decoder = d;
 	link->flow = flow;
@@ -172,13 +177,13 @@ static void flow_opened(void *context, struct flow *flow)
 	link->stage = detect_stage_new(&link->listener, &options, d->tls, &link->detected);
 	if (!link->stage)
 		tcp_ignore(flow);
+	return link;
 }
 
 static void flow_bytes(void *context, struct flow *flow, unsigned end, struct span bytes, const struct when *when)
 {
-	struct link *link = flow->owner;
+	struct link *link = link_for(context, flow);
 
-	(void)context;
 	if (!link || !link->stage)
 		return;
 	link->spoke = true;
@@ -193,9 +198,8 @@ static void flow_hole(void *context, struct flow *flow, unsigned end, uint64_t l
 {
 	static const enum hole_why whys[] = { [TCP_LOST] = HOLE_LOST, [TCP_CUT] = HOLE_CUT, [TCP_NO_ROOM] = HOLE_NO_ROOM,
 	                                      [TCP_UNFINISHED] = HOLE_UNFINISHED };
-	struct link *link = flow->owner;
+	struct link *link = link_for(context, flow);
 
-	(void)context;
 	if (link && link->stage)
 		link->stage->ops->hole(link->stage, end, len, whys[why], when);
 }
@@ -234,14 +238,18 @@ static void flow_ended(void *context, struct flow *flow, enum tcp_how how, const
 		[TCP_FINISHED] = ENDED_BY_FIN, [TCP_WAS_RESET] = ENDED_BY_RESET, [TCP_REPLACED] = ENDED_REPLACED,
 		[TCP_FORGOTTEN] = ENDED_FORGOTTEN, [TCP_CAPTURE_ENDED] = ENDED_WITH_CAPTURE,
 	};
+	struct decoder *d = context;
 	struct link *link = flow->owner;
 
-	if (!link)
+	if (!link) {
+		if (d->verdict)
+			d->verdict(d->verdict_owner, flow->number, false);
 		return;
+	}
 	link->how = ends[how];
 	if (link->stage)
 		link->stage->ops->ended(link->stage, when);	/* it may find out only now that it was MQTT */
-	count_ended(context, link);
+	count_ended(d, link);
 	pronounce(link, false);
 	free(link->talk);
 	free(link);

@@ -3,9 +3,10 @@
 #include <stdlib.h>
 
 enum {
-	KEPT = 2048,			/* bytes, while they may still become any of several things */
+	KEPT = 4096,			/* bytes, while they may still become any of several things */
 	MANY = 64,			/* pieces of them */
 	TRIED = 256 * 1024,
+	ALL_KEPT = 8 << 20,		/* by all connections: then it is decided at once */
 };
 
 struct piece {
@@ -150,6 +151,13 @@ static struct stage *tls_above(struct detector *d)
 	return inner ? placed(tls_stage_new(d->tls, inner, &d->detected->tls_notes), inner) : NULL;
 }
 
+static void release(struct detector *d, struct held *held)
+{
+	if (held && d->options.kept)
+		*d->options.kept -= sizeof(*held);
+	free(held);
+}
+
 /* What was found is read from its first byte. */
 static void decide(struct detector *d, enum what what)
 {
@@ -164,7 +172,7 @@ static void decide(struct detector *d, enum what what)
 		d->above->ops->bytes(d->above, held->pieces[i].end, span_of(from, held->pieces[i].len), &held->pieces[i].when);
 		from += held->pieces[i].len;
 	}
-	free(held);
+	release(d, held);
 }
 
 /* The held bytes of that end in one row, with more behind them; in room, of KEPT bytes. */
@@ -188,8 +196,13 @@ static struct span first_bytes(const struct held *held, unsigned end, struct spa
 
 static bool hold(struct detector *d, unsigned end, struct span bytes, const struct when *when)
 {
-	if (!d->held)
+	size_t *kept = d->options.kept;
+
+	if (!d->held && (!kept || *kept + sizeof(*d->held) <= ALL_KEPT)) {
 		d->held = calloc(1, sizeof(*d->held));
+		if (d->held && kept)
+			*kept += sizeof(*d->held);
+	}
 	struct held *held = d->held;
 	if (!held || bytes.len > KEPT - held->len)
 		return false;
@@ -270,7 +283,7 @@ static void take_end(struct stage *stage, const struct when *when)
 		decide(d, MAY_BE_MQTT);
 	if (d->above)
 		d->above->ops->ended(d->above, when);
-	free(d->held);
+	release(d, d->held);
 	free(d);
 }
 

@@ -376,13 +376,13 @@ static void packet(struct observer *o, const struct seen_packet *seen)
 static void hole(struct observer *o, struct conversation *c, const struct hole *hole)
 {
 	struct scenario_writer *s = writer_of(o);
+	const char *who = hole->from == FROM_CLIENT ? "client" : "broker";
 
 	line_format(&s->line, "# c%u: ", c->number);
 	if (hole->bytes)
-		line_format(&s->line, "%llu bytes", (unsigned long long)hole->bytes);
+		line_format(&s->line, "%llu bytes of the %s are missing here", (unsigned long long)hole->bytes, who);
 	else
-		line_text(&s->line, "something");
-	line_format(&s->line, " of the %s missing here", hole->from == FROM_CLIENT ? "client are" : "broker are");
+		line_format(&s->line, "the %s's bytes are not whole here", who);
 	put_time(s, &hole->when);
 	put_line(s);
 }
