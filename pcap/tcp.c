@@ -204,8 +204,10 @@ static void make_room(struct connection *c, unsigned end, struct piece *p)
 	for (unsigned i = WAITS_ACKED; i < N_WAITS && !victim; i++)
 		victim = tcp->waits[i].first;
 	if (victim && victim != c) {
-		while (victim->n_held && tcp_stuck(victim))
+		/* Once in any case: one that holds nothing stands in the way of those behind it. */
+		do
 			tcp_give_up(victim, TCP_NO_ROOM);
+		while (victim->n_held && tcp_stuck(victim));
 		tcp_settle(victim);
 		return;
 	}

@@ -147,9 +147,17 @@ void flow_free(struct connection *c)
 	free(c);
 }
 
+/* What the last two segments may have stamped, which the clock does not believe yet but may with the next one. */
+static uint64_t latest_stamp(const struct tcp *tcp)
+{
+	uint64_t time = tcp->times[0] > tcp->times[1] ? tcp->times[0] : tcp->times[1];
+
+	return tcp->now_ns + (time > tcp->high_ns ? time - tcp->high_ns : 0);
+}
+
 static bool silent(const struct tcp *tcp, uint64_t *since_ns, uint64_t for_ns)
 {
-	if (*since_ns > tcp->now_ns + for_ns)
+	if (*since_ns > latest_stamp(tcp) + for_ns)
 		*since_ns = tcp->now_ns;	/* a wrong time stamp */
 	return tcp->now_ns > *since_ns && tcp->now_ns - *since_ns >= for_ns;
 }

@@ -55,6 +55,26 @@ static void limits_of_all(void **state)
 	script_end(&s);
 }
 
+/* Who waits and holds nothing has no room to give: still somebody's waiting ends. */
+static void room_is_made_by_who_holds_nothing(void **state)
+{
+	struct tcp_limits limits = { .all_bytes = 512 };
+
+	(void)state;
+	script_begin(&s, &limits);
+	s.numbered = true;
+	s.port = 1;
+	handshake(&s);
+	seg(&s, 'B', "A", 0, 10, "");
+	s.port = 2;
+	handshake(&s);
+	for (int i = 1; i <= 3; i++)
+		seg(&s, 'A', "A", 10 * i, 0, "x");
+	SAYS(&s, "0:o 1:o 0:A[10 no room] 1:A[10 no room] 1:A\"x\"");
+	assert_int_equal(tcp_counts(s.tcp)->bytes_most, 512);
+	script_end(&s);
+}
+
 static void flows_are_bounded(void **state)
 {
 	struct tcp_limits limits = { .flows = 2, .idle_ns = UINT64_C(10000000000) };
@@ -109,6 +129,55 @@ static void a_wrong_time_stamp_ends_nothing(void **state)
 	script_end(&s);
 }
 
+/* The clock believes in a jump at the second segment; what the first one belongs to is not old by then. */
+static void a_jump_ends_nothing_new(void **state)
+{
+	(void)state;
+	script_begin(&s, NULL);
+	s.numbered = true;
+	handshake(&s);
+	seg(&s, 'A', "F", 0, 0, "");
+	seg(&s, 'B', "FA", 0, 1, "");
+	SAYS(&s, "0:o 0:A.fin 0:B.fin 0:end:finished");
+	script_wait(&s, 2000000000);
+	script_wait(&s, 2000000000);
+	s.port = 2;
+	seg(&s, 'A', "S", -1, 0, "");
+	s.port = 3;
+	seg(&s, 'A', "S", -1, 0, "");
+	s.port = 2;
+	seg(&s, 'B', "SA", -1, 0, "");
+	seg(&s, 'A', "A", 0, 0, "a");
+	s.port = 3;
+	seg(&s, 'B', "SA", -1, 0, "");
+	seg(&s, 'A', "A", 0, 0, "b");
+	SAYS(&s, "1:o 2:o 1:A\"a\" 2:A\"b\"");
+	script_end(&s);
+}
+
+/* A time stamp of the far future, alone, keeps a silent connection no longer than the others. */
+static void a_wrong_time_stamp_keeps_nothing(void **state)
+{
+	struct tcp_limits limits = { .idle_ns = UINT64_C(10000000000) };
+
+	(void)state;
+	script_begin(&s, &limits);
+	s.numbered = true;
+	handshake(&s);
+	s.when.time_ns += UINT64_C(1000000000000000);
+	seg(&s, 'A', "A", 0, 0, "a");
+	s.when.time_ns -= UINT64_C(1000000000000000);
+	s.port = 2;
+	handshake(&s);
+	script_wait(&s, 6000);
+	seg(&s, 'A', "A", 0, 0, "b");
+	script_wait(&s, 6000);
+	seg(&s, 'A', "A", 1, 0, "c");
+	seg(&s, 'A', "A", 2, 0, "d");
+	SAYS(&s, "0:o 0:A\"a\" 1:o 1:A\"b\" 1:A\"c\" 1:A\"d\" 0:end:forgotten");
+	script_end(&s);
+}
+
 static void nobody_reads(void **state)
 {
 	(void)state;
@@ -136,6 +205,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(limits_of_one),
 		cmocka_unit_test(limits_of_all),
+		cmocka_unit_test(room_is_made_by_who_holds_nothing),
+		cmocka_unit_test(a_jump_ends_nothing_new),
+		cmocka_unit_test(a_wrong_time_stamp_keeps_nothing),
 		cmocka_unit_test(flows_are_bounded),
 		cmocka_unit_test(a_wrong_time_stamp_ends_nothing),
 		cmocka_unit_test(nobody_reads),
