@@ -105,7 +105,9 @@ static unsigned packet_bits(const struct packet *p, const struct lane *lane, con
 	}
 }
 
-/* The beginning of a PUBLISH of which not all is there. */
+/* The beginning of a PUBLISH of which not all is there. It is asked for again with each segment, so no more of its topic than that is looked at. */
+enum { TOPIC_LOOKED_AT = 256 };
+
 static enum look publish_begins(struct span bytes, const struct frame *frame, bool five, const struct lane *lane, struct sight *sight)
 {
 	size_t at = frame->header_size, remaining = frame->size - at;
@@ -117,6 +119,8 @@ static enum look publish_begins(struct span bytes, const struct frame *frame, bo
 	if (len + 2 + (qos ? 2u : 0) + five > remaining || (!len && !five))
 		return LOOK_DEAD;
 	struct span topic = span_of(bytes.at + at + 2, bytes.len - at - 2 < len ? bytes.len - at - 2 : len);
+	if (topic.len > TOPIC_LOOKED_AT)
+		topic.len = TOPIC_LOOKED_AT;
 	for (size_t cut = 0; cut < 3 && topic.len < len && topic.len && topic.at[topic.len - 1] & 0x80; cut++)
 		topic.len--;		/* perhaps half a character */
 	if (!utf8_valid(topic) || (topic.len && !topic_name_valid(topic)))

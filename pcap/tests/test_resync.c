@@ -2,6 +2,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include "pcap/tests/talk.h"
@@ -138,6 +139,34 @@ static void joined_midway(void **state)
 			}
 }
 
+/* What may go on as a PUBLISH for ever, byte by byte: each is looked at again with every one that comes, and that must be little. */
+static void a_window_full_of_beginnings(void **state)
+{
+	static const uint8_t connect[] = { 0x10, 13, 0, 4, 'M', 'Q', 'T', 'T', 4, 2, 0, 60, 0, 1, 'a' };
+	static const uint8_t begins[] = { 0x30, 0xc3, 0xbf, 0x3f, 0x7e, 0x7e };	/* 1 MB, and a topic of 32 kB that may hold this too */
+	struct talk t;
+	size_t kept = 0;
+	struct mqtt_options options = talk_options(&kept);
+
+	(void)state;
+	talk_init(&t, MQTT_3_1_1, 1);
+	t.quiet = true;
+	options.from_start = options.likely = true;
+	struct stage *stage = mqtt_stage_new(&t.listener, &options);
+	assert_non_null(stage);
+	alarm(20);			/* it takes half a second; it took a minute */
+	stage->ops->bytes(stage, 0, span_of(connect, sizeof(connect)), &(struct when){ .frame = ++t.frame });
+	stage->ops->hole(stage, 0, 5000, HOLE_LOST, &(struct when){ .frame = t.frame });
+	for (size_t i = 0; i < 60000; i++)
+		stage->ops->bytes(stage, 0, span_of(begins + i % sizeof(begins), 1), &(struct when){ .frame = ++t.frame });
+	stage->ops->ended(stage, &(struct when){ .frame = t.frame });
+	alarm(0);
+	assert_int_equal(t.n_invented, 1);	/* CONNECT, which the talk does not know of */
+	assert_int_equal(t.skipped, 60000);
+	assert_int_equal(kept, 0);
+	talk_release(&t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -147,6 +176,7 @@ int main(void)
 		cmocka_unit_test(one_in_ten),
 		cmocka_unit_test(single_bytes),
 		cmocka_unit_test(joined_midway),
+		cmocka_unit_test(a_window_full_of_beginnings),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
