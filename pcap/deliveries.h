@@ -128,6 +128,7 @@ struct cell {
 	uint64_t nth;			/* of the message */
 	struct when published, when;
 	struct pair *pair;
+	uint32_t given_up;		/* expectations that ended without a delivery, and copies of them: they may come all the same */
 };
 
 struct expectation {
@@ -172,7 +173,7 @@ struct delivery_totals {
 	uint64_t published, deliveries;	/* packets */
 	uint64_t paired, copies, resent, retained, wills, brokers_own, unmatched, unresolved;
 	uint64_t rejected;		/* by the broker */
-	uint64_t no_room, unindexed;	/* messages, filters */
+	uint64_t no_room, unindexed;	/* messages, also such as were given up before they were old; filters */
 	uint64_t lost, again;
 };
 
@@ -231,7 +232,7 @@ void window_close(struct deliveries *v);				/* at the end */
 
 /* ---- deliveries ---- */
 
-enum delivered { WAS_EXPECTED, WAS_COPY, WAS_RESENT, WAS_AGAIN, WAS_BEYOND, WAS_UNKNOWN };
+enum delivered { WAS_EXPECTED, WAS_COPY, WAS_RESENT, WAS_AGAIN, WAS_BEYOND, WAS_GIVEN_UP, WAS_UNKNOWN };
 
 enum delivered delivery_seen(struct deliveries *v, struct receiver *r, const struct seen_packet *p);
 /* With RETAIN set: a live message where may_be_live (retain as published) and one is due, else what was stored: false. */

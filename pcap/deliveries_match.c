@@ -57,11 +57,15 @@ static bool meets(struct deliveries *v, struct cell *cell, const struct seen_pac
 	return true;
 }
 
-/* It came again, by nothing that explains it. */
+/* It came again, by nothing that explains it but what was given up. */
 static enum delivered again(struct deliveries *v, struct cell *cell, const struct seen_packet *p)
 {
 	unsigned qos = publish_qos(&p->packet);
 
+	if (cell->given_up) {
+		cell->given_up--;
+		return WAS_GIVEN_UP;
+	}
 	cell->pair->again[qos < 3 ? qos : 0]++;
 	v->totals.again++;
 	incident_add(v, DUPLICATE, cell->pair, cell->content->topic, (uint8_t)qos, &cell->published, &p->when);

@@ -138,8 +138,8 @@ static void print_notes(const struct deliveries *v, const struct pair *all)
 
 	print_note(out, all->unconfirmed, "delivery is open: due and not seen, but nothing proves that it is lost",
 	           "deliveries are open: due and not seen, but nothing proves that they are lost");
-	print_note(out, all->unobservable, "delivery cannot be judged (column ?): a hole, or the subscriber left or unsubscribed first",
-	           "deliveries cannot be judged (column ?): a hole, or the subscriber left or unsubscribed first");
+	print_note(out, all->unobservable, "delivery cannot be judged (column ?): a hole, no room, or the subscriber left or unsubscribed first",
+	           "deliveries cannot be judged (column ?): a hole, no room, or the subscriber left or unsubscribed first");
 	print_note(out, all->away, "delivery waited, or waits, for a subscriber that was away; it is not timed",
 	           "deliveries waited, or wait, for subscribers that were away; they are not timed");
 	print_note(out, all->reordered, "delivery came after a later one of the same publisher and topic", "deliveries came after a later one of the same publisher and topic");
@@ -148,11 +148,12 @@ static void print_notes(const struct deliveries *v, const struct pair *all)
 	print_note(out, t->resent, "delivery was resent", "deliveries were resent");
 	print_note(out, t->wills, "delivery was a will", "deliveries were wills");
 	print_note(out, t->brokers_own, "delivery was the broker's own ($)", "deliveries were the broker's own ($)");
-	print_note(out, t->unmatched, "delivery has no publication in the capture", "deliveries have no publication in the capture");
+	print_note(out, t->unmatched, "delivery is of no message that was followed: published outside of the capture, or given up before",
+	           "deliveries are of no message that was followed: published outside of the capture, or given up before");
 	print_note(out, t->unresolved, "PUBLISH has a topic alias whose topic was not seen", "PUBLISH have a topic alias whose topic was not seen");
 	print_note(out, t->rejected, "message was refused by the broker", "messages were refused by the broker");
 	print_note(out, t->unindexed, "subscription was not followed: no room", "subscriptions were not followed: no room");
-	print_note(out, t->no_room, "message was not followed: no room", "messages were not followed: no room");
+	print_note(out, t->no_room, "message was not followed to its end: no room for so many at a time", "messages were not followed to their end: no room for so many at a time");
 }
 
 void deliveries_print(struct deliveries *v)

@@ -236,6 +236,7 @@ void expectation_end(struct deliveries *v, struct expectation *e, enum verdict v
 		pair->expected--;
 		pair->away -= e->away;
 	}
+	e->cell->given_up += 1u + e->copies;
 	expectation_free(v, e);
 }
 
@@ -288,13 +289,13 @@ static void content_free(struct deliveries *v, struct content *content)
 	slab_give(&v->content_room, content);
 }
 
-static void forget_oldest(struct deliveries *v)
+static void forget_oldest(struct deliveries *v, enum verdict verdict)
 {
 	struct message *m = v->oldest;
 	struct content *content = m->content;
 
 	while (m->expected)
-		expectation_end(v, m->expected, IS_UNCONFIRMED);
+		expectation_end(v, m->expected, verdict);
 	unsettled_remove(v, m);
 	v->oldest = m->next;
 	if (!v->oldest)
@@ -305,6 +306,13 @@ static void forget_oldest(struct deliveries *v)
 	m->publisher->refs--;
 	receiver_release(v, m->publisher);
 	slab_give(&v->message_room, m);
+}
+
+/* Before it is old: its deliveries may be seen yet. */
+static void give_up_oldest(struct deliveries *v)
+{
+	v->totals.no_room += v->oldest->expected != NULL;
+	forget_oldest(v, IS_UNOBSERVABLE);
 }
 
 static void judge_late(struct deliveries *v, struct expectation *e, uint64_t now_ns)
@@ -324,13 +332,13 @@ void window_pass(struct deliveries *v, uint64_t now_ns)
 	while (v->first_late && now_ns > v->first_late->overtaken.time_ns + SETTLE_NS)
 		judge_late(v, v->first_late, now_ns);
 	while (v->oldest && now_ns > v->oldest->when.time_ns + WINDOW_NS)
-		forget_oldest(v);
+		forget_oldest(v, IS_UNCONFIRMED);
 }
 
 void window_close(struct deliveries *v)
 {
 	while (v->oldest)
-		forget_oldest(v);
+		forget_oldest(v, IS_UNCONFIRMED);
 }
 
 uint64_t content_hash(const struct endpoint *broker, struct span topic, struct span payload, uint64_t *payload_hash)
@@ -425,9 +433,9 @@ static bool expect_all(struct deliveries *v, struct message *m, const struct see
 static struct message *message_new(struct deliveries *v, struct receiver *publisher, const struct seen_packet *p)
 {
 	while (v->message_room.n >= MOST_MESSAGES || v->content_room.n >= MOST_MESSAGES)
-		forget_oldest(v);
+		give_up_oldest(v);
 	while (v->oldest && (v->cell_room.n >= MOST_CELLS - MOST_CELLS / 8 || v->expectation_room.n >= MOST_EXPECTED - MOST_EXPECTED / 8))
-		forget_oldest(v);
+		give_up_oldest(v);
 	struct content *content = content_of(v, p);
 	struct message *m = content ? slab_take(&v->message_room) : NULL;
 	if (!m) {

@@ -239,6 +239,9 @@ static void from_broker(struct deliveries *v, struct listener *l, const struct s
 	case WAS_RESENT:
 		v->totals.resent++;
 		break;
+	case WAS_GIVEN_UP:
+		v->totals.unmatched++;
+		break;
 	case WAS_UNKNOWN:
 		unexplained(v, p);
 		break;
