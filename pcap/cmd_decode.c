@@ -27,7 +27,7 @@ static const char *const views[] = { "packets", "connections", "qos", "topics", 
 static const char *const versions[] = { "infer", "3.1", "3.1.1", "5", NULL };
 static const enum version version_of[] = { 0, MQTT_3_1, MQTT_3_1_1, MQTT_5 };
 
-enum { MAX_KEYLOG = 64 << 20, MAX_PORTS = 64 };
+enum { MAX_KEYLOG = 64 << 20, MAX_PORTS = 64, WHOLE_FRAMES = 262144 };
 
 static struct {
 	const char *interface, *filter, *keylog, *where, *output;
@@ -35,7 +35,7 @@ static struct {
 	int format, view, version;
 	bool check, verbose, secrets, quiet;
 	uint64_t snaplen, max_packet, flow_memory, memory, flows, idle_ns;
-} conf = { .snaplen = 262144, .max_packet = 1 << 20, .flow_memory = 1 << 20, .memory = 16 << 20, .flows = 32768, .idle_ns = 3600 * 1000000000ull };
+} conf = { .snaplen = WHOLE_FRAMES, .max_packet = 1 << 20, .flow_memory = 1 << 20, .memory = 16 << 20, .flows = 32768, .idle_ns = 3600 * 1000000000ull };
 
 static const struct cli_option options[] = {
 	OPT_HEADING("What is read"),
@@ -48,11 +48,11 @@ static const struct cli_option options[] = {
 	OPT_HEADING("What is shown"),
 	OPT_ENUM(0, "format", conf.format, formats, "how"),
 	OPT_ENUM(0, "view", conf.view, views, "what"),
-	OPT_STRING(0, "where", conf.where, "EXPR", "only packets for which this holds: 'type==PUBLISH && topic~\"a/#\"'"),
+	OPT_STRING(0, "where", conf.where, "EXPR", "show only packets for which this holds: 'type==PUBLISH && topic~\"a/#\"'; --check judges all of them"),
 	OPT_FLAG(0, "check", conf.check, "judge client and broker by the standard's clauses; exit 1 when one was broken"),
 	OPT_FLAG('v', "verbose", conf.verbose, "each packet's fields over a hex dump; all clauses"),
-	OPT_FLAG(0, "secrets", conf.secrets, "show passwords and authentication data"),
-	OPT_FLAG('q', "quiet", conf.quiet, "no summary"),
+	OPT_FLAG(0, "secrets", conf.secrets, "show passwords and authentication data; pcapng always has them"),
+	OPT_FLAG('q', "quiet", conf.quiet, "no summary on stderr"),
 	OPT_STRING('o', "output", conf.output, "FILE", "write to this file instead of standard output"),
 	OPT_HEADING("Limits"),
 	OPT_SIZE(0, "max-packet", conf.max_packet, "SIZE", "larger MQTT packets are passed over"),
@@ -97,6 +97,12 @@ static bool read_ports(void)
 	return true;
 }
 
+/* With some of its packets left out, what they answer would seem to hang, or never to have been said. */
+static bool shows_whole_connections(void)
+{
+	return conf.format == FORMAT_SCENARIO || conf.view == VIEW_CONNECTIONS || conf.view == VIEW_QOS;
+}
+
 static int read_where(void)
 {
 	struct fault fault;
@@ -104,6 +110,9 @@ static int read_where(void)
 	if (!conf.where)
 		return EXIT_PASS;
 	run.where = where_parse(span_text(conf.where), &fault);
+	if (run.where && shows_whole_connections() && !where_takes_whole_connections(run.where))
+		return cli_usage(&decode_command, "%s shows whole connections: --where can choose them by client, connection, stream, version or way only",
+		                 conf.format == FORMAT_SCENARIO ? "--format scenario" : conf.view == VIEW_QOS ? "--view qos" : "--view connections");
 	if (run.where)
 		return EXIT_PASS;
 	if (fault.line > 1)
@@ -300,8 +309,11 @@ static int conclude(const char *name, int code)
 	struct decoder_counts counts;
 
 	decoder_counts(run.decoder, &counts);
-	if (!conf.quiet)
-		summary_print(run.decoder, capture_dropped(run.capture));
+	if (!conf.quiet) {
+		uint64_t matched = run.where ? where_observer_matched(run.shown) : 0;
+
+		summary_print(run.decoder, capture_dropped(run.capture), run.where ? &matched : NULL);
+	}
 	if (run.check && check_violations(run.check))
 		return EXIT_FOUND;
 	if (!counts.packets && code == EXIT_PASS) {
@@ -353,6 +365,16 @@ static const char *misuse(int n_args)
 		return conf.interface ? "either a FILE or -i IFACE, not both" : "expected a FILE, - for standard input, or -i IFACE";
 	if (conf.format == FORMAT_SCENARIO && (conf.check || conf.view != VIEW_PACKETS))
 		return "--format scenario is a file to be played: no --check or --view with it";
+	if (conf.where && conf.view == VIEW_DELIVERIES)
+		return "--view deliveries sets what comes against what was published, on other connections: no --where with it";
+	if (conf.where && conf.view == VIEW_CLAUSES)
+		return "--view clauses judges all there is: no --where with it";
+	if (conf.verbose && conf.format != FORMAT_TEXT)
+		return "-v is for text: no other --format with it";
+	if (conf.verbose && !conf.check && conf.view != VIEW_PACKETS && conf.view != VIEW_CLAUSES)
+		return "-v shows more of packets and clauses: no other --view with it";
+	if (conf.snaplen != WHOLE_FRAMES && !conf.interface)
+		return "--snaplen is for -i: a capture's frames are as they are";
 	if (conf.format != FORMAT_PCAPNG)
 		return NULL;
 	if (conf.check || conf.where || conf.view != VIEW_PACKETS)
@@ -414,7 +436,11 @@ const struct command decode_command = {
 	           "An EXPR of --where is tests such as qos==2 joined by && || ! and ( ). They name fields and properties as scenarios do (topic,\n"
 	           "packet_id, reason, payload, will.topic, filters, user_property.KEY), or type, from, client, connection, stream, frame, time, size,\n"
 	           "version, way, sure, unreadable; compare by == != < <= > >=, or by ~ with a topic filter; or ask for FIELD present, FIELD absent.\n"
-	           "A field that a packet does not have makes every test but absent false.",
+	           "A field that a packet does not have makes every test but absent false.\n"
+	           "The views connections and qos, and scenarios, take an EXPR of client, connection, stream, version and way only.\n"
+	           "Exit code 0: MQTT was found, and decoded; 1: --check found a clause violated; 2: a mistake on the command line;\n"
+	           "3: the capture could not be read to its end, has no MQTT in it, or the output could not be written. Ctrl-C ends -i as the end of a\n"
+	           "file would: with the views, the summary and these codes.",
 	.example = "mqassay decode trace.pcap\n"
 	           "tcpdump -i any -U -w - tcp port 1883 | mqassay decode -\n"
 	           "mqassay decode trace.pcapng --keylog keys.txt --check\n"

@@ -44,11 +44,11 @@ static struct span client_id_of(const struct connection *c)
 /* ---- text ---- */
 
 static const struct column columns[] = {
-	{ "NAME", false, 0 }, { "OPENED", true, 0 }, { "CLIENT ID", false, 22 }, { "MQTT", false, 0 }, { "KEEP", true, 0 }, { "SENT", true, 0 },
-	{ "RECEIVED", true, 0 }, { "LASTED", true, 0 }, { "ENDED BY", false, 0 },
+	{ "NAME", false, 0 }, { "OPENED", true, 0 }, { "CLIENT ID", false, 22 }, { "MQTT", false, 0 }, { "KEEP", true, 0 }, { "SENT  BYTES", true, 0 },
+	{ "RECEIVED  BYTES", true, 0 }, { "LASTED", true, 0 }, { "ENDED BY", false, 0 },
 };
 enum { N_COLUMNS = sizeof(columns) / sizeof(columns[0]) };
-static const unsigned widths[N_COLUMNS] = { 5, 12, 22, 6, 5, 13, 13, 6, 20 };
+static const unsigned widths[N_COLUMNS] = { 5, 12, 22, 6, 5, 13, 15, 6, 20 };
 
 void connection_heading(struct out *out)
 {

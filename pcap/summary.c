@@ -56,13 +56,15 @@ static void print_losses(const struct decoder_counts *c, const struct ip_counts 
 		              ip->unknown_link == 1 ? " is" : "s are", ip->unknown_link_type);
 }
 
-void summary_print(const struct decoder *decoder, uint64_t dropped)
+void summary_print(const struct decoder *decoder, uint64_t dropped, const uint64_t *matched)
 {
 	struct decoder_counts c;
 
 	decoder_counts(decoder, &c);
 	console_print(stderr, "%s frame%s: %s MQTT packet%s in %s conversation%s\n", grouped(c.frames), plural(c.frames),
 	              grouped(c.packets), plural(c.packets), grouped(c.conversations), plural(c.conversations));
+	if (matched)
+		console_print(stderr, "  %s packet%s --where\n", grouped(*matched), *matched == 1 ? " matches" : "s match");
 	print_connections(&c);
 	print_losses(&c, decoder_ip_counts(decoder), decoder_tcp_counts(decoder), dropped);
 }

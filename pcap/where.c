@@ -189,6 +189,17 @@ bool where_matches(const struct where *where, const struct seen_packet *seen, ui
 	return result;
 }
 
+bool where_takes_whole_connections(const struct where *where)
+{
+	for (unsigned i = 0; i < where->n_tests; i++) {
+		unsigned subject = where->tests[i].subject;
+
+		if (subject != WHERE_CLIENT && subject != WHERE_CONNECTION && subject != WHERE_STREAM && subject != WHERE_VERSION && subject != WHERE_WAY)
+			return false;
+	}
+	return true;
+}
+
 void where_free(struct where *where)
 {
 	if (where)

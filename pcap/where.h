@@ -31,11 +31,15 @@ void where_free(struct where *where);		/* harmless with NULL */
 /* base_ns: the time of the capture's first frame. */
 bool where_matches(const struct where *where, const struct seen_packet *packet, uint64_t base_ns);
 
+/* Whether it asks only for what is the same for all packets of a connection: client, connection, stream, version, way. */
+bool where_takes_whole_connections(const struct where *where);
+
 /*
  * Passes on to inner, which it takes, only packets that match. A conversation of which none has matched is not heard of; just
  * before the first that does inner is told that it was opened, and of what was missing up to there. where is borrowed.
  * NULL: no memory; inner is still the caller's.
  */
 struct observer *where_observer_new(const struct where *where, struct observer *inner);
+uint64_t where_observer_matched(const struct observer *observer);	/* packets that were passed on */
 
 #endif

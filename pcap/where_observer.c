@@ -23,7 +23,7 @@ struct filter {
 	struct observer observer;
 	const struct where *where;
 	struct observer *inner;
-	uint64_t base_ns;
+	uint64_t base_ns, matched;
 	bool begun;
 };
 
@@ -89,6 +89,7 @@ static void packet(struct observer *o, const struct seen_packet *packet)
 
 	if (!passage || !where_matches(f->where, packet, f->base_ns))
 		return;
+	f->matched++;
 	if (!passage->open)
 		let_through(f, c, passage);
 	TELL(f, c, passage, packet, packet);
@@ -165,6 +166,11 @@ static void filter_free(struct observer *o)
 {
 	view_free(((struct filter *)o)->inner);
 	free(o);
+}
+
+uint64_t where_observer_matched(const struct observer *observer)
+{
+	return ((const struct filter *)observer)->matched;
 }
 
 struct observer *where_observer_new(const struct where *where, struct observer *inner)

@@ -137,3 +137,41 @@ mistake 65 'nested too deep'                                           "$(printf
 # A conversation is heard of from its first match on, with what is needed to know which it is.
 decode --where 'type==PUBLISH && version==5' "$dir/all.pcap" >"$dir/out"
 ok 'only conversations that match' sh -c '[ "$(grep -c " opened: " "$1/out")" = 1 ] && head -n 1 "$1/out" | grep -q "c3 .*opened: 10.0.0.1:50005" && tail -n 1 "$1/out" | grep -q "still open"' - "$dir"
+
+# ---- options that do not go together ----
+
+# refused WORDS OPTION...: one line on stderr that says so, nothing on stdout, exit 2
+refused() {
+	words=$1
+	shift
+	timeout 60 "$mqassay" decode "$@" "$dir/all.pcap" >"$dir/out" 2>"$dir/err"
+	found=$?
+	case $found:$(wc -l <"$dir/err" | tr -d ' '):$(cat "$dir/err") in
+	2:1:*"$words"*) [ -s "$dir/out" ] && echo "not ok refused: $*: something on stdout" || echo "ok refused: $*" ;;
+	*) echo "not ok refused: $*: exit $found: $(cat "$dir/err")" ;;
+	esac
+}
+
+for view in connections qos; do
+	refused "--view $view shows whole connections" --view $view --where 'topic~"a/#"'
+	ok "--view $view takes whole connections" decode --view $view --where 'client present && !(version==3.1 || way==ws) && stream>=0 && connection<100' "$dir/all.pcap"
+done
+refused '--format scenario shows whole connections' --format scenario --where 'type==PUBLISH'
+refused 'no --where with it'  --view deliveries --where 'client=="a"'
+refused 'no --where with it'  --view clauses --where 'client=="a"'
+refused 'no --check, --where' --format pcapng --where 'client=="a"'
+refused 'no --check, --where' --format pcapng --check
+refused 'no --check or --view' --format scenario --check
+refused 'no --check or --view' --format scenario --view qos
+for format in json scenario pcapng; do
+	refused '-v is for text' -v --format $format
+done
+for view in connections qos topics deliveries; do
+	refused 'no other --view' -v --view $view
+done
+refused '--snaplen is for -i'  --snaplen 100
+refused 'not both'             -i lo
+
+n=$(decode --format json --where 'qos==1' "$dir/all.pcap" | grep -c '"kind":"packet"')
+timeout 60 "$mqassay" decode --where 'qos==1' "$dir/all.pcap" >"$dir/out" 2>"$dir/err"
+ok 'the summary says how many match' grep -q "^  $n packets match --where" "$dir/err"

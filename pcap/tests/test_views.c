@@ -136,14 +136,14 @@ static void connections_as_text(void **state)
 		"0 c1 opens 5\n1 c1 -> CONNECT clean_start keep_alive=60 client_id=\"dash\\x1b-1\" user_name=\"u\" will.topic=\"w\" will.qos=1 will.payload=\"b\"\n"
 		"3 c1 <- CONNACK session_present=0 reason=0\n4 c2 opens 3.1.1 unseen\n5 c2 -> PINGREQ\n"
 		"6 c1 -> SUBSCRIBE packet_id=1 (\"plant/+/temp\" qos=2)\n7 c1 <- SUBACK packet_id=1 reason=[1]\n8 c1 -> DISCONNECT\n9 c1 ends fin\n"),
-		"NAME         OPENED  CLIENT ID               MQTT     KEEP           SENT       RECEIVED  LASTED  ENDED BY\n"
-		"c1         0.000000  dash\\x1b-1              5          60       3     54       2     11  8.00ms  client, DISCONNECT\n"
+		"NAME         OPENED  CLIENT ID               MQTT     KEEP    SENT  BYTES  RECEIVED  BYTES  LASTED  ENDED BY\n"
+		"c1         0.000000  dash\\x1b-1              5          60       3     54         2     11  8.00ms  client, DISCONNECT\n"
 		"       tcp 10.0.0.1:50001 -> [::1]:1883, frame 1; CONNACK after 2.00ms\n"
 		"       clean start, with user name\n"
 		"       will qos 1, 1 byte: w\n"
 		"       subscribed qos 2 granted 1: plant/+/temp\n"
 		"       DISCONNECT Normal_disconnection, frame 8\n"
-		"c2         0.004000  -                       3.1.1?      -       1      2       0      0  1.00ms  the capture\n"
+		"c2         0.004000  -                       3.1.1?      -       1      2         0      0  1.00ms  the capture\n"
 		"       tcp 10.0.0.1:50002 -> [::1]:1883, frame 4; CONNECT not captured\n");
 	paper_release(&paper);
 }

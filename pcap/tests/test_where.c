@@ -295,6 +295,29 @@ static void passes_on_what_matches(void **state)
 	where_free(where);
 }
 
+static void knows_what_holds_for_whole_connections(void **state)
+{
+	static const struct {
+		const char *expression;
+		bool whole;
+	} of[] = {
+		{ "client==\"a\"", true }, { "client absent", true }, { "connection==1 || !(stream<4 && version==5)", true }, { "way==ws", true },
+		{ "topic~\"a\"", false }, { "client==\"a\" && type==CONNECT", false }, { "time<1s", false }, { "frame>4", false },
+		{ "from==client", false }, { "qos", false }, { "connection==1 || sure", false }, { "size>3", false },
+	};
+	struct fault fault;
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof(of) / sizeof(*of); i++) {
+		struct where *where = where_parse(span_text(of[i].expression), &fault);
+
+		assert_non_null(where);
+		if (where_takes_whole_connections(where) != of[i].whole)
+			fail_msg("%s", of[i].expression);
+		where_free(where);
+	}
+}
+
 int main(void)
 {
 	enum { N_ROWS = sizeof(rows) / sizeof(*rows) };
@@ -302,6 +325,7 @@ int main(void)
 		cmocka_unit_test(mistakes),
 		cmocka_unit_test(bounds),
 		cmocka_unit_test(passes_on_what_matches),
+		cmocka_unit_test(knows_what_holds_for_whole_connections),
 	};
 	struct CMUnitTest tests[N_ROWS + sizeof(others) / sizeof(*others)];
 
