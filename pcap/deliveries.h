@@ -36,7 +36,7 @@ struct topic_name {
 	uint64_t generation;		/* of the subscriptions, for which `matched` holds */
 	struct filter_node **matched;
 	uint32_t n_matched, cap_matched;
-	bool overflowed;
+	bool overflowed;		/* more filters match than `matched` has */
 	uint16_t len;
 	uint8_t text[];
 };
@@ -44,7 +44,8 @@ struct topic_name {
 enum granted { PENDING /* or changing */, GRANTED, ENDING };
 
 struct subscribed {		/* a filter of a session */
-	struct subscribed *next_of_node, *next_of_session;
+	struct map_entry entry;		/* by session, node and group */
+	struct subscribed *next_of_node, *before_of_node, *next_of_session, *before_of_session;
 	struct filter_node *node;
 	struct receiver *session, *group;	/* group: NULL when it is not shared */
 	uint16_t packet_id, nth;	/* of the SUBSCRIBE or UNSUBSCRIBE that is not answered, and which filter in it */
@@ -182,7 +183,7 @@ struct deliveries {
 	struct out *out;
 	bool json;
 	uint64_t start_ns;
-	struct map names, sessions, contents, cells, lanes, unsettled, pairs, wills;
+	struct map names, sessions, subscribed, contents, cells, lanes, unsettled, pairs, wills;
 	struct filter_index filters;
 	struct slab receiver_room, subscribed_room, message_room, content_room, cell_room, expectation_room, lane_room, pair_room, listener_room, will_room;
 	size_t name_bytes;

@@ -427,7 +427,7 @@ static bool expect_all(struct deliveries *v, struct message *m, const struct see
 	}
 	for (struct expectation *e = m->expected; e; e = e->next_of_message)
 		enter_lane(v, e);
-	return true;
+	return !topic->overflowed;
 }
 
 static struct message *message_new(struct deliveries *v, struct receiver *publisher, const struct seen_packet *p)
@@ -481,8 +481,10 @@ void publish(struct deliveries *v, struct receiver *publisher, const struct seen
 	/* An empty retained message takes one away; not every server passes it on. */
 	if (doubtful || (p->packet.flags & PUBLISH_RETAIN && !p->packet.payload.len))
 		return;
-	if (!expect_all(v, m, p))
+	if (!expect_all(v, m, p)) {
 		v->totals.no_room++;
+		m->content->topic->strange = true;	/* how many copies are due is not known */
+	}
 }
 
 struct message *message_unsettled(struct deliveries *v, const struct receiver *publisher, uint16_t packet_id)

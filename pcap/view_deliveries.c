@@ -416,7 +416,7 @@ static void on_free(struct observer *o)
 		&v->receiver_room, &v->subscribed_room, &v->message_room, &v->content_room, &v->cell_room, &v->expectation_room, &v->lane_room,
 		&v->pair_room, &v->listener_room, &v->will_room,
 	};
-	struct map *maps[] = { &v->names, &v->sessions, &v->contents, &v->cells, &v->lanes, &v->unsettled, &v->pairs, &v->wills };
+	struct map *maps[] = { &v->names, &v->sessions, &v->subscribed, &v->contents, &v->cells, &v->lanes, &v->unsettled, &v->pairs, &v->wills };
 
 	for (struct topic_name *t = map_any(&v->names, NULL), *next; t; t = next) {
 		next = map_any(&v->names, t);

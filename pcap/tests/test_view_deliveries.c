@@ -16,6 +16,8 @@
 	"\"due\":" #due ",\"came\":" #came ",\"lost\":" lost ",\"twice\":" twice ",\"open\":" #open ",\"not_observable\":" #unobservable \
 	",\"away\":" #away ",\"reordered\":" #reordered ",\"not_due\":" #not_due ","
 #define NONE "[0,0,0]"
+#define U5 "\"u\", \"u\", \"u\", \"u\", \"u\", "
+#define U20 U5 U5 U5 U5			/* filters */
 #define LATER "9000 c1 -> PINGREQ\n"	/* so that what is late can be called lost */
 
 static const struct row {
@@ -80,6 +82,10 @@ static const struct row {
 	  "3 c1 -> PUBLISH topic=\"b\" payload=\"1\"\n", { ALL(1, 0, NONE, NONE, 1, 0, 0, 0, 0) } },
 	{ "codes stand in the order of this SUBSCRIBE", CLIENT("1", "p") CLIENT("2", "s") SUB("2", "\"x\", \"a/+\"") GRANT("2", "0 0") SUB("2", "\"a/+\", \"x\"") GRANT("2", "0x87 0")
 	  "3 c1 -> PUBLISH topic=\"a/b\" payload=\"1\"\n", { ALL(0, 0, NONE, NONE, 0, 0, 0, 0, 0) } },
+	{ "so much unsubscribed that nobody looks", PUB_AND_SUB "10 c1 -> PUBLISH topic=\"a/b\" payload=\"1\"\n"
+	  "12 c2 -> UNSUBSCRIBE packet_id=2 (" U20 U20 U20 U20 "\"u\")\n13 c1 -> PUBLISH topic=\"a/b\" payload=\"2\"\n"
+	  "14 c2 <- PUBLISH topic=\"a/b\" payload=\"2\"\n" LATER,
+	  { ALL(2, 1, NONE, NONE, 0, 1, 0, 0, 0) } },
 	{ "unsubscribed meanwhile", PUB_AND_SUB "10 c1 -> PUBLISH topic=\"a/b\" payload=\"1\"\n11 c1 -> PUBLISH topic=\"a/b\" payload=\"2\"\n"
 	  "12 c2 -> UNSUBSCRIBE packet_id=2 (\"a/+\")\n13 c2 <- PUBLISH topic=\"a/b\" payload=\"2\"\n14 c2 <- UNSUBACK packet_id=2 reason=[0]\n15 c1 -> PUBLISH topic=\"a/b\" payload=\"3\"\n" LATER,
 	  { ALL(2, 0, NONE, NONE, 0, 2, 0, 0, 1) } },
