@@ -12,7 +12,7 @@ enum { LABEL = 88 };
 struct label {
 	struct span client_id;		/* that it was made of; .at NULL: none yet */
 	uint8_t version;		/* the user's from here on: what was said of the conversation last */
-	bool version_known, explained;
+	bool version_known, explained, closed[2];
 	uint8_t len, columns;
 	char text[LABEL];
 };

@@ -324,26 +324,56 @@ static void opened(struct observer *o, struct conversation *c, const struct when
 	end_line(t, when);
 }
 
-static void hole(struct observer *o, struct conversation *c, const struct hole *hole)
+/* Bytes that are there, and belong to nothing that could be shown. */
+static void passed_over(struct text *t, const struct hole *hole)
+{
+	static const char *const whys[] = {
+		[HOLE_LOST] = "behind what was lost", [HOLE_CUT] = "behind what was cut", [HOLE_ENCRYPTED] = "behind what is encrypted",
+		[HOLE_NO_ROOM] = "in a packet larger than --max-packet, or behind what there was no room for",
+	};
+	char a[32];
+
+	if (hole->why == HOLE_UNREADABLE)
+		out_format(t->out, hole->skipped + hole->bytes == 1 ? "%s byte of %s is no MQTT, passed over" : "%s bytes of %s are no MQTT, passed over",
+		           counted(hole->skipped + hole->bytes, a), side(hole->from));
+	else if (hole->why == HOLE_UNFINISHED)
+		out_format(t->out, hole->skipped == 1 ? "a packet of %s is unfinished: %s byte of it came" : "a packet of %s is unfinished: %s bytes of it came",
+		           side(hole->from), counted(hole->skipped, a));
+	else
+		out_format(t->out, hole->skipped == 1 ? "%s byte of %s is passed over (%s)" : "%s bytes of %s are passed over (%s)",
+		           counted(hole->skipped, a), side(hole->from), whys[hole->why]);
+}
+
+static void missing(struct text *t, const struct hole *hole)
 {
 	static const char *const whys[] = {
 		[HOLE_LOST] = "lost", [HOLE_CUT] = "cut by the snap length", [HOLE_NO_ROOM] = "no room to wait for them",
 		[HOLE_UNFINISHED] = "they never came", [HOLE_ENCRYPTED] = "encrypted, without keys",
 	};
+	char a[32];
+
+	if (!hole->bytes)
+		out_format(t->out, "bytes of %s are missing here (%s), it is not known how many", side(hole->from), whys[hole->why]);
+	else
+		out_format(t->out, hole->bytes == 1 ? "%s byte of %s is missing here (%s)" : "%s bytes of %s are missing here (%s)",
+		           counted(hole->bytes, a), side(hole->from), whys[hole->why]);
+	if (hole->skipped)
+		out_format(t->out, ", %s more passed over to the next packet", counted(hole->skipped, a));
+}
+
+static void hole(struct observer *o, struct conversation *c, const struct hole *hole)
+{
 	struct text *t = (struct text *)o;
-	char a[32], b[32];
+	char a[32];
 
 	event(t, c, &hole->when);
 	style(t, STYLE_YELLOW);
-	if (hole->why == HOLE_UNREADABLE)
-		out_format(t->out, "%s bytes of %s are no MQTT, passed over", counted(hole->bytes + hole->skipped, a), side(hole->from));
-	else if (hole->bytes)
-		out_format(t->out, hole->bytes == 1 ? "%s byte of %s is missing here (%s)" : "%s bytes of %s are missing here (%s)",
-		           counted(hole->bytes, a), side(hole->from), whys[hole->why]);
+	if (hole->why == HOLE_UNREADABLE || (hole->skipped && (!hole->bytes || hole->why == HOLE_UNFINISHED)))
+		passed_over(t, hole);
 	else
-		out_format(t->out, "bytes of %s are missing here (%s), it is not known how many", side(hole->from), whys[hole->why]);
-	if (hole->skipped && hole->why != HOLE_UNREADABLE)
-		out_format(t->out, ", %s more passed over to the next packet", counted(hole->skipped, b));
+		missing(t, hole);
+	if (hole->why == HOLE_UNFINISHED && hole->skipped && hole->bytes)
+		out_format(t->out, ", %s did not", counted(hole->bytes, a));
 	style(t, STYLE_PLAIN);
 	end_line(t, &hole->when);
 }
@@ -351,7 +381,10 @@ static void hole(struct observer *o, struct conversation *c, const struct hole *
 static void closed(struct observer *o, struct conversation *c, enum sender from, bool reset, const struct when *when)
 {
 	struct text *t = (struct text *)o;
+	struct label *label = label_of(&t->labels, &c->of[t->observer.slot], c);
 
+	if (label)
+		label->closed[from == FROM_SERVER] = true;
 	event(t, c, when);
 	out_format(t->out, reset ? "%s reset the connection" : "%s closed (FIN)", side(from));
 	end_line(t, when);
@@ -364,10 +397,14 @@ static void ended(struct observer *o, struct conversation *c, enum conversation_
 		[ENDED_WITH_CAPTURE] = "still open when the capture ends",
 	};
 	struct text *t = (struct text *)o;
+	const struct label *label = c->of[t->observer.slot];
 
 	if (how != ENDED_BY_FIN && how != ENDED_BY_RESET) {	/* else who closed it was said */
 		event(t, c, when);
-		out_text(t->out, hows[how]);
+		if (how == ENDED_WITH_CAPTURE && label && (label->closed[0] || label->closed[1]))
+			out_format(t->out, "%s has not closed when the capture ends", side(label->closed[0] ? FROM_SERVER : FROM_CLIENT));
+		else
+			out_text(t->out, hows[how]);
 		end_line(t, when);
 	}
 	label_free(c->of[t->observer.slot]);

@@ -233,7 +233,7 @@ void qos_print(struct out *out, const struct qos_row *rows, const struct qos_row
 	if (!n_rows && !totals->no_room) {
 		OUT_LITERAL(out, "no PUBLISH at QoS 1 or 2, no SUBSCRIBE, no UNSUBSCRIBE\n");
 		if (totals->strays)
-			out_format(out, "%llu acknowledgements of exchanges whose beginning was not seen\n", (unsigned long long)totals->strays);
+			out_format(out, "%llu acknowledgements of exchanges that were not under way: their beginning was not seen, or they were over\n", (unsigned long long)totals->strays);
 		return;
 	}
 	table_print(out, &(struct table){ row_columns, sizeof(row_columns) / sizeof(row_columns[0]), n_rows, fill_row, &l, NULL });
@@ -255,7 +255,7 @@ void qos_print(struct out *out, const struct qos_row *rows, const struct qos_row
 	if (unknown)
 		out_format(out, "%llu cannot be judged (column ?): something is missing behind their beginning\n", (unsigned long long)unknown);
 	if (totals->strays)
-		out_format(out, "%llu acknowledgements of exchanges whose beginning was not seen\n", (unsigned long long)totals->strays);
+		out_format(out, "%llu acknowledgements of exchanges that were not under way: their beginning was not seen, or they were over\n", (unsigned long long)totals->strays);
 	if (totals->no_room)
 		out_format(out, "%llu exchanges were not followed: there was no room for so many at a time\n", (unsigned long long)totals->no_room);
 }

@@ -133,8 +133,14 @@ static void what_is_missing(void **state)
 		{ { FROM_SERVER, HOLE_LOST, 1448, 0, { 0, 0 } }, "1,448 bytes of the broker are missing here (lost)\n" },
 		{ { FROM_CLIENT, HOLE_CUT, 1, 12, { 0, 0 } }, "1 byte of the client is missing here (cut by the snap length), 12 more passed over to the next packet\n" },
 		{ { FROM_CLIENT, HOLE_NO_ROOM, 1234567, 0, { 0, 0 } }, "1,234,567 bytes of the client are missing here (no room to wait for them)\n" },
-		{ { FROM_CLIENT, HOLE_UNFINISHED, 0, 3, { 0, 0 } }, "bytes of the client are missing here (they never came), it is not known how many, 3 more passed over to the next packet\n" },
+		{ { FROM_CLIENT, HOLE_UNFINISHED, 0, 3, { 0, 0 } }, "a packet of the client is unfinished: 3 bytes of it came\n" },
+		{ { FROM_CLIENT, HOLE_UNFINISHED, 14, 1, { 0, 0 } }, "a packet of the client is unfinished: 1 byte of it came, 14 did not\n" },
+		{ { FROM_CLIENT, HOLE_UNFINISHED, 14, 0, { 0, 0 } }, "14 bytes of the client are missing here (they never came)\n" },
+		{ { FROM_CLIENT, HOLE_NO_ROOM, 0, 2000000, { 0, 0 } }, "2,000,000 bytes of the client are passed over (in a packet larger than --max-packet, or behind what there was no room for)\n" },
+		{ { FROM_SERVER, HOLE_LOST, 0, 1, { 0, 0 } }, "1 byte of the broker is passed over (behind what was lost)\n" },
+		{ { FROM_SERVER, HOLE_ENCRYPTED, 0, 0, { 0, 0 } }, "bytes of the broker are missing here (encrypted, without keys), it is not known how many\n" },
 		{ { FROM_SERVER, HOLE_UNREADABLE, 0, 20, { 0, 0 } }, "20 bytes of the broker are no MQTT, passed over\n" },
+		{ { FROM_SERVER, HOLE_UNREADABLE, 0, 1, { 0, 0 } }, "1 byte of the broker is no MQTT, passed over\n" },
 		{ { FROM_SERVER, HOLE_ENCRYPTED, 99, 0, { 0, 0 } }, "99 bytes of the broker are missing here (encrypted, without keys)\n" },
 	};
 	struct conversation c = seen_conversation(3, MQTT_3_1_1);

@@ -288,7 +288,7 @@ static void passes_on_what_matches(void **state)
 		"  2.000000    f4  dash-1 -> PUBLISH topic=\"t\" qos=1 packet_id=9 payload=\"hi\"\n"
 		"  3.000000    f5  dash-1 -- 9 bytes of the broker are missing here (cut by the snap length)\n"
 		"  4.000000    f6  dash-1 -- the client closed (FIN)\n"
-		"  4.000000    f6  dash-1 -- still open when the capture ends\n");
+		"  4.000000    f6  dash-1 -- the broker has not closed when the capture ends\n");
 	assert_null(a.of[3]);
 	assert_null(b.of[3]);
 	view_free(o);
