@@ -4,6 +4,8 @@
 
 /* From bytes in order to packets, while it is known where they begin. */
 
+enum { HEAD_MOST = 5 };			/* bytes of a fixed header; one that is wrong is seen to be with its fifth */
+
 void mqtt_tell_hole(struct mqtt_stage *s, unsigned end, enum hole_why why, uint64_t bytes, uint64_t skipped, const struct when *when)
 {
 	struct hole hole = { .from = sender_of(s, end), .why = why, .bytes = bytes, .skipped = skipped, .when = *when };
@@ -75,6 +77,27 @@ static size_t astray(struct mqtt_stage *s, unsigned end, struct span bytes, cons
 	return taken;
 }
 
+/*
+ * A remaining length that goes on behind its fourth byte: certainly a packet's beginning, and certainly wrong. It is told as a packet of what
+ * there is of it; where it would have ended nobody knows. False: it is not certain.
+ */
+static bool unframed(struct mqtt_stage *s, unsigned end, struct span head, const struct finding *finding, const struct when *first, const struct when *when)
+{
+	struct lane *lane = &s->lanes[end];
+
+	if (!lane->sure || !s->roles_known)
+		return false;
+	mqtt_introduce(s, when);
+	struct seen_packet seen = {
+		.conversation = s->conversation, .from = sender_of(s, end), .when = *when, .first = *first, .bytes = head,
+		.frame = { .first = head.at[0], .header_size = (uint8_t)head.len, .size = head.len },
+		.status = CODEC_BAD, .finding = *finding, .sure = true, .confidence = 100,
+	};
+	seen.finding.version = (uint8_t)s->version;
+	s->listener->packet(s->listener, &seen);
+	return true;
+}
+
 /* The same when it was collected. */
 static void collected_astray(struct mqtt_stage *s, unsigned end, const struct when *when)
 {
@@ -118,7 +141,12 @@ static size_t collect(struct mqtt_stage *s, unsigned end, struct span bytes, con
 	while (!lane->size && taken < bytes.len) {	/* the length itself was cut */
 		lane->buf[lane->len++] = bytes.at[taken++];
 		if (frame_next(lane->buf, lane->len, &frame, &finding) == FRAME_BAD) {
-			collected_astray(s, end, when);
+			if (!unframed(s, end, span_of(lane->buf, lane->len), &finding, &lane->first, when)) {
+				collected_astray(s, end, when);
+				return taken;
+			}
+			mqtt_give_back(s, lane);
+			mqtt_seek(s, end, HOLE_UNREADABLE);
 			return taken;
 		}
 		if (frame.size && frame.size > s->max_packet) {
@@ -197,7 +225,10 @@ static size_t begin(struct mqtt_stage *s, unsigned end, struct span bytes, const
 		lane->first = *when;
 		return bytes.len;
 	default:
-		return astray(s, end, bytes, when);
+		if (!unframed(s, end, span_of(bytes.at, HEAD_MOST), &finding, when, when))
+			return astray(s, end, bytes, when);
+		mqtt_seek(s, end, HOLE_UNREADABLE);
+		return HEAD_MOST;
 	}
 }
 

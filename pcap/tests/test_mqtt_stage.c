@@ -278,7 +278,7 @@ static void what_does_not_frame(void **state)
 	says(&t, 0, "30 ff ff ff ff 7f");
 	says(&t, 0, "'rubbish'");
 	says(&t, 0, "30 0d 00 03 'a/b' 'payload!'");
-	told(&t, "open 3.1.1\n-> CONNECT f1-1\n-> hole unreadable 0+6\n-> hole unreadable 0+7\n-> PUBLISH a/b unsure f4-4\nclient \"a\"\nend\n");
+	told(&t, "open 3.1.1\n-> CONNECT f1-1\n-> PUBLISH bad f2-2\n-> hole unreadable 0+8\n-> PUBLISH a/b unsure f4-4\nclient \"a\"\nend\n");
 }
 
 static void a_wrong_connect_where_mqtt_is_expected(void **state)
