@@ -309,6 +309,8 @@ static int conclude(const char *name, int code)
 	struct decoder_counts counts;
 
 	decoder_counts(run.decoder, &counts);
+	if (run.out.error == EPIPE)	/* as of `| head`: what was not read is not summed up */
+		return run.check && check_violations(run.check) ? EXIT_FOUND : EXIT_PASS;
 	if (!conf.quiet) {
 		uint64_t matched = run.where ? where_observer_matched(run.shown) : 0;
 
@@ -409,6 +411,7 @@ static int decode_run(int n_args, char **args)
 	capture_on_secrets(run.capture, take_secrets, NULL);
 	signal(SIGINT, on_signal);
 	signal(SIGTERM, on_signal);
+	signal(SIGPIPE, SIG_IGN);
 	observe(strrchr(name, '/') ? strrchr(name, '/') + 1 : name);
 	if (conf.format == FORMAT_PCAPNG) {
 		code = write_flows(name, &how);
@@ -419,6 +422,7 @@ static int decode_run(int n_args, char **args)
 	code = conclude(name, close_output(code));
 	signal(SIGINT, SIG_DFL);
 	signal(SIGTERM, SIG_DFL);
+	signal(SIGPIPE, SIG_DFL);
 	view_free(run.shown);
 	view_free(run.check);
 	where_free(run.where);

@@ -175,3 +175,12 @@ refused 'not both'             -i lo
 n=$(decode --format json --where 'qos==1' "$dir/all.pcap" | grep -c '"kind":"packet"')
 timeout 60 "$mqassay" decode --where 'qos==1' "$dir/all.pcap" >"$dir/out" 2>"$dir/err"
 ok 'the summary says how many match' grep -q "^  $n packets match --where" "$dir/err"
+
+# Whoever reads what it prints may have seen enough: no message, no signal. More than a pipe holds.
+python3 -c 'import sys; d = open(sys.argv[1], "rb").read(); sys.stdout.buffer.write(d[:24] + d[24:] * 400)' "$dir/all.pcap" >"$dir/long.pcap"
+for format in text json; do
+	rm -f "$dir/code"
+	{ timeout 60 "$mqassay" decode --format $format "$dir/long.pcap" 2>"$dir/err"; echo $? >"$dir/code"; } | head -n 1 >"$dir/out"
+	ok "a closed pipe ends $format quietly" sh -c '[ "$(cat "$1/code")" = 0 ] && [ ! -s "$1/err" ] && [ -s "$1/out" ]' - "$dir"
+done
+ok 'a full disk does not' sh -c '"$1" decode -q "$2/long.pcap" >/dev/full 2>"$2/err"; [ $? = 3 ] && grep -q "write to standard output: No space" "$2/err"' - "$mqassay" "$dir"
