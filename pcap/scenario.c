@@ -1,5 +1,3 @@
-#include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "codec/fields.h"
@@ -7,6 +5,7 @@
 #include "pcap/scenario_lines.h"
 #include "pcap/scenario_memory.h"
 #include "pcap/scenario_preface.h"
+#include "pcap/spool.h"
 #include "pcap/views.h"
 
 /*
@@ -17,15 +16,17 @@
  * What has to be added before the first step is known at the end only, so that the steps wait in a temporary file.
  */
 
-enum { SLOW_NS = 2000000000 };		/* a pause after which a step says how long it may take elsewhere */
+enum {
+	SLOW_NS = 2000000000,		/* a pause after which a step says how long it may take elsewhere */
+	ALL_BYTES = 12 << 20,		/* that conversations and sessions remember, in all */
+};
 
 struct scenario_writer {
 	struct observer observer;
 	struct out *out;
 	struct view_options options;
 	const char *title;
-	FILE *body;
-	int failed;			/* errno of what was wrong with the body, 0 */
+	struct spool body;
 	struct line line;
 	struct preface preface;
 	struct published *published;
@@ -33,6 +34,7 @@ struct scenario_writer {
 	struct strings sessions;	/* of client ids: number is an index of kept */
 	struct named_ids *kept;		/* the ids that a session leaves open; as many as sessions.cap at most */
 	uint32_t n_kept;
+	size_t room;
 	uint32_t n_names;
 	uint64_t start_ns;
 };
@@ -64,8 +66,7 @@ static struct role *role_of(const struct scenario_writer *s, const struct conver
 static void put_line(struct scenario_writer *s)
 {
 	line_text(&s->line, "\n");
-	if (!s->failed && fwrite(s->line.at, 1, s->line.len, s->body) != s->line.len)
-		s->failed = errno;
+	spool_put(&s->body, s->line.at, s->line.len);
 	s->line.len = 0;
 }
 
@@ -106,6 +107,7 @@ static void opened(struct observer *o, struct conversation *c, const struct when
 	(void)when;
 	if (!r)
 		abort();
+	r->ids.room = r->filters.room = r->lacking.room = &s->room;
 	c->of[o->slot] = r;
 	preface_version(&s->preface, c);
 }
@@ -123,11 +125,11 @@ static void keep_ids(struct scenario_writer *s, struct role *r)
 		s->kept = realloc(s->kept, (s->n_kept + 1) * sizeof(*s->kept));
 		if (!s->kept)
 			abort();
-		s->kept[s->n_kept++] = (struct named_ids){ 0 };
+		s->kept[s->n_kept++] = (struct named_ids){ .room = &s->room };
 	}
 	named_release(&s->kept[of->number]);
 	s->kept[of->number] = r->ids;
-	r->ids = (struct named_ids){ 0 };
+	r->ids = (struct named_ids){ .room = &s->room };
 }
 
 static void resume_ids(struct scenario_writer *s, struct role *r)
@@ -138,7 +140,7 @@ static void resume_ids(struct scenario_writer *s, struct role *r)
 		return;
 	named_release(&r->ids);
 	r->ids = s->kept[of->number];
-	s->kept[of->number] = (struct named_ids){ 0 };
+	s->kept[of->number] = (struct named_ids){ .room = &s->room };
 }
 
 static void ended(struct observer *o, struct conversation *c, enum conversation_end how, const struct when *when)
@@ -271,6 +273,7 @@ static void provide(struct scenario_writer *s, const struct seen_packet *seen)
 	if (retained) {
 		publish_words(&s->preface.before, seen, " retain");
 		line_text(&s->preface.before, "   # not in the capture\n");
+		preface_settle(&s->preface);
 	} else {
 		publish_words(&s->line, seen, "");
 		line_text(&s->line, "   # not in the capture");
@@ -404,28 +407,13 @@ static void closed(struct observer *o, struct conversation *c, enum sender from,
 	step_done(s, r, when);
 }
 
-static void copy_body(struct scenario_writer *s)
-{
-	char room[16384];
-	size_t n;
-
-	if (!s->failed) {
-		rewind(s->body);
-		while ((n = fread(room, 1, sizeof(room), s->body)) > 0)
-			out_bytes(s->out, room, n);
-		s->failed = ferror(s->body) ? EIO : 0;
-	}
-	if (s->failed && !s->out->error)
-		s->out->error = s->failed;
-}
-
 static void finish(struct observer *o, const struct when *when)
 {
 	struct scenario_writer *s = writer_of(o);
 
 	(void)when;
 	preface_write(&s->preface, s->title, s->out);
-	copy_body(s);
+	spool_copy(&s->body, s->out);
 }
 
 static void scenario_free_observer(struct observer *o)
@@ -440,8 +428,7 @@ static void scenario_free_observer(struct observer *o)
 	published_free(s->published);
 	free(s->line.at);
 	preface_release(&s->preface);
-	if (s->body)
-		fclose(s->body);
+	spool_release(&s->body);
 	free(s);
 }
 
@@ -455,13 +442,12 @@ struct observer *scenario_new(struct out *out, const struct view_options *option
 
 	if (!s)
 		abort();
-	s->body = tmpfile();
-	if (!s->body)
-		s->failed = errno;	/* said when the output is closed */
 	s->observer.ops = &ops;
 	s->out = out;
 	s->options = *options;
 	s->title = title;
+	s->room = ALL_BYTES;
+	s->clients.room = s->sessions.room = &s->room;
 	s->published = published_new();
 	return &s->observer;
 }

@@ -2,6 +2,8 @@
 
 #include <stdlib.h>
 
+#include "pcap/map.h"
+
 /* ---- names of packet ids ---- */
 
 static struct named_id *named_at(const struct named_ids *ids, uint16_t packet_id)
@@ -29,24 +31,37 @@ void named_remove(struct named_ids *ids, uint16_t packet_id)
 	ids->n--;
 }
 
+static bool named_grow(struct named_ids *ids)
+{
+	uint32_t cap = ids->cap ? 2 * ids->cap : 8;
+	size_t more = (cap - ids->cap) * sizeof(*ids->at);
+
+	if (more > *ids->room)
+		return false;
+	ids->at = realloc(ids->at, cap * sizeof(*ids->at));
+	if (!ids->at)
+		abort();
+	ids->cap = cap;
+	*ids->room -= more;
+	return true;
+}
+
 void named_add(struct named_ids *ids, uint16_t packet_id, uint32_t name)
 {
 	named_remove(ids, packet_id);
-	if (ids->n == MAX_NAMED)
+	if (ids->n == MAX_NAMED || (ids->n == ids->cap && !named_grow(ids))) {
+		if (!ids->n)
+			return;
 		named_remove(ids, ids->at[0].packet_id);
-	if (ids->n == ids->cap) {
-		ids->cap = ids->cap ? 2 * ids->cap : 8;
-		ids->at = realloc(ids->at, ids->cap * sizeof(*ids->at));
-		if (!ids->at)
-			abort();
 	}
 	ids->at[ids->n++] = (struct named_id){ packet_id, name };
 }
 
 void named_release(struct named_ids *ids)
 {
+	*ids->room += ids->cap * sizeof(*ids->at);
 	free(ids->at);
-	*ids = (struct named_ids){ 0 };
+	*ids = (struct named_ids){ .room = ids->room };
 }
 
 /* ---- published messages: hashes in sets of four, the newest first ---- */
@@ -119,33 +134,60 @@ void published_free(struct published *p)
 
 /* ---- strings ---- */
 
+/* Where text stands in the index, or would stand. */
+static uint32_t *strings_place(const struct strings *s, struct span text)
+{
+	uint32_t mask = 2 * s->cap - 1, i = (uint32_t)map_hash(text.at, text.len, 0) & mask;
+
+	while (s->index[i] && !span_equal(string_span(&s->list[s->index[i] - 1]), text))
+		i = (i + 1) & mask;
+	return &s->index[i];
+}
+
 struct string *strings_find(const struct strings *s, struct span text)
 {
-	for (uint32_t i = s->n; i-- > 0;)
-		if (span_equal(span_of(s->list[i].at, s->list[i].len), text))
-			return &s->list[i];
-	return NULL;
+	uint32_t number = s->n ? *strings_place(s, text) : 0;
+
+	return number ? &s->list[number - 1] : NULL;
+}
+
+static size_t strings_size(uint32_t cap)
+{
+	return cap * (sizeof(struct string) + 2 * sizeof(uint32_t));
+}
+
+static bool strings_grow(struct strings *s)
+{
+	uint32_t cap = s->cap ? 2 * s->cap : 8;
+	size_t more = strings_size(cap) - strings_size(s->cap);
+
+	if (more > *s->room)
+		return false;
+	*s->room -= more;
+	free(s->index);
+	s->list = realloc(s->list, cap * sizeof(*s->list));
+	s->index = calloc(2 * (size_t)cap, sizeof(*s->index));
+	if (!s->list || !s->index)
+		abort();
+	s->cap = cap;
+	for (uint32_t i = 0; i < s->n; i++)
+		*strings_place(s, string_span(&s->list[i])) = i + 1;
+	return true;
 }
 
 struct string *strings_add(struct strings *s, struct span text, uint32_t number)
 {
-	if (s->n == MAX_STRINGS || s->bytes + text.len > MAX_STRING_BYTES) {
-		s->full = true;
+	if (s->n == MAX_STRINGS || s->bytes + text.len > MAX_STRING_BYTES || (s->n == s->cap && !strings_grow(s)) || text.len + 1 > *s->room)
 		return NULL;
-	}
-	if (s->n == s->cap) {
-		s->cap = s->cap ? 2 * s->cap : 8;
-		s->list = realloc(s->list, s->cap * sizeof(*s->list));
-		if (!s->list)
-			abort();
-	}
 	uint8_t *copy = malloc(text.len + 1);
 	if (!copy)
 		abort();
 	if (text.len)
 		memcpy(copy, text.at, text.len);
-	s->list[s->n] = (struct string){ copy, (uint32_t)text.len, number };
+	*strings_place(s, text) = s->n + 1;
+	s->list[s->n] = (struct string){ .at = copy, .len = (uint32_t)text.len, .number = number };
 	s->bytes += text.len;
+	*s->room -= text.len + 1;
 	return &s->list[s->n++];
 }
 
@@ -153,6 +195,8 @@ void strings_release(struct strings *s)
 {
 	for (uint32_t i = 0; i < s->n; i++)
 		free(s->list[i].at);
+	*s->room += s->bytes + s->n + strings_size(s->cap);
 	free(s->list);
-	*s = (struct strings){ 0 };
+	free(s->index);
+	*s = (struct strings){ .room = s->room };
 }

@@ -3,18 +3,22 @@
 
 #include "codec/packet.h"
 
-/* What the writer of `capture` files remembers. All of it is bounded; what passes a bound is forgotten, oldest first. */
+/*
+ * What the writer of `capture` files remembers. All of it is bounded; what passes a bound is forgotten, oldest first, or not taken in.
+ * `room`: the bytes that all that have the same one may still take; their owner's, and set before anything is added.
+ */
 
 /* ---- packet ids that the broker chose, and the names that the file gives them ---- */
 
 enum { MAX_NAMED = 4096 };
 
-struct named_ids {		/* zeroed to begin with */
+struct named_ids {		/* zeroed to begin with, but for room */
 	struct named_id {
 		uint16_t packet_id;
 		uint32_t name;
 	} *at;
 	uint32_t n, cap;
+	size_t *room;
 };
 
 uint32_t named_find(const struct named_ids *ids, uint16_t packet_id);	/* 0: it has none */
@@ -36,14 +40,16 @@ void published_free(struct published *p);
 
 enum { MAX_STRINGS = 10000, MAX_STRING_BYTES = 1 << 20 };
 
-struct strings {		/* zeroed to begin with */
+struct strings {		/* zeroed to begin with, but for room; no text twice */
 	struct string {
 		uint8_t *at;
-		uint32_t len, number;	/* number: the owner's */
+		uint32_t len, number;	/* number, covered: the owner's */
+		bool covered;
 	} *list;
 	uint32_t n, cap;
+	uint32_t *index;		/* by hash: number in list + 1; 0: free. Twice as many as cap */
 	size_t bytes;
-	bool full;			/* one more would have passed a bound */
+	size_t *room;
 };
 
 static inline struct span string_span(const struct string *s)
@@ -51,8 +57,8 @@ static inline struct span string_span(const struct string *s)
 	return span_of(s->at, s->len);
 }
 
-struct string *strings_find(const struct strings *s, struct span text);	/* the last of that text; NULL */
-struct string *strings_add(struct strings *s, struct span text, uint32_t number);	/* copied; NULL: full */
+struct string *strings_find(const struct strings *s, struct span text);	/* NULL: none */
+struct string *strings_add(struct strings *s, struct span text, uint32_t number);	/* copied, and not there yet; NULL: there is no room */
 void strings_release(struct strings *s);
 
 #endif

@@ -5,6 +5,16 @@
 
 #include "codec/topic.h"
 
+enum { KEPT_BYTES = 64 * 1024 };
+
+void preface_settle(struct preface *p)
+{
+	if (p->before.len < KEPT_BYTES)
+		return;
+	spool_put(&p->spool, p->before.at, p->before.len);
+	p->before.len = 0;
+}
+
 /* ---- versions ---- */
 
 void preface_version(struct preface *p, const struct conversation *c)
@@ -41,18 +51,36 @@ static enum version usual_version(const struct preface *p)
 
 /* ---- what the capture lacks ---- */
 
-/* A topic that a wider filter of the list brings needs none of its own; that gets its QoS. */
-static bool is_covered(const struct strings *filters, uint32_t i)
-{
-	for (uint32_t k = 0; k < filters->n; k++) {
-		struct string *wider = &filters->list[k];
+/* Filters with wildcards, as far as they are looked at: what others they bring need not be subscribed by itself. */
+struct wider {
+	struct string *of[64];
+	uint32_t n;
+};
 
-		if (k != i && topic_name_valid(string_span(&filters->list[i])) && topic_filter_valid(string_span(wider)) &&
-		    topic_matches(string_span(wider), string_span(&filters->list[i]))) {
-			if (wider->number < filters->list[i].number)
-				wider->number = filters->list[i].number;
-			return true;
-		}
+static struct wider wider_of(const struct strings *filters)
+{
+	struct wider wider = { .n = 0 };
+
+	for (uint32_t i = 0; i < filters->n && wider.n < sizeof(wider.of) / sizeof(*wider.of); i++) {
+		struct span filter = string_span(&filters->list[i]);
+
+		if (!topic_name_valid(filter) && topic_filter_valid(filter))
+			wider.of[wider.n++] = &filters->list[i];
+	}
+	return wider;
+}
+
+/* A topic that a wider filter of the list brings needs none of its own; that gets its QoS. */
+static bool is_covered(const struct wider *wider, const struct string *topic)
+{
+	if (!topic_name_valid(string_span(topic)))
+		return false;
+	for (uint32_t i = 0; i < wider->n; i++) {
+		if (!topic_matches(string_span(wider->of[i]), string_span(topic)))
+			continue;
+		if (wider->of[i]->number < topic->number)
+			wider->of[i]->number = topic->number;
+		return true;
 	}
 	return false;
 }
@@ -60,15 +88,16 @@ static bool is_covered(const struct strings *filters, uint32_t i)
 static void write_filters(struct line *line, const char *name, const struct strings *filters)
 {
 	const char *before = "(";
+	struct wider wider = wider_of(filters);
 
 	if (!filters->n)
 		return;
 	for (uint32_t i = 0; i < filters->n; i++)
-		if (is_covered(filters, i))
-			filters->list[i].len = 0;
+		if (is_covered(&wider, &filters->list[i]))
+			filters->list[i].covered = true;
 	line_format(line, "%s subscribes ", name);
 	for (uint32_t i = 0; i < filters->n; i++) {
-		if (!filters->list[i].len)
+		if (filters->list[i].covered)
 			continue;
 		line_text(line, before);
 		before = ", ";
@@ -86,6 +115,7 @@ void preface_joined(struct preface *p, const struct conversation *c, struct stri
 	snprintf(name, sizeof(name), "c%u", c->number);
 	line_format(&p->before, "%s connects   # not in the capture: it was open already\n", name);
 	write_filters(&p->before, name, lacking);
+	preface_settle(p);
 }
 
 void preface_session(struct preface *p, const struct conversation *c, struct span client_id, uint32_t session_expiry_interval, struct strings *lacking)
@@ -105,11 +135,12 @@ void preface_session(struct preface *p, const struct conversation *c, struct spa
 	line_text(&p->before, "   # not in the capture: its session was there already\n");
 	write_filters(&p->before, name, lacking);
 	line_format(&p->before, "%s disconnects\n", name);
+	preface_settle(p);
 }
 
 /* ---- the head ---- */
 
-void preface_write(const struct preface *p, const char *title, struct out *out)
+void preface_write(struct preface *p, const char *title, struct out *out)
 {
 	enum version usual = usual_version(p);
 	struct line line = { 0 };
@@ -130,11 +161,13 @@ void preface_write(const struct preface *p, const char *title, struct out *out)
 	out_byte(out, '\n');
 	if (p->seeds)
 		out_text(out, "seed connects   # publishes what was not captured\n");
+	spool_copy(&p->spool, out);
 	out_bytes(out, p->before.at, p->before.len);
 }
 
 void preface_release(struct preface *p)
 {
+	spool_release(&p->spool);
 	free(p->before.at);
 	free(p->versions);
 	free(p->resumed);
