@@ -17,12 +17,10 @@ static bool opens(const struct step *step)
 	       (step->kind == STEP_TOGETHER && opens(step->children));
 }
 
-/* A step that its connection is no more for. */
-void capture_pass_over(struct player *pl)
+void capture_says_gone(struct player *pl)
 {
 	char how[160];
 
-	pl->play->replayed->n_passed_over++;
 	if (!pl->gone) {
 		conn_end_text(&pl->actor->conn, how, sizeof(how));
 		capture_notes(pl, "the connection of %s is gone (%s): its steps from here on are passed over",
@@ -30,17 +28,30 @@ void capture_pass_over(struct player *pl)
 		pl->play->n_refused += pl->actor->conn.end == END_REFUSED;
 	}
 	pl->gone = true;
+}
+
+/* A step that its connection is no more for. */
+void capture_pass_over(struct player *pl)
+{
+	pl->play->replayed->n_passed_over++;
+	capture_says_gone(pl);
 	capture_advance(pl);
+}
+
+static void say_whether_sent(struct player *pl)
+{
+	const char *why = capture_survives(pl->play->timeline);
+
+	if (why)
+		capture_notes(pl, "`%s` could not be sent: %s", capture_said(pl), why);
 }
 
 static void after_send(struct player *pl)
 {
 	struct timeline *t = pl->play->timeline;
 	const struct conn *c = &pl->actor->conn;
-	const char *why = capture_survives(t);
 
-	if (why)
-		capture_notes(pl, "`%s` could not be sent: %s", capture_said(pl), why);
+	say_whether_sent(pl);
 	if (!c->end && !conn_idle(c) && (pl->step->every || c->unsent >= BACKLOG))
 		capture_rests(pl, PLAYER_SENDS, now(t) + slackened(t, t->stage->timeout_ns));
 	else
@@ -55,6 +66,7 @@ static void forget_connection(struct player *pl)
 	free(pl->aliases);
 	pl->aliases = NULL;
 	pl->cap_aliases = 0;
+	capture_forget_limits(pl);
 }
 
 static void begin_send(struct player *pl)
@@ -73,6 +85,33 @@ static void begin_send(struct player *pl)
 	if (pl->actor->conn.end == END_REFUSED)
 		pl->actor->ended = true;
 	after_send(pl);
+}
+
+/* A name that it needs and nobody bound. */
+static bool lacks_name(struct player *pl)
+{
+	int64_t slot = capture_unbound(pl, pl->step);
+	const struct capture_name *name = &pl->play->capture->names[slot < 0 ? 0 : slot];
+
+	if (slot < 0)
+		return false;
+	pl->play->replayed->n_passed_over++;
+	capture_notes(pl, "`%s` is passed over: what $%.*s stands for (line %u) did not come", capture_said(pl), (int)name->len,
+	              (const char *)pl->play->timeline->script->scenario->text.at + name->at, name->line);
+	return true;
+}
+
+void capture_send_aside(struct player *pl)
+{
+	struct timeline *t = pl->play->timeline;
+
+	if (lacks_name(pl))
+		return;
+	if (pl->step->kind == STEP_TOGETHER)
+		send_together(t, &pl->strand, pl->step);
+	else
+		send_step(t, &pl->strand, pl->step, NULL);
+	say_whether_sent(pl);
 }
 
 /* What was sent before is to arrive; of an orderly end the broker's own is waited for a moment, for others may follow upon it. */
@@ -127,9 +166,7 @@ static void remark(struct player *pl)
 /* Its turn has come. */
 void capture_act(struct player *pl)
 {
-	struct timeline *t = pl->play->timeline;
 	const struct step *step = capture_step(pl);
-	int64_t slot;
 
 	if (!pl->actor) {
 		remark(pl);
@@ -143,13 +180,17 @@ void capture_act(struct player *pl)
 		capture_pass_over(pl);
 		return;
 	}
-	if ((slot = capture_unbound(pl, step)) >= 0) {
-		const struct capture_name *name = &pl->play->capture->names[slot];
-
-		pl->play->replayed->n_passed_over++;
-		capture_notes(pl, "`%s` is passed over: what $%.*s stands for (line %u) did not come", capture_said(pl), (int)name->len,
-		              (const char *)t->script->scenario->text.at + name->at, name->line);
+	if (lacks_name(pl)) {
 		capture_advance(pl);
+		return;
+	}
+	if (!capture_has_room(pl, step)) {
+		if (capture_may_hold(pl)) {
+			capture_hold(pl);
+			capture_advance(pl);
+		} else {
+			capture_rests(pl, PLAYER_HELD, now(pl->play->timeline) + capture_patience(pl));
+		}
 		return;
 	}
 	if (capture_is_gone(pl) || step->kind == STEP_OPENS)

@@ -287,7 +287,8 @@ bool capture_begin_exchange(struct player *pl)
 	struct timeline *t = timeline_of(pl);
 	const char *why;
 
-	send_step(t, &pl->strand, pl->step, NULL);
+	if (!send_step(t, &pl->strand, pl->step, NULL) && !t->over)
+		return true;				/* a limit keeps it back */
 	if (pl->step->kind == STEP_PUBLISHES && !pl->strand.qos && !t->over)
 		send_packet(t, pl->actor, PINGREQ, 0);	/* QoS 0 has no answer of its own */
 	if (pl->actor->conn.end == END_REFUSED)

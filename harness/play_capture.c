@@ -69,14 +69,19 @@ static uint32_t next_of(const struct player *pl, uint32_t at, unsigned parts)
 	return at;
 }
 
+static uint32_t least(uint32_t a, uint32_t b)
+{
+	return a < b ? a : b;
+}
+
 static void set_place(struct player *pl)
 {
 	struct capture_play *c = pl->play;
 
 	pl->answer = next_of(pl, pl->answer, HOLDS_UP);
 	pl->send = next_of(pl, pl->send, ACTS);
-	order_set(&c->answers, index_of(pl), pl->adrift ? NO_STEP : pl->answer);
-	order_set(&c->sends, index_of(pl), pl->send);
+	order_set(&c->answers, index_of(pl), pl->adrift ? NO_STEP : least(pl->answer, capture_aside_answer(pl)));
+	order_set(&c->sends, index_of(pl), least(pl->send, capture_aside_send(pl)));
 }
 
 static void set_adrift(struct player *pl, bool adrift)
@@ -84,7 +89,12 @@ static void set_adrift(struct player *pl, bool adrift)
 	if (pl->adrift == adrift)
 		return;
 	pl->adrift = adrift;
-	order_set(&pl->play->answers, index_of(pl), adrift ? NO_STEP : pl->answer);
+	set_place(pl);
+}
+
+static void set_openable(struct player *pl)
+{
+	order_set(&pl->play->openable, index_of(pl), pl->timeless && capture_may_leave_open(pl) ? pl->number : NO_STEP);
 }
 
 static void set_timeless(struct player *pl, bool timeless)
@@ -93,6 +103,7 @@ static void set_timeless(struct player *pl, bool timeless)
 		return;
 	pl->timeless = timeless;
 	order_set(&pl->play->timeless, index_of(pl), timeless ? pl->number : NO_STEP);
+	set_openable(pl);
 }
 
 /* The step is done. */
@@ -101,13 +112,13 @@ void capture_advance(struct player *pl)
 	struct capture_play *c = pl->play;
 
 	loop_timer_stop(c->timeline->stage->loop, &pl->timer);
+	set_timeless(pl, false);
 	region_release(&pl->region);
 	pl->step = NULL;
 	pl->phase = 0;
 	pl->late = false;
 	pl->number = c->capture->steps[pl->number].next;
 	set_state(pl, pl->number == NO_STEP ? PLAYER_DONE : PLAYER_LOOKS);
-	set_timeless(pl, false);
 	set_adrift(pl, false);
 	set_place(pl);
 	c->n_left -= pl->number == NO_STEP;
@@ -150,7 +161,13 @@ void capture_arrived(struct actor_state *a, const uint8_t *bytes, size_t len, co
 	if (packet->type == PINGRESP && a->pings_owed)
 		a->pings_owed--;
 	pl->n_missed[0] = 0;
-	if ((pl->state == PLAYER_DONE && a->n_in) || a->n_in >= MAX_INBOX || t->in_bytes > MAX_WAITING_BYTES) {
+	wake(pl);
+	if (capture_is_passed_over(pl, packet)) {
+		settle(a, packet->packet_id);
+		return;
+	}
+	pl->n_unacknowledged += packet->type == PUBLISH && publish_qos(packet);
+	if ((pl->state == PLAYER_DONE && !pl->asides && a->n_in) || a->n_in >= MAX_INBOX || t->in_bytes > MAX_WAITING_BYTES) {
 		pl->n_dropped += packet->type != DISCONNECT;
 		return;
 	}
@@ -159,7 +176,6 @@ void capture_arrived(struct actor_state *a, const uint8_t *bytes, size_t len, co
 		learn_alias(pl, packet, in);
 		in->key = capture_key(in->topic.len ? in->topic : packet->topic, packet->payload);
 	}
-	wake(pl);
 }
 
 /* ---- waiting ---- */
@@ -248,17 +264,75 @@ static bool waits_of_nobody(const struct player *pl)
 	return !pl->actor;
 }
 
+static bool acts(const struct player *pl)
+{
+	return ACTS & 1u << pl->play->capture->steps[pl->number].part;
+}
+
+/* Its step, which acts, beside what was put aside. False: it waits for that. */
+static bool goes_past(struct player *pl)
+{
+	if (!pl->asides)
+		return true;
+	capture_step(pl);
+	if (!capture_passes(pl)) {
+		set_adrift(pl, capture_has_open(pl));
+		return false;
+	}
+	return true;
+}
+
+/* For the target's Receive Maximum. False: it still waits. */
+static bool held(struct player *pl)
+{
+	if (capture_is_gone(pl) || capture_has_room(pl, pl->step)) {
+		set_state(pl, PLAYER_READY);
+	} else if (now(pl->play->timeline) >= pl->due_ns) {
+		capture_no_room(pl);
+		capture_advance(pl);
+	} else {
+		return false;
+	}
+	return true;
+}
+
 /* Something has happened, or its time is up: as far as it goes without its turn. */
 static void look(struct player *pl)
 {
 	struct timeline *t = pl->play->timeline;
 
+	if (pl->asides) {
+		capture_asides(pl);
+		set_place(pl);
+	}
 	while (pl->state != PLAYER_READY && pl->state != PLAYER_DONE && !t->over) {
-		if (pl->state == PLAYER_LOOKS && ACTS & 1u << pl->play->capture->steps[pl->number].part) {
-			set_state(pl, PLAYER_READY);
-			return;
+		if (pl->state == PLAYER_LOOKS && (pl->asides || pl->kept_back)) {
+			capture_step(pl);
+			if (capture_cannot_come(pl)) {
+				pl->play->replayed->n_passed_over++;
+				capture_advance(pl);
+				continue;
+			}
+			if (capture_put_aside(pl)) {
+				capture_advance(pl);
+				continue;
+			}
+		}
+		if (pl->state == PLAYER_LOOKS && acts(pl)) {
+			if (!goes_past(pl))
+				return;
+			if (pl->n_held)		/* it is an acknowledgement, and what waits for its turn may wait for it */
+				capture_act(pl);
+			else
+				set_state(pl, PLAYER_READY);
+			continue;
 		}
 		capture_step(pl);
+		if (pl->state == PLAYER_HELD) {
+			if (!held(pl))
+				return;
+			continue;
+		}
 		if (pl->state == PLAYER_LOOKS) {
 			if (capture_take(pl)) {
 				capture_advance(pl);
@@ -299,8 +373,12 @@ static void look(struct player *pl)
 			capture_advance(pl);
 		} else if (now(t) >= pl->held_ns && !pl->adrift) {
 			set_adrift(pl, true);
+			pl->play->stuck = true;
 			loop_timer(t->stage->loop, &pl->timer, pl->due_ns);
+		} else if (pl->adrift && capture_may_leave_open(pl)) {
+			capture_leave_open(pl);
 		} else {
+			set_openable(pl);
 			return;
 		}
 	}
@@ -316,6 +394,20 @@ static void look_all(struct capture_play *c)
 			c->last_woken = &c->woken;
 		pl->woken = false;
 		look(pl);
+	}
+}
+
+/* Somebody has waited for long. What he waits for may be what another one owes, who waits for a delivery that comes only later. */
+static void leave_open(struct capture_play *c)
+{
+	uint32_t at;
+
+	c->stuck = false;
+	while ((at = order_least(&c->openable)) != NO_STEP) {
+		struct player *pl = &c->players[c->capture->steps[at].actor];
+
+		capture_leave_open(pl);
+		wake(pl);
 	}
 }
 
@@ -355,16 +447,24 @@ void capture_go(struct timeline *t)
 	for (unsigned n = 0; !t->over; n++) {
 		look_all(c);
 		start_clocks(c);
-		uint32_t next = order_least(&c->ready);
+		if (c->stuck) {
+			leave_open(c);
+			continue;
+		}
+		uint32_t next = least(order_least(&c->ready), order_least(&c->held));
 		if (next == NO_STEP || next > order_least(&c->answers))
 			break;
-		if (n == TURN) {
+		if (n >= TURN) {
 			timeline_wake(t);
 			return;
 		}
 		unsigned actor = c->capture->steps[next].actor;
 		struct player *pl = &c->players[actor == NOBODY ? t->script->n_actors : actor];
 
+		if (next == order_least(&c->held)) {
+			wake(pl);
+			continue;
+		}
 		set_state(pl, PLAYER_LOOKS);
 		capture_act(pl);
 		wake(pl);
@@ -392,6 +492,8 @@ struct capture_play *capture_play_new(struct timeline *t)
 	order_init(&c->answers, n);
 	order_init(&c->sends, n);
 	order_init(&c->timeless, n);
+	order_init(&c->openable, n);
+	order_init(&c->held, n);
 	c->replayed = region_alloc(&t->result->region, sizeof(*c->replayed));
 	c->replayed->last_difference = &c->replayed->differences;
 	c->replayed->last_breach = &c->replayed->breaches;
@@ -424,12 +526,16 @@ void capture_play_free(struct timeline *t)
 		loop_timer_stop(t->stage->loop, &c->players[i].timer);
 		region_release(&c->players[i].region);
 		free(c->players[i].aliases);
+		capture_asides_free(&c->players[i]);
+		capture_forget_limits(&c->players[i]);
 	}
 	capture_reader_free(c->reader);
 	order_release(&c->ready);
 	order_release(&c->answers);
 	order_release(&c->sends);
 	order_release(&c->timeless);
+	order_release(&c->openable);
+	order_release(&c->held);
 	free(c->players);
 	free(c);
 	t->capture = NULL;
@@ -442,6 +548,7 @@ void capture_finish(struct timeline *t)
 
 	for (uint32_t i = 0; i < t->script->n_actors; i++) {
 		loop_timer_stop(t->stage->loop, &c->players[i].timer);
+		capture_asides_free(&c->players[i]);
 		capture_unasked(&c->players[i]);
 	}
 	loop_timer_stop(t->stage->loop, &c->players[t->script->n_actors].timer);

@@ -19,6 +19,11 @@
  *   the one that was captured, that must not stop those without whom it would never deliver: an actor that has waited for HELD_SHARE
  *   of the time-out is adrift, and nobody waits for its answers until it has caught up. The time of a delivery counts from when all
  *   sends before it are out, for one of them may cause it;
+ * - so it may be with the actor itself: one that owes the broker something, an acknowledgement or PUBREL, leaves a PUBLISH open after
+ *   that time, or when another actor is adrift, and goes on. What names what the delivery binds goes with it. Acknowledgements pass it;
+ *   an own PUBLISH is held behind it, for an answer is not to overtake its request; other sends wait, unless the actor still owes something;
+ * - where the target's Receive Maximum is used up, a PUBLISH waits; if a PUBREL of the actor's own may free it, it is held in the same
+ *   way, with all that follows upon it, and acknowledgements go ahead;
  * - patience halves with each arrival in a row that did not come, so that a broker which delivers nothing does not take an hour; and
  *   after NEARLY deliveries in a row that were only nearly what was captured, the next such one is taken at once.
  *
@@ -32,7 +37,13 @@ enum player_state {
 	PLAYER_READY,		/* its step acts, when its turn comes */
 	PLAYER_WAITS,		/* for an arrival, or its step's time */
 	PLAYER_SENDS,		/* until its writes are out, or the broker has closed too */
+	PLAYER_HELD,		/* until the target's Receive Maximum has room */
 	PLAYER_DONE,
+};
+
+struct own_alias {			/* what the client's alias stands for */
+	struct span topic;		/* in the timeline's region */
+	bool told;			/* to the target */
 };
 
 struct player {				/* an actor's way through its steps; the last one plays those of nobody */
@@ -59,6 +70,13 @@ struct player {				/* an actor's way through its steps; the last one plays those
 	struct region region;		/* its step lies here */
 	struct span *aliases;		/* the broker's topics, by alias; in the timeline's region */
 	uint32_t cap_aliases;
+	struct aside *asides;		/* oldest first */
+	uint16_t n_asides, n_held;	/* of them, PUBLISHes that are still held */
+	uint32_t n_unreleased, n_unacknowledged;	/* QoS 2 messages sent without PUBREL; deliveries that came */
+	struct own_alias *own_aliases;
+	uint32_t cap_own_aliases;
+	uint8_t *kept_back;		/* bits of packet ids whose PUBLISH was not sent, or with less QoS; NULL: none */
+	uint8_t noted;			/* limits, once each */
 };
 
 struct capture_play {
@@ -71,8 +89,11 @@ struct capture_play {
 	struct order answers;		/* steps that hold up others, of who is not adrift */
 	struct order sends;		/* the next step of each that acts */
 	struct order timeless;		/* steps whose time does not run yet */
-	uint32_t n_left;		/* players that are not done */
+	struct order held;		/* PUBLISHes that were held, until their turn comes */
+	struct order openable;		/* of them those that may be left open */
+	uint32_t n_left;		/* players that are not done, and what they have put aside */
 	uint32_t n_refused;		/* connections */
+	bool stuck;			/* somebody has gone adrift */
 	bool settling, asked;		/* all is played: what comes now was not captured; is the target still there? */
 	struct replayed *replayed;
 };
@@ -90,6 +111,33 @@ void capture_act(struct player *pl);			/* its turn has come */
 void capture_leave(struct player *pl);			/* goes on with `drops` or `closes` */
 void capture_pass_over(struct player *pl);		/* a step that its connection is no more for */
 bool capture_is_gone(const struct player *pl);		/* its connection */
+
+void capture_says_gone(struct player *pl);		/* that its connection is; once */
+void capture_send_aside(struct player *pl);		/* its step, that was put aside, as a send without a turn */
+
+/* capture_aside.c */
+void capture_asides(struct player *pl);			/* as far as they go */
+void capture_asides_free(struct player *pl);
+bool capture_put_aside(struct player *pl);		/* true: its step belongs to what was put aside */
+bool capture_passes(const struct player *pl);		/* its step, which sends, what was put aside */
+bool capture_has_open(const struct player *pl);		/* a delivery */
+bool capture_is_ack(const struct step *step);		/* or PINGREQ: it frees, and changes nothing */
+bool capture_may_leave_open(const struct player *pl);	/* its step */
+void capture_leave_open(struct player *pl);		/* and goes on */
+bool capture_may_hold(const struct player *pl);		/* its step, a PUBLISH for which there is no room; false: it waits in its place */
+void capture_hold(struct player *pl);			/* the caller goes on */
+uint32_t capture_aside_send(const struct player *pl);	/* the first that is held; NO_STEP */
+uint32_t capture_aside_answer(const struct player *pl);	/* the first that belongs to one, and that others wait for; NO_STEP */
+
+/* capture_limits.c */
+bool capture_owes(const struct player *pl);		/* the target may wait for it */
+bool capture_has_room(const struct player *pl, const struct step *step);	/* a PUBLISH, in the target's Receive Maximum */
+void capture_no_room(struct player *pl);		/* and there was none in its step's time */
+bool capture_cannot_come(const struct player *pl);	/* its step: its PUBLISH was kept back, or lowered */
+bool capture_is_passed_over(const struct player *pl, const struct packet *packet);	/* it answers one that was lowered */
+bool capture_follows(const struct step *step);		/* upon a PUBLISH of the client */
+uint16_t capture_step_id(const struct step *step);	/* the packet id that the file says; 0: none */
+void capture_forget_limits(struct player *pl);		/* another connection begins */
 
 /* capture_note.c */
 void capture_differs(struct player *pl, const char *expected, const char *received, const char *because);

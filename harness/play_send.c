@@ -350,6 +350,8 @@ static void account(struct timeline *t, struct actor_state *a, struct span bytes
 		monitor_sent(&a->conn.monitor, bytes.at, frame.size, readable ? &packet : NULL);
 		if (readable)
 			note_sent(t, a, &packet);
+		if (readable && t->capture)
+			capture_sent(a, &packet);
 		bytes.at += frame.size;
 		bytes.len -= frame.size;
 	}
@@ -439,7 +441,7 @@ bool send_step(struct timeline *t, struct strand *s, const struct step *step, st
 	if (!ready_to_send(t, a, step))
 		return false;
 	arena_reset(t->stage->scratch);
-	if (!build(t, a, s, step, &b))
+	if (!build(t, a, s, step, &b) || (t->capture && !capture_limit(a, step, &b)))
 		return false;
 	struct writer w = writer_to(t->stage->packet, t->stage->packet_size);
 	enum status status = builder_encode(&b, &w);
@@ -449,6 +451,8 @@ bool send_step(struct timeline *t, struct strand *s, const struct step *step, st
 	}
 	if (status == CODEC_LIMIT || !wr_fits(&w))
 		return too_large(t, step);
+	if (t->capture && !capture_limit_size(a, step, &b.packet, wr_span(&w).len))
+		return false;
 	s->packet_id = b.packet.packet_id;
 	if (step->illegal)
 		a->offence = offence_in(a, wr_span(&w));

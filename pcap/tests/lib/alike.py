@@ -1,18 +1,20 @@
 #!/usr/bin/env python3
-"""alike.py ORIGINAL.jsonl REPLAYED.jsonl: whether a replay carried the packets of the capture it was made of.
+"""alike.py [--limits] ORIGINAL.jsonl REPLAYED.jsonl: whether a replay carried the packets of the capture it was made of.
 
 Both are `mqassay decode --format json --secrets`. Every conversation of the original must be found again in the replay,
 each at most once. The client's packets must be the same, in the same order. Of the broker's, deliveries may come in any
 order; the answers keep theirs. What a broker chooses is not compared: its packet ids (but the client must answer with the
 same ones as it was sent), CONNACK's and other properties of its own, reason 0x10, DUP, and when a delivery comes among answers.
 The replay may have more conversations (what the capture lacks is added) and, where the capture began in mid-stream, more packets
-before the first. Prints what differs; exit 1 then."""
+before the first. With --limits the replay's broker had others than the original's: topics are compared instead of aliases, and the
+client's PUBRELs apart from its messages, and the answers kind by kind, since a message may have waited. Prints what differs; exit 1 then."""
 import json
 import sys
 
 ADDRESS = {"kind", "frame", "first_frame", "time", "epoch", "connection", "stream", "client", "version", "version_known", "way",
            "client_address", "broker_address", "roles_known", "from", "sure", "confidence", "size", "remaining_length", "flags",
            "property_length", "resolved_topic"}
+LIMITS = "--limits" in sys.argv[1:]
 THROUGH = {"payload_format_indicator", "content_type", "response_topic", "correlation_data", "correlation_data_base64",
            "user_property", "subscription_identifier"}
 
@@ -56,6 +58,10 @@ def sides(conversation):
         q = {k: v for k, v in p.items() if k not in ADDRESS}
         if broker_id:
             q["packet_id"] = broker_id[1]          # the message stands for its id
+        elif LIMITS and p["type"] == "PUBLISH":
+            q["topic"] = p.get("resolved_topic", p["topic"])
+            for key in ("topic_alias", "topic_by_alias"):
+                q.pop(key, None)
         if p["from"] == "client":
             # Answers to deliveries come in the order of the deliveries, which is the broker's
             (client if not broker_id else deliveries).append(json.dumps(q, sort_keys=True))
@@ -67,6 +73,9 @@ def sides(conversation):
         else:
             answers.append(json.dumps([p["type"], p.get("packet_id"), 0 if p.get("reason") == 0x10 else p.get("reason"), p.get("reasons"),
                                        p.get("session_present")]))
+    if LIMITS:
+        client.sort(key=lambda row: '"type": "PUBREL"' in row)
+        answers.sort(key=lambda row: json.loads(row)[0])
     return client, sorted(deliveries), answers
 
 
@@ -85,7 +94,7 @@ def differences(a, b):
 
 
 def main():
-    original, replayed = conversations(sys.argv[1]), conversations(sys.argv[2])
+    original, replayed = map(conversations, [a for a in sys.argv[1:] if a != "--limits"])
     if not original:
         print("nothing in the original")
         return 1
