@@ -310,7 +310,7 @@ void strand_cancel(struct timeline *t, struct strand *s);
 void timeline_wake(struct timeline *t);
 
 /*
- * play_capture.c, capture_note.c: instead of strands. What an actor's connection says wakes it; what would end another
+ * play_capture.c, capture_*.c: instead of strands. What an actor's connection says wakes it; what would end another
  * timeline is a note in this one.
  */
 struct capture_play *capture_play_new(struct timeline *t);

@@ -145,7 +145,7 @@ void capture_notes(struct player *pl, const char *format, ...) __attribute__((fo
 const char *capture_said(const struct player *pl);	/* its step, but for what a CONNECT holds, which may be secret */
 const char *capture_survives(struct timeline *t);	/* the timeline goes on: what would have ended it, as a text; NULL: nothing did */
 
-/* play_capture.c */
+/* play_capture.c; arrivals: capture_arrive.c */
 void capture_advance(struct player *pl);		/* the step is done */
 void capture_waits(struct player *pl);			/* for an arrival */
 void capture_rests(struct player *pl, enum player_state state, uint64_t due_ns);
