@@ -314,7 +314,7 @@ static int conclude(const char *name, int code)
 	if (!conf.quiet) {
 		uint64_t matched = run.where ? where_observer_matched(run.shown) : 0;
 
-		summary_print(run.decoder, capture_dropped(run.capture), run.where ? &matched : NULL);
+		summary_print(run.decoder, capture_dropped(run.capture), run.where ? &matched : NULL, conf.keylog);
 	}
 	if (run.check && check_violations(run.check))
 		return EXIT_FOUND;

@@ -108,11 +108,11 @@ static void print_connect(struct out *out, const struct connection *c)
 	out_format(out, "       %s", clean ? c->version == MQTT_5 ? "clean start" : "clean session" : c->version == MQTT_5 ? "no clean start" : "no clean session");
 	if (c->has_expiry)
 		out_format(out, ", session expiry %u s", c->expiry);
-	if (c->has_server_expiry)
-		out_format(out, " (the broker's: %u s)", c->server_expiry);
+	if (c->has_server_expiry && !(c->has_expiry && c->server_expiry == c->expiry))
+		out_format(out, c->has_expiry ? " (by the broker %u s)" : ", session expiry by the broker %u s", c->server_expiry);
 	if (user || password)
 		out_format(out, ", with %s%s%s", user ? "user name" : "", user && password ? " and " : "", password ? "password" : "");
-	if (c->has_server_keep_alive)
+	if (c->has_server_keep_alive && c->server_keep_alive != c->keep_alive)
 		out_format(out, "; keep alive %u s asked, %u s by the broker", c->keep_alive, c->server_keep_alive);
 	out_byte(out, '\n');
 }

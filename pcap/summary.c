@@ -26,12 +26,13 @@ static const char *grouped(uint64_t n)
 	return room;
 }
 
-static void print_connections(const struct decoder_counts *c)
+static void print_connections(const struct decoder_counts *c, bool keylog)
 {
 	if (c->encrypted)
-		console_print(stderr, "  %s connection%s encrypted and cannot be read%s; --keylog FILE gives the secrets of client or server\n",
+		console_print(stderr, "  %s connection%s encrypted and cannot be read%s; %s\n",
 		              grouped(c->encrypted), c->encrypted == 1 ? " is" : "s are",
-		              c->encrypted_likely_mqtt ? c->encrypted_likely_mqtt == c->encrypted ? ", by their ports MQTT" : ", some of them by their ports MQTT" : "");
+		              c->encrypted_likely_mqtt ? c->encrypted_likely_mqtt == c->encrypted ? ", by their ports MQTT" : ", some of them by their ports MQTT" : "",
+		              keylog ? "the key log has no secrets that fit" : "--keylog FILE gives the secrets of client or server");
 	if (c->other)
 		console_print(stderr, "  %s other connection%s no MQTT\n", grouped(c->other), c->other == 1 ? " carries" : "s carry");
 }
@@ -56,7 +57,7 @@ static void print_losses(const struct decoder_counts *c, const struct ip_counts 
 		              ip->unknown_link == 1 ? " is" : "s are", ip->unknown_link_type);
 }
 
-void summary_print(const struct decoder *decoder, uint64_t dropped, const uint64_t *matched)
+void summary_print(const struct decoder *decoder, uint64_t dropped, const uint64_t *matched, bool keylog)
 {
 	struct decoder_counts c;
 
@@ -65,6 +66,6 @@ void summary_print(const struct decoder *decoder, uint64_t dropped, const uint64
 	              grouped(c.packets), plural(c.packets), grouped(c.conversations), plural(c.conversations));
 	if (matched)
 		console_print(stderr, "  %s packet%s --where\n", grouped(*matched), *matched == 1 ? " matches" : "s match");
-	print_connections(&c);
+	print_connections(&c, keylog);
 	print_losses(&c, decoder_ip_counts(decoder), decoder_tcp_counts(decoder), dropped);
 }

@@ -5,8 +5,8 @@
 
 /*
  * What a run of `decode` read, and what it could not: a line, and one for each thing that is not as it should be. To stderr.
- * matched: packets for which --where holds; NULL without it.
+ * matched: packets for which --where holds; NULL without it. keylog: --keylog was given.
  */
-void summary_print(const struct decoder *decoder, uint64_t dropped_by_kernel, const uint64_t *matched);
+void summary_print(const struct decoder *decoder, uint64_t dropped_by_kernel, const uint64_t *matched, bool keylog);
 
 #endif

@@ -184,3 +184,15 @@ for format in text json; do
 	ok "a closed pipe ends $format quietly" sh -c '[ "$(cat "$1/code")" = 0 ] && [ ! -s "$1/err" ] && [ -s "$1/out" ]' - "$dir"
 done
 ok 'a full disk does not' sh -c '"$1" decode -q "$2/long.pcap" >/dev/full 2>"$2/err"; [ $? = 3 ] && grep -q "write to standard output: No space" "$2/err"' - "$mqassay" "$dir"
+
+# A key log that does not fit is not asked for again.
+sed 's/^\([A-Z_0-9]* \)....../\1000000/' $here/captures/tls13.keylog >"$dir/other.keylog"
+encrypted() {		# WORDS OPTION...
+	words=$1
+	shift
+	timeout 60 "$mqassay" decode "$@" $here/captures/tls13.pcap >"$dir/out" 2>"$dir/err"
+	found=$?
+	ok "encrypted: $words" sh -c '[ "$1" = 3 ] && grep -q -e "$2" "$3/err"' - $found "$words" "$dir"
+}
+encrypted '--keylog FILE gives the secrets'
+encrypted 'the key log has no secrets that fit' --keylog "$dir/other.keylog"
