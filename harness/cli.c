@@ -24,7 +24,7 @@ const struct exit_code cli_exit_codes[] = {
 	{ EXIT_PASS, "passed", "Every test that was run came to pass, warn, skip or known, and at least one passed; or what was asked for is done" },
 	{ EXIT_FOUND, "something was found", "A fail, a fixed, a finding, a missed threshold" },
 	{ EXIT_USAGE, "wrong usage or scenario", "A mistake on the command line, in a scenario or in another file of the user's" },
-	{ EXIT_UNABLE, "could not run", "The target is unreachable or refuses the credentials, nothing was selected, a file is missing; "
+	{ EXIT_UNABLE, "could not run", "The target is unreachable or refuses the credentials, nothing was selected, a file is missing or cut short, a capture has no MQTT in it; "
 	  "or a test came to error, unstable or inconclusive, and none to fail" },
 	{ 0 }
 };

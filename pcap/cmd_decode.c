@@ -27,7 +27,7 @@ static const char *const views[] = { "packets", "connections", "qos", "topics", 
 static const char *const versions[] = { "infer", "3.1", "3.1.1", "5", NULL };
 static const enum version version_of[] = { 0, MQTT_3_1, MQTT_3_1_1, MQTT_5 };
 
-enum { MAX_KEYLOG = 64 << 20, MAX_PORTS = 64, WHOLE_FRAMES = 262144 };
+enum { MAX_KEYLOG = 64 << 20, MAX_PORTS = 64, WHOLE_FRAMES = 262144, LARGEST_PACKET = 5 + 268435455 };
 
 static struct {
 	const char *interface, *filter, *keylog, *where, *output;
@@ -319,7 +319,7 @@ static int conclude(const char *name, int code)
 	if (run.check && check_violations(run.check))
 		return EXIT_FOUND;
 	if (!counts.packets && code == EXIT_PASS) {
-		console_error("%s: no MQTT in it%s", console_safe(name), counts.other ? "; --port N reads connections to that port as MQTT in any case" : "");
+		console_error("%s: no MQTT in it%s", console_safe(name), !counts.frames && conf.filter ? "; no frame matches --filter" : counts.other ? "; --port N reads connections to that port as MQTT in any case" : "");
 		return EXIT_UNABLE;
 	}
 	return code;
@@ -377,6 +377,10 @@ static const char *misuse(int n_args)
 		return "-v shows more of packets and clauses: no other --view with it";
 	if (conf.snaplen != WHOLE_FRAMES && !conf.interface)
 		return "--snaplen is for -i: a capture's frames are as they are";
+	if (conf.snaplen > WHOLE_FRAMES)
+		return "--snaplen: no frame is larger than 256k";
+	if (conf.max_packet > LARGEST_PACKET)
+		return "--max-packet: no MQTT packet is larger than 256M";
 	if (conf.format != FORMAT_PCAPNG)
 		return NULL;
 	if (conf.check || conf.where || conf.view != VIEW_PACKETS)

@@ -171,6 +171,7 @@ for view in connections qos topics deliveries; do
 done
 refused '--snaplen is for -i'  --snaplen 100
 refused 'not both'             -i lo
+refused 'larger than 256M'     --max-packet 5G
 
 n=$(decode --format json --where 'qos==1' "$dir/all.pcap" | grep -c '"kind":"packet"')
 timeout 60 "$mqassay" decode --where 'qos==1' "$dir/all.pcap" >"$dir/out" 2>"$dir/err"
