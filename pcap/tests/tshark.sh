@@ -38,3 +38,20 @@ for file in $captures/*.pcap $captures/large.pcap.zst $captures/third-party/*.pc
 		echo "not ok $name: $(tr '\n' ' ' <"$tmp/said" | cut -c1-900)"
 	fi
 done
+
+# The captures that `conform --pcap` writes, of tests in which nobody breaks a rule.
+for version in 3.1.1 5; do
+	name=conform-$version
+	set --
+	for area in common/qos common/retain common/session common/takeover common/ordering 5/alias 5/expiry 5/retain 5/shared 5/acks 5/will 3.1.1/will; do
+		set -- "$@" --select $area
+	done
+	timeout 60 "$mqassay" conform -q --mqtt $version "$@" --pcap "$tmp/conform.pcapng" >/dev/null 2>"$tmp/err"
+	timeout 60 "$mqassay" decode --secrets --quiet --format json "$tmp/conform.pcapng" >"$tmp/ours" 2>>"$tmp/err"
+	timeout 120 tshark -n -r "$tmp/conform.pcapng" -Y mqtt -T pdml >"$tmp/pdml" 2>>"$tmp/err"
+	if python3 pcap/tests/lib/fields.py tshark $name "$tmp/ours" "$tmp/pdml" $captures/tshark.tsv >"$tmp/said" 2>&1; then
+		echo "ok $name: $(tail -n 1 "$tmp/said")"
+	else
+		echo "not ok $name: $(tr '\n' ' ' <"$tmp/said" | cut -c1-900)"
+	fi
+done
