@@ -138,6 +138,9 @@ static size_t collect(struct mqtt_stage *s, unsigned end, struct span bytes, con
 	struct finding finding;
 	size_t taken = 0;
 
+	if (when->frame > lane->latest.frame)
+		lane->latest = *when;
+	lane->latest.crossed = when->crossed;
 	while (!lane->size && taken < bytes.len) {	/* the length itself was cut */
 		lane->buf[lane->len++] = bytes.at[taken++];
 		if (frame_next(lane->buf, lane->len, &frame, &finding) == FRAME_BAD) {
@@ -179,7 +182,7 @@ static size_t collect(struct mqtt_stage *s, unsigned end, struct span bytes, con
 		return taken;
 	enum frame_status status = frame_next(lane->buf, lane->len, &frame, &finding);
 	assert(status == FRAME_OK);
-	if (mqtt_take(s, end, span_of(lane->buf, frame.size), &frame, &lane->first, when))
+	if (mqtt_take(s, end, span_of(lane->buf, frame.size), &frame, &lane->first, &lane->latest))
 		mqtt_give_back(s, lane);
 	else
 		collected_astray(s, end, when);
@@ -222,7 +225,7 @@ static size_t begin(struct mqtt_stage *s, unsigned end, struct span bytes, const
 		memcpy(lane->buf, bytes.at, bytes.len);
 		lane->len = (uint32_t)bytes.len;
 		lane->size = (uint32_t)frame.size;
-		lane->first = *when;
+		lane->first = lane->latest = *when;
 		return bytes.len;
 	default:
 		if (!unframed(s, end, span_of(bytes.at, HEAD_MOST), &finding, when, when))

@@ -87,6 +87,7 @@ struct lane {			/* one direction */
 	uint8_t why;			/* enum hole_why: of the search */
 	uint16_t bits, counted;		/* evidence for the place; of which for packets not yet read */
 	struct when first;		/* of the packet being collected */
+	struct when latest;		/* of its pieces so far: where segments came in another order that is not the last one's */
 	uint64_t pass;			/* so many bytes more belong to a packet that is passed over */
 	struct seek *seek;		/* not NULL: it is not known where packets begin */
 	struct aliases aliases;
