@@ -134,6 +134,7 @@ static struct stage *websocket_above(struct detector *d)
 /* Joined midway, what MQTT could not be made of shows itself as a WebSocket. */
 static void turn_to_websocket(struct detector *d, const struct when *when)
 {
+	mqtt_stage_give_up(d->mqtt);
 	d->above->ops->ended(d->above, when);
 	d->above = websocket_above(d);
 	d->tries = TRIED;

@@ -212,6 +212,12 @@ bool mqtt_stage_is_open(const struct stage *stage)
 	return ((const struct mqtt_stage *)stage)->conversation;
 }
 
+void mqtt_stage_give_up(struct stage *stage)
+{
+	if (!mqtt_stage_is_open(stage))
+		mqtt_give_up(own(stage));
+}
+
 bool mqtt_stage_gave_up(const struct stage *stage)
 {
 	return ((const struct mqtt_stage *)stage)->gave_up;

@@ -59,5 +59,7 @@ struct stage *mqtt_stage_new(struct mqtt_listener *listener, const struct mqtt_o
 bool mqtt_stage_is_open(const struct stage *stage);	/* it is MQTT: a conversation was opened */
 /* It is not MQTT, as far as can be said: nothing was opened, and nothing will be. */
 bool mqtt_stage_gave_up(const struct stage *stage);
+/* It has turned out to be something else: where no conversation was opened, none will be. */
+void mqtt_stage_give_up(struct stage *stage);
 
 #endif
