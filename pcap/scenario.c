@@ -37,6 +37,7 @@ struct scenario_writer {
 	size_t room;
 	uint32_t n_names;
 	uint64_t start_ns;
+	bool has_steps;
 };
 
 struct role {				/* what is known of a conversation */
@@ -49,6 +50,10 @@ struct role {				/* what is known of a conversation */
 	bool resumed;			/* a session from before the capture */
 	bool clean;
 	bool closed;
+	bool begun;			/* a step of it stands in the file */
+	bool lost;			/* something of the client's, before that */
+	bool joined;			/* its CONNECT is not in the capture, or was not to be shown */
+	bool greeted;			/* it sent one, or what may have been meant as one */
 };
 
 static struct scenario_writer *writer_of(struct observer *o)
@@ -90,6 +95,17 @@ static void step_done(struct scenario_writer *s, struct role *r, const struct wh
 	put_time(s, when);
 	put_line(s);
 	r->last_ns = when->time_ns;
+}
+
+/*
+ * Before a step of the connection: one that does not begin with what its client sent first lacks that. A client that sends something else
+ * than CONNECT is left as it is: that it was not one is what the capture shows.
+ */
+static void begin(struct scenario_writer *s, const struct conversation *c, struct role *r, const struct seen_packet *sent)
+{
+	if (!r->begun)
+		r->joined = !c->from_start || !sent || (!(sent->status == CODEC_OK && sent->packet.type == CONNECT) && (c->version_known || r->lost));
+	r->begun = s->has_steps = true;
 }
 
 /* ---- conversations ---- */
@@ -150,7 +166,7 @@ static void ended(struct observer *o, struct conversation *c, enum conversation_
 
 	(void)how, (void)when;
 	preface_version(&s->preface, c);	/* it may have been inferred at first */
-	if (!c->from_start)
+	if (r->joined)
 		preface_joined(&s->preface, c, &r->lacking);
 	else if (r->resumed)
 		preface_session(&s->preface, c, r->client_id, r->session_expiry_interval, &r->lacking);
@@ -216,14 +232,18 @@ static void sent(struct scenario_writer *s, const struct seen_packet *seen, stru
 {
 	const struct packet *p = &seen->packet;
 	uint32_t number = seen->conversation->number, name = 0;
+	struct finding finding;
 
 	if (seen->status == CODEC_OK && answers_broker((enum packet_type)p->type) && !(name = named_find(&r->ids, p->packet_id)))
 		line_text(&s->line, "# ");	/* what it answers is not in the capture, so its id will be another */
+	else
+		begin(s, seen->conversation, r, seen);
 	line_format(&s->line, "c%u -> ", number);
 	line_send(&s->line, seen, name, s->options.secrets);
 	step_done(s, r, &seen->when);
-	if (seen->status != CODEC_OK)
-		return;
+	r->greeted = r->greeted || seen->status != CODEC_OK || p->type == CONNECT;
+	if (seen->status != CODEC_OK || check(p, FROM_CLIENT, &finding) != CODEC_OK)
+		return;			/* no broker makes anything of it */
 	if (p->type == CONNECT)
 		note_connect(s, seen->conversation, r, p);
 	else if (p->type == SUBSCRIBE)
@@ -308,7 +328,7 @@ static uint32_t name_delivery(struct scenario_writer *s, struct role *r, const s
 }
 
 /* Packets that no other broker will repeat, or whose counterpart is not in the capture: shown, not expected. */
-static const char *not_expected(const struct seen_packet *seen, uint32_t name)
+static const char *not_expected(const struct seen_packet *seen, const struct role *r, uint32_t name)
 {
 	const struct packet *p = &seen->packet;
 	struct finding finding;
@@ -317,10 +337,14 @@ static const char *not_expected(const struct seen_packet *seen, uint32_t name)
 		return "unreadable";
 	if (check(p, FROM_SERVER, &finding) != CODEC_OK)
 		return finding.why;
+	if (!line_fits(p))
+		return "too long for a step";
 	if (p->type == PUBLISH && !seen->topic.at)
 		return "its topic alias is not in the capture";
 	if (p->type == PUBLISH && seen->topic.len && seen->topic.at[0] == '$')
 		return "the broker's own";
+	if (p->type == CONNACK && !r->greeted)
+		return "its CONNECT is not in the capture";
 	if (p->type == PUBREL && !name)
 		return "its PUBLISH is not in the capture";
 	return NULL;
@@ -330,10 +354,12 @@ static void received(struct scenario_writer *s, const struct seen_packet *seen, 
 {
 	const struct packet *p = &seen->packet;
 	uint32_t name = seen->status == CODEC_OK && p->type == PUBREL ? named_find(&r->ids, p->packet_id) : 0;
-	const char *why = not_expected(seen, name);
+	const char *why = not_expected(seen, r, name);
 	struct value id;
 	bool binds = false;
 
+	if (!why)
+		begin(s, seen->conversation, r, NULL);
 	if (!why && p->type == PUBLISH) {
 		if (publish_qos(p))
 			name = name_delivery(s, r, p, &binds);
@@ -380,7 +406,9 @@ static void hole(struct observer *o, struct conversation *c, const struct hole *
 {
 	struct scenario_writer *s = writer_of(o);
 	const char *who = hole->from == FROM_CLIENT ? "client" : "broker";
+	struct role *r = role_of(s, c);
 
+	r->lost = r->lost || hole->from == FROM_CLIENT;
 	line_format(&s->line, "# c%u: ", c->number);
 	if (hole->bytes)
 		line_format(&s->line, "%llu bytes of the %s are missing here", (unsigned long long)hole->bytes, who);
@@ -398,6 +426,7 @@ static void closed(struct observer *o, struct conversation *c, enum sender from,
 	if (r->closed)
 		return;			/* the other side follows */
 	r->closed = true;
+	begin(s, c, r, NULL);
 	if (from == FROM_CLIENT) {
 		line_format(&s->line, "c%u %s", c->number, reset ? "drops" : "closes");
 	} else {
@@ -413,6 +442,8 @@ static void finish(struct observer *o, const struct when *when)
 
 	(void)when;
 	preface_write(&s->preface, s->title, s->out);
+	if (s->preface.n_versions && !s->has_steps)
+		out_text(s->out, "note \"nothing in the capture can be played\"\n");
 	spool_copy(&s->body, s->out);
 }
 

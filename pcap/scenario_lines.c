@@ -7,6 +7,8 @@
 #include "codec/fields.h"
 #include "codec/text.h"
 
+enum { MAX_STEP_WORDS = 60000 };	/* 65536 is what a file's step may have */
+
 static uint8_t *line_room(struct line *line, size_t n)
 {
 	if (line->cap - line->len < n) {
@@ -87,6 +89,12 @@ static void line_ack(struct line *line, const struct packet *packet, enum sender
 	free(own.at);
 }
 
+bool line_fits(const struct packet *packet)
+{
+	/* at most ten words and signs for a filter of four bytes with its options, one for a reason code, three for a property of five bytes */
+	return packet->properties.len + packet->will_properties.len + 3 * packet->list.len < MAX_STEP_WORDS;
+}
+
 /* ---- sent ---- */
 
 static void send_connect(struct line *line, struct packet *p, bool secrets)
@@ -109,7 +117,7 @@ void line_send(struct line *line, const struct seen_packet *seen, uint32_t name,
 	struct packet p = seen->packet;
 	struct finding finding;
 
-	if (seen->status != CODEC_OK || seen->frame.overlong || check(&p, FROM_CLIENT, &finding) != CODEC_OK) {
+	if (seen->status != CODEC_OK || seen->frame.overlong || check(&p, FROM_CLIENT, &finding) != CODEC_OK || !line_fits(&p)) {
 		struct line hex = { 0 };
 		size_t cap = 3 * seen->bytes.len + 8;
 		struct writer w = writer_to(line_room(&hex, cap), cap);

@@ -15,10 +15,13 @@ void line_format(struct line *line, const char *format, ...) __attribute__((form
 void line_string(struct line *line, struct span s);	/* quoted */
 void line_packet(struct line *line, const struct packet *packet, enum sender from);	/* as codec/text.h */
 
+/* Whether it can be written as one step: a file's may have so many words and signs, and no packet that means anything comes near it. */
+bool line_fits(const struct packet *packet);
+
 /*
  * What stands behind `->`: the packet as it was, but for the fields that are the broker's to choose: name is the number of the
  * name that stands for the broker's packet id, 0 for none. A password is left out unless `secrets`.
- * One that the standard forbids is written as its bytes.
+ * One that the standard forbids, or that does not fit, is written as its bytes.
  */
 void line_send(struct line *line, const struct seen_packet *seen, uint32_t name, bool secrets);
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "codec/topic.h"
+#include "harness/console.h"
 
 enum { KEPT_BYTES = 64 * 1024 };
 
@@ -51,6 +52,8 @@ static enum version usual_version(const struct preface *p)
 
 /* ---- what the capture lacks ---- */
 
+enum { FILTERS_AT_ONCE = 1000 };	/* a SUBSCRIBE is to fit in what brokers take */
+
 /* Filters with wildcards, as far as they are looked at: what others they bring need not be subscribed by itself. */
 struct wider {
 	struct string *of[64];
@@ -87,25 +90,26 @@ static bool is_covered(const struct wider *wider, const struct string *topic)
 
 static void write_filters(struct line *line, const char *name, const struct strings *filters)
 {
-	const char *before = "(";
 	struct wider wider = wider_of(filters);
+	uint32_t n = 0;
 
-	if (!filters->n)
-		return;
 	for (uint32_t i = 0; i < filters->n; i++)
 		if (is_covered(&wider, &filters->list[i]))
 			filters->list[i].covered = true;
-	line_format(line, "%s subscribes ", name);
 	for (uint32_t i = 0; i < filters->n; i++) {
 		if (filters->list[i].covered)
 			continue;
-		line_text(line, before);
-		before = ", ";
+		if (n % FILTERS_AT_ONCE)
+			line_text(line, ", ");
+		else
+			line_format(line, "%s%s subscribes (", n ? ")\n" : "", name);
+		n++;
 		line_string(line, string_span(&filters->list[i]));
 		if (filters->list[i].number)
 			line_format(line, " qos=%u", filters->list[i].number);
 	}
-	line_text(line, ")\n");
+	if (n)
+		line_text(line, ")\n");
 }
 
 void preface_joined(struct preface *p, const struct conversation *c, struct strings *lacking)
@@ -148,7 +152,7 @@ void preface_write(struct preface *p, const char *title, struct out *out)
 	if (!p->n_versions)
 		return;
 	line_text(&line, "capture ");
-	line_string(&line, span_text(title));
+	line_string(&line, span_text(utf8_valid(span_text(title)) ? title : console_safe(title)));
 	out_bytes(out, line.at, line.len);
 	free(line.at);
 	out_format(out, "\nmqtt    %s\n", version_text(usual));
