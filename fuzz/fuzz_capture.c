@@ -1,5 +1,6 @@
 #include <stdlib.h>
 
+#include "fuzz/must.h"
 #include "pcap/capture.h"
 #include "pcap/capture_internal.h"
 #include "pcap/ip.h"
@@ -9,8 +10,6 @@
  * on. Reading ends, frames are counted up, a segment lies within what was captured or put together, and what is wrong is one line.
  */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define MUST(condition) do { if (!(condition)) __builtin_trap(); } while (0)
 
 enum {
 	MOST = 1 << 16,

@@ -1,6 +1,7 @@
 #include <stdlib.h>
 
 #include "codec/text.h"
+#include "fuzz/must.h"
 
 /*
  * Any bytes, as each version reads them: what decodes must encode to the same bytes, judge and print without a
@@ -9,8 +10,6 @@
 enum { ROOM = 1 << 18, MOST = 4096, N_PARTS = 512 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define MUST(condition) do { if (!(condition)) __builtin_trap(); } while (0)
 
 static void laid_out(const uint8_t *bytes, size_t len, enum version version, bool readable)
 {

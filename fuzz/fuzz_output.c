@@ -1,6 +1,7 @@
 #include <fcntl.h>
 
 #include "codec/topic.h"
+#include "fuzz/must.h"
 #include "pcap/views.h"
 
 /*
@@ -8,8 +9,6 @@
  * rest packets one after the other, legal or not. Each is one line, of whole characters, without a control character; and secrets stay secret.
  */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define MUST(condition) do { if (!(condition)) __builtin_trap(); } while (0)
 
 enum { MOST = 16384 };		/* so that what is written stays in the buffer to be looked at */
 

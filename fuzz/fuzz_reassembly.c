@@ -1,5 +1,7 @@
 #include <stdlib.h>
 
+#include "fuzz/input.h"
+#include "fuzz/must.h"
 #include "pcap/tcp.h"
 
 /*
@@ -8,8 +10,6 @@
  * byte is handed over twice, memory stays within its limits, and the same segments give the same events.
  */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define MUST(condition) do { if (!(condition)) __builtin_trap(); } while (0)
 
 enum { N_PORTS = 4, FLOWS_MOST = 3, OWNERS = 4096 };
 
@@ -115,27 +115,6 @@ static void ended(void *context, struct flow *flow, enum tcp_how how, const stru
 }
 
 static const struct tcp_events events = { opened, bytes, hole, noted, finished, ended };
-
-struct input {
-	const uint8_t *at, *end;
-};
-
-static unsigned take(struct input *in)
-{
-	return in->at < in->end ? *in->at++ : 0;
-}
-
-static int32_t distance(struct input *in)
-{
-	unsigned b = take(in);
-
-	switch (b >> 6) {
-	case 0: return 0;
-	case 1: return (int8_t)(b << 2) / 4;
-	case 2: return (int8_t)take(in) * 16;
-	default: return (int32_t)((uint32_t)take(in) << 24 | take(in) << 12);
-	}
-}
 
 static void check_counts(const struct run *run)
 {

@@ -1,5 +1,6 @@
 #include <stdlib.h>
 
+#include "fuzz/must.h"
 #include "pcap/mqtt_stage.h"
 #include "pcap/ws_stage.h"
 
@@ -10,8 +11,6 @@
  * The first two bytes choose how; then pieces: a byte for what it is and whose, one for its length, and its bytes.
  */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define MUST(condition) do { if (!(condition)) __builtin_trap(); } while (0)
 
 enum { MOST = 1 << 16, MOST_RUNS = 4096, KEPT_MOST = 1 << 20 };
 

@@ -1,5 +1,6 @@
 #include <stdlib.h>
 
+#include "fuzz/must.h"
 #include "pcap/tls_stage.h"
 
 /*
@@ -8,8 +9,6 @@
  * what was missing and the rest of a record; and what comes out does not depend on the cut, where nothing is missing.
  */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define MUST(condition) do { if (!(condition)) __builtin_trap(); } while (0)
 
 enum { MOST = 1 << 17, RECORD = 5 + 16384 + 2048 };
 

@@ -2,14 +2,13 @@
 
 #include "codec/http.h"
 #include "codec/ws.h"
+#include "fuzz/must.h"
 
 /*
  * Any bytes as a WebSocket's: the first says which side they come from and how they are cut; the rest is an HTTP head and
  * frames behind it, or frames alone. What comes out must not depend on where the stream was cut.
  */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define MUST(condition) do { if (!(condition)) __builtin_trap(); } while (0)
 
 enum { MOST = 1 << 16 };
 

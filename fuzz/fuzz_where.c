@@ -1,3 +1,4 @@
+#include "fuzz/must.h"
 #include "pcap/where.h"
 
 /*
@@ -5,8 +6,6 @@
  * one line, or decides about any packet, and about the same one alike.
  */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define MUST(condition) do { if (!(condition)) __builtin_trap(); } while (0)
 
 static void refused(const struct fault *fault, size_t len)
 {

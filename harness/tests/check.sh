@@ -149,7 +149,7 @@ afl_target() {		# TARGET
 
 fuzz_afl() {
 	make -j"$jobs" fuzz-afl || return 1
-	for target in capture reassembly stream tls; do
+	for target in capture reassembly stream tls conversations; do
 		run "AFL++ $target" afl_target $target
 	done
 }
