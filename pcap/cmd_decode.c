@@ -35,7 +35,7 @@ static struct {
 	int format, view, version;
 	bool check, verbose, secrets, quiet;
 	uint64_t snaplen, max_packet, flow_memory, memory, flows, idle_ns;
-} conf = { .snaplen = WHOLE_FRAMES, .max_packet = 1 << 20, .flow_memory = 1 << 20, .memory = 16 << 20, .flows = 32768, .idle_ns = 3600 * 1000000000ull };
+} conf = { .snaplen = WHOLE_FRAMES, .max_packet = 1 << 20, .flow_memory = 1 << 20, .memory = 16 << 20, .flows = 24576, .idle_ns = 3600 * 1000000000ull };
 
 static const struct cli_option options[] = {
 	OPT_HEADING("What is read"),

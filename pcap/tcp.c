@@ -18,7 +18,7 @@ struct tcp *tcp_new(const struct tcp_limits *limits, const struct tcp_events *ev
 	if (!tcp->limits.all_bytes)
 		tcp->limits.all_bytes = 16 << 20;
 	if (!tcp->limits.flows)
-		tcp->limits.flows = 32768;
+		tcp->limits.flows = 24576;
 	if (!tcp->limits.idle_ns)
 		tcp->limits.idle_ns = UINT64_C(3600000000000);
 	tcp->stir_ns = tcp->limits.idle_ns / 16 < UINT64_C(1000000000) ? tcp->limits.idle_ns / 16 : UINT64_C(1000000000);

@@ -29,7 +29,7 @@ struct tcp;
 struct tcp_limits {			/* 0: the default */
 	size_t flow_bytes;		/* held back per connection: 1 MiB */
 	size_t all_bytes;		/* in all: 16 MiB */
-	uint32_t flows;			/* connections known at a time: 32768; then the one longest silent ends as TCP_FORGOTTEN */
+	uint32_t flows;			/* connections known at a time: 24576; then the one longest silent ends as TCP_FORGOTTEN */
 	uint64_t idle_ns;		/* a connection silent for so long (of the capture's time) ends as TCP_FORGOTTEN: 1 h */
 };
 

@@ -13,7 +13,7 @@ struct tls_notes {		/* what is known of the connection; valid as long as they ar
 	bool client_hello, server_hello;
 	bool readable;			/* application data was decrypted */
 	const char *why_not;		/* NULL, or why it cannot be read (any more): "no keys", "TLS 1.1", "cipher suite ..." ...; static, or room */
-	char alpn[32], server_name[128];	/* as offered first or selected, escaped, cut; "" when not seen */
+	char alpn[32], server_name[32];	/* as offered first or selected, escaped, cut; "" when not seen */
 	unsigned client_end;		/* which end sent ClientHello */
 	char room[96];
 };

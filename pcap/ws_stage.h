@@ -13,7 +13,7 @@
 struct ws_notes {
 	bool upgraded;			/* answered 101 */
 	bool offers_mqtt, selects_mqtt;
-	char path[128];			/* escaped, cut; "" when not seen */
+	char path[32];			/* escaped, cut; "" when not seen */
 	unsigned client_end;
 	size_t *kept;			/* set by the caller: where the bytes that stages keep are counted, as in mqtt_options; may be NULL */
 };
