@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "harness/cli.h"
@@ -361,10 +362,19 @@ static int write_flows(const char *name, const struct decoder_options *how)
 	return code;
 }
 
-static const char *misuse(int n_args)
+static bool is_same_file(const char *a, const char *b)
+{
+	struct stat of_a, of_b;
+
+	return stat(a, &of_a) == 0 && stat(b, &of_b) == 0 && S_ISREG(of_a.st_mode) && of_a.st_dev == of_b.st_dev && of_a.st_ino == of_b.st_ino;
+}
+
+static const char *misuse(int n_args, char **args)
 {
 	if (!conf.interface == !n_args)
 		return conf.interface ? "either a FILE or -i IFACE, not both" : "expected a FILE, - for standard input, or -i IFACE";
+	if (conf.output && n_args && is_same_file(args[0], conf.output))
+		return "-o would overwrite the capture: name another file";
 	if (conf.format == FORMAT_SCENARIO && (conf.check || conf.view != VIEW_PACKETS))
 		return "--format scenario is a file to be played: no --check or --view with it";
 	if (conf.where && conf.view == VIEW_DELIVERIES)
@@ -394,7 +404,7 @@ static int decode_run(int n_args, char **args)
 {
 	const char *name = conf.interface ? conf.interface : args[0];
 
-	const char *wrong = misuse(n_args);
+	const char *wrong = misuse(n_args, args);
 
 	if (wrong)
 		return cli_usage(&decode_command, "%s", wrong);

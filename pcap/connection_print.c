@@ -90,6 +90,8 @@ static void print_ends(struct out *out, const struct connection *c)
 		out_text(out, c->from_start ? "; no CONNECT" : "; CONNECT not captured");
 	else if (c->connack.frame)
 		out_format(out, "; CONNACK after %s", print_duration(elapsed(c->connect.time_ns, c->connack.time_ns), room));
+	else if (c->unreadable_connack)
+		out_format(out, "; CONNACK unreadable, frame %llu", (unsigned long long)c->unreadable_connack);
 	else
 		OUT_LITERAL(out, "; no CONNACK");
 	if (c->session_present)

@@ -36,6 +36,7 @@ struct connection {
 	uint64_t missing, skipped;
 
 	struct when connect, connack;	/* frame 0: not seen */
+	uint64_t unreadable_connack;	/* its frame; 0: none */
 	uint8_t connect_flags, connack_reason;
 	bool session_present, assigned, has_server_keep_alive, has_expiry, has_server_expiry;
 	uint16_t keep_alive, server_keep_alive;

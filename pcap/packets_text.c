@@ -206,6 +206,18 @@ static void put_readable(struct text *t, const struct seen_packet *seen)
 		remark(t, "the remaining length takes more bytes than it needs");
 }
 
+/* Who does not speak 5 cannot say so in it: the CONNACK that a client of 5 then gets has the form of 3.1.1. */
+static void remark_connack(struct text *t, const struct seen_packet *seen)
+{
+	const uint8_t *at = seen->bytes.at;
+
+	if (seen->conversation->version != MQTT_5 || seen->bytes.len != 4 || at[0] != CONNACK << 4)
+		return;
+	const char *name = reason_name(CONNACK, MQTT_3_1_1, at[3]);
+	if (name && at[3])
+		remark(t, "in MQTT 3.1.1 it would say %s", name);
+}
+
 static void put_unreadable(struct text *t, const struct seen_packet *seen)
 {
 	static const char digits[] = "0123456789abcdef";
@@ -232,6 +244,7 @@ static void put_unreadable(struct text *t, const struct seen_packet *seen)
 	       (int)(wr_fits(&w) ? w.len : w.cap), rule, f->field ? f->field : "", f->field ? " " : "", f->offset, f->why ? f->why : rule_asks(f->rule));
 	if (n < seen->bytes.len)
 		remark(t, "%zu of %s bytes", n, counted(seen->bytes.len, b));
+	remark_connack(t, seen);
 }
 
 static const char *version_name(unsigned version)

@@ -219,6 +219,8 @@ static void on_packet(struct observer *o, const struct seen_packet *p)
 	c->last = p->when;
 	if (!broker)
 		c->last_from_client = p->when;
+	if (p->status == CODEC_BAD && broker && p->frame.first >> 4 == CONNACK && !c->unreadable_connack)
+		c->unreadable_connack = p->when.frame;
 	if (p->status != CODEC_OK)
 		return;
 	switch (p->packet.type) {

@@ -172,6 +172,9 @@ done
 refused '--snaplen is for -i'  --snaplen 100
 refused 'not both'             -i lo
 refused 'larger than 256M'     --max-packet 5G
+ln -s all.pcap "$dir/link.pcap"
+refused 'overwrite the capture' -o "$dir/all.pcap"
+refused 'overwrite the capture' -o "$dir/link.pcap"
 
 n=$(decode --format json --where 'qos==1' "$dir/all.pcap" | grep -c '"kind":"packet"')
 timeout 60 "$mqassay" decode --where 'qos==1' "$dir/all.pcap" >"$dir/out" 2>"$dir/err"

@@ -181,6 +181,8 @@ static void unreadable_packets(void **state)
 	comes(&c, FROM_CLIENT, "30 03 0009 61", 2, 0);
 	comes(&c, FROM_CLIENT, "05 00", 3, 0);
 	comes(&c, FROM_CLIENT, long_one, 4, 0);
+	comes(&c, FROM_SERVER, "20 02 00 01", 5, 0);
+	comes(&c, FROM_SERVER, "20 02 00 09", 5, 0);
 	comes(&c, FROM_CLIENT, "10 14 0004 4d515454 05 c2 003c 00 0001 61 0001 75 0002 70", 5, 0);	/* a password of two bytes, one of them here */
 	ends(&c);
 	const char *found = paper_take(&paper);
@@ -189,6 +191,8 @@ static void unreadable_packets(void **state)
 		"  0.000000    f3  c1     -> bytes hex\"05 00\"    # it is unreadable [5:packet-type-forbidden] at byte 0: this packet type is forbidden\n"), found);
 	assert_non_null(strstr(found, " 00 00\"    # PUBREL is unreadable [5:"));
 	assert_non_null(strstr(found, "; 48 of 134 bytes\n"));
+	assert_non_null(strstr(found, " runs past the end; in MQTT 3.1.1 it would say Unsupported_Protocol_Version\n"));
+	assert_non_null(strstr(found, "<- bytes hex\"20 02 00 09\"    # CONNACK is unreadable [5:MQTT-2.2.2-1] properties at byte 4: length runs past the end\n"));
 	assert_non_null(strstr(found, "-> bytes hex\"10 14 00 04 4d 51 54 54 05 c2 00 3c 00 00 01 61 00 01 75 ** ** **\"    # CONNECT is unreadable"));
 }
 

@@ -148,6 +148,30 @@ static void connections_as_text(void **state)
 	paper_release(&paper);
 }
 
+/* As a client of 5 gets it from a broker of 3.1.1. */
+static void names_a_connack_that_cannot_be_read(void **state)
+{
+	static const uint8_t connack[] = { 0x20, 0x02, 0x00, 0x01 };
+	struct paper paper;
+	struct view_options options = { 0 };
+	struct seen_script s;
+
+	(void)state;
+	paper_init(&paper);
+	struct observer *view = connections_view_new(&paper.out, &options);
+	script_start(&s, view);
+	script_line(&s, "0 c1 opens 5");
+	script_line(&s, "1 c1 -> CONNECT clean_start client_id=\"a\"");
+	struct seen_packet seen = seen_packet(&s.conversations[1], FROM_SERVER, span_of(connack, sizeof(connack)), seen_at(7, 2000000));
+	view->ops->packet(view, &seen);
+	script_finish(&s);
+	const char *text = paper_take(&paper);
+	if (!strstr(text, "; CONNACK unreadable, frame 7\n"))
+		fail_msg("%s", text);
+	view_free(view);
+	paper_release(&paper);
+}
+
 static void live_rows_come_at_once(void **state)
 {
 	struct paper paper;
@@ -283,9 +307,10 @@ static void anything_adds_up(void **state)
 
 int main(void)
 {
-	enum { N = sizeof(rows) / sizeof(rows[0]), MORE = 6 };
+	enum { N = sizeof(rows) / sizeof(rows[0]), MORE = 7 };
 	struct CMUnitTest tests[N + MORE], more[MORE] = {
-		cmocka_unit_test(connections_as_text), cmocka_unit_test(live_rows_come_at_once), cmocka_unit_test(qos_as_text), cmocka_unit_test(topics_as_text),
+		cmocka_unit_test(connections_as_text), cmocka_unit_test(names_a_connack_that_cannot_be_read),
+		cmocka_unit_test(live_rows_come_at_once), cmocka_unit_test(qos_as_text), cmocka_unit_test(topics_as_text),
 		cmocka_unit_test(topics_are_bounded), cmocka_unit_test(anything_adds_up),
 	};
 
