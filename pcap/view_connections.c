@@ -105,8 +105,10 @@ static void on_connect(struct connections *v, struct connection *c, const struct
 		if (other->client_id_len != c->client_id_len || memcmp(other->client_id, c->client_id, c->client_id_len) ||
 		    !endpoint_equal(&other->broker, &c->broker))
 			continue;
-		other->taken_by = c->number;
-		other->taken_at = p->when;
+		if (!other->closes[1].frame) {		/* else something else made the broker close it */
+			other->taken_by = c->number;
+			other->taken_at = p->when;
+		}
 		forget_client(v, other);
 		break;
 	}
