@@ -37,6 +37,7 @@ struct capture {
 	pcap_t *pcap;			/* classic and live */
 	struct pcapng *ng;
 	bool live, ended;
+	char name[INTERFACE_NAME];	/* of the interface, live */
 	volatile sig_atomic_t stopped;
 	struct when last;		/* of the record before */
 	uint64_t idle_since_ns;		/* by the clock of here; 0: a record was read last */
@@ -184,6 +185,7 @@ struct capture *capture_open_live(const char *interface, const char *filter, uin
 	if (!c)
 		abort();
 	c->live = true;
+	snprintf(c->name, sizeof(c->name), "%s", interface);
 	c->pcap = live_open(interface, filter, snaplen, error);
 	if (c->pcap)
 		return c;
@@ -338,7 +340,7 @@ static void take(struct capture *c, const struct pcap_pkthdr *head, const uint8_
 	c->last.frame++;
 	c->last.time_ns = seconds * 1000000000u + (uint64_t)head->ts.tv_usec;
 	*record = (struct record){
-		.when = c->last, .link_type = classic_link_type(c),
+		.when = c->last, .link_type = classic_link_type(c), .interface_name = c->live ? c->name : NULL,
 		.bytes = span_of(bytes, head->caplen), .original_len = head->len > head->caplen ? head->len : head->caplen,
 	};
 }

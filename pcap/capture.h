@@ -10,10 +10,13 @@
  */
 struct capture;
 
-struct record {			/* one captured packet; bytes borrowed until the next call */
+enum { INTERFACE_NAME = 64 };		/* with its end; longer ones are cut */
+
+struct record {			/* one captured packet; bytes and name borrowed until the next call */
 	struct when when;
 	uint32_t link_type;		/* LINKTYPE_..., as in files */
 	uint32_t interface;		/* 0, 1...: counted through all sections of the file */
+	const char *interface_name;	/* as the file or the system calls it, not escaped; NULL: not known */
 	struct span bytes;
 	uint32_t original_len;		/* more than bytes.len where the snap length cut it */
 };

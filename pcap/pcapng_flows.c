@@ -1,5 +1,6 @@
 #include "pcap/pcapng_flows.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 enum {
@@ -23,8 +24,9 @@ struct waiting {			/* a frame in the ring; its bytes stand behind it */
 enum { LAST = UINT32_MAX };
 
 struct interface {
-	bool used;
+	bool used, described;		/* described: in the file, by number */
 	uint32_t interface, link_type, number;
+	char name[INTERFACE_NAME];
 };
 
 struct pcapng_flows {
@@ -79,7 +81,7 @@ static bool make_room(struct pcapng_flows *f, size_t bytes)
 /* ---- blocks ---- */
 
 enum block_type { SECTION_HEADER = 0x0a0d0d0a, INTERFACE = 1, ENHANCED_PACKET = 6, DECRYPTION_SECRETS = 10 };
-enum { BYTE_ORDER_MAGIC = 0x1a2b3c4d, TLS_KEY_LOG = 0x544c534b, IF_TSRESOL = 9, NANOSECONDS = 9 };
+enum { BYTE_ORDER_MAGIC = 0x1a2b3c4d, TLS_KEY_LOG = 0x544c534b, IF_NAME = 2, IF_TSRESOL = 9, NANOSECONDS = 9 };
 
 /* In the byte order of here: that is what the section's magic is for. */
 static void put16(struct out *out, uint16_t v)
@@ -120,37 +122,55 @@ static void begin_file(struct pcapng_flows *f)
 	put32(f->out, SIZE);
 }
 
-static uint32_t interface_of(struct pcapng_flows *f, uint32_t interface, uint32_t link_type)
+/* Of a frame that has waited the name may have been forgotten: NULL. */
+static struct interface *interface_of(struct pcapng_flows *f, uint32_t interface, uint32_t link_type, const char *name)
 {
 	struct interface *i = &f->interfaces[interface % N_INTERFACES];
-	uint8_t resolution = NANOSECONDS;
-	enum { SIZE = 20 + 8 + 4 };
 
 	if (i->used && i->interface == interface && i->link_type == link_type)
-		return i->number;
-	*i = (struct interface){ true, interface, link_type, f->n_interfaces++ };
+		return i;
+	*i = (struct interface){ .used = true, .interface = interface, .link_type = link_type };
+	if (name)
+		snprintf(i->name, sizeof(i->name), "%s", name);
+	return i;
+}
+
+static void describe(struct pcapng_flows *f, struct interface *i)
+{
+	const uint8_t resolution = NANOSECONDS;
+	uint32_t len = (uint32_t)strlen(i->name), size = 20 + (len ? 4 + ((len + 3) & ~3u) : 0) + 8 + 4;
+
+	if (i->described)
+		return;
+	i->described = true;
+	i->number = f->n_interfaces++;
 	put32(f->out, INTERFACE);
-	put32(f->out, SIZE);
-	put16(f->out, (uint16_t)link_type);
+	put32(f->out, size);
+	put16(f->out, (uint16_t)i->link_type);
 	put16(f->out, 0);
 	put32(f->out, 0);				/* no limit */
+	if (len) {
+		put16(f->out, IF_NAME);
+		put16(f->out, (uint16_t)len);
+		put_padded(f->out, i->name, len);
+	}
 	put16(f->out, IF_TSRESOL);
 	put16(f->out, 1);
 	put_padded(f->out, &resolution, 1);
 	put32(f->out, 0);
-	put32(f->out, SIZE);
-	return i->number;
+	put32(f->out, size);
 }
 
 static void write_frame(struct pcapng_flows *f, const struct waiting *w, const uint8_t *bytes)
 {
-	uint32_t padded = (w->len + 3) & ~3u, size = 32 + padded, number;
+	uint32_t padded = (w->len + 3) & ~3u, size = 32 + padded;
+	struct interface *i = interface_of(f, w->interface, w->link_type, NULL);
 
 	begin_file(f);
-	number = interface_of(f, w->interface, w->link_type);
+	describe(f, i);
 	put32(f->out, ENHANCED_PACKET);
 	put32(f->out, size);
-	put32(f->out, number);
+	put32(f->out, i->number);
 	put32(f->out, (uint32_t)(w->time_ns >> 32));
 	put32(f->out, (uint32_t)w->time_ns);
 	put32(f->out, w->len);
@@ -316,6 +336,7 @@ void pcapng_flows_frame(struct pcapng_flows *f, const struct record *r, const st
 		settle(f);
 	if (verdict == OTHER)
 		return;
+	interface_of(f, r->interface, r->link_type, r->interface_name);
 	if (verdict == MQTT && !f->used)
 		write_frame(f, &w, r->bytes.at);
 	else

@@ -7,7 +7,7 @@
 
 /*
  * `--format pcapng`: of a capture only the frames of MQTT connections, as they were captured and in their order: bytes,
- * original lengths, times to the nanosecond, link types and which interface; and the key logs that the capture brought along.
+ * original lengths, times to the nanosecond, link types, and which interface with its name; and the key logs that the capture brought along.
  * Copies of a packet (IP_COPY) and what is not TCP are left out.
  *
  * What a connection carries is known only some frames after its first:

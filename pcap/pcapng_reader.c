@@ -13,7 +13,7 @@ enum block_type {
 	DECRYPTION_SECRETS = 10,
 };
 
-enum { IF_TSRESOL = 9, IF_TSOFFSET = 14 };
+enum { IF_NAME = 2, IF_TSRESOL = 9, IF_TSOFFSET = 14 };
 
 enum {
 	FRAME = 12,			/* of a block: type, length, and the length again at its end */
@@ -28,6 +28,7 @@ struct interface {
 	uint64_t multiply, divide;	/* units to nanoseconds; one of them is 1. divide 0: a power of two, shift */
 	unsigned shift;
 	int64_t offset_s;
+	char name[INTERFACE_NAME];	/* "": it has none */
 };
 
 struct pcapng {
@@ -159,7 +160,9 @@ static void read_options(struct pcapng *ng, struct interface *i, const uint8_t *
 		at += 4;
 		if (!code || (size_t)(end - at) < len)
 			return;
-		if (code == IF_TSRESOL && len == 1)
+		if (code == IF_NAME)
+			snprintf(i->name, sizeof(i->name), "%.*s", (int)len, (const char *)at);
+		else if (code == IF_TSRESOL && len == 1)
 			set_resolution(i, *at);
 		else if (code == IF_TSOFFSET && len == 8)
 			i->offset_s = (int64_t)get64(ng, at);
@@ -224,7 +227,7 @@ static bool give(struct pcapng *ng, const struct block *b, uint32_t interface, u
 	if (time)
 		ng->last.time_ns = time_of(i, (uint64_t)get32(ng, time) << 32 | get32(ng, time + 4));
 	*record = (struct record){
-		.when = ng->last, .link_type = i->link_type, .interface = ng->first_interface + interface,
+		.when = ng->last, .link_type = i->link_type, .interface = ng->first_interface + interface, .interface_name = *i->name ? i->name : NULL,
 		.bytes = span_of(b->body + head, captured), .original_len = original > captured ? original : captured,
 	};
 	return true;

@@ -42,6 +42,7 @@ struct frame_made {
 	uint64_t fragmented, time_ns;
 	size_t len;
 	uint32_t interface, link_type, cut;
+	const char *name;
 };
 
 static void give(struct frame_made m)
@@ -54,7 +55,7 @@ static void give(struct frame_made m)
 	memcpy(bytes, &frame_number, 4);
 	memcpy(bytes + 4, &stream, 4);
 	struct record r = { .when = { frame_number, m.time_ns }, .link_type = m.link_type ? m.link_type : 1, .interface = m.interface,
-	                    .bytes = span_of(bytes, len), .original_len = (uint32_t)len + m.cut };
+	                    .interface_name = m.name, .bytes = span_of(bytes, len), .original_len = (uint32_t)len + m.cut };
 	pcapng_flows_frame(flows, &r, &(struct decoder_frame){ m.stream, m.fragmented });
 }
 
@@ -66,7 +67,7 @@ static void take_secrets(void *owner, struct span text)
 	snprintf(told + strlen(told), sizeof(told) - strlen(told), "<%.*s>", (int)text.len, (const char *)text.at);
 }
 
-/* FRAME/STREAM@INTERFACE/LINKTYPE:TIME[+CUT] */
+/* FRAME/STREAM@INTERFACE/LINKTYPE[=NAME]:TIME[+CUT] */
 static const char *written(void)
 {
 	struct capture_error error;
@@ -89,8 +90,8 @@ static const char *written(void)
 
 		memcpy(&n, r.bytes.at, 4);
 		memcpy(&stream, r.bytes.at + 4, 4);
-		snprintf(told + strlen(told), sizeof(told) - strlen(told), "%s%u/%d@%u/%u:%llu", *told ? " " : "", n, (int)stream, r.interface, r.link_type,
-		         (unsigned long long)r.when.time_ns);
+		snprintf(told + strlen(told), sizeof(told) - strlen(told), "%s%u/%d@%u/%u%s%s:%llu", *told ? " " : "", n, (int)stream, r.interface, r.link_type,
+		         r.interface_name ? "=" : "", r.interface_name ? r.interface_name : "", (unsigned long long)r.when.time_ns);
 		if (r.original_len > r.bytes.len)
 			snprintf(told + strlen(told), sizeof(told) - strlen(told), "+%zu", r.original_len - r.bytes.len);
 	}
@@ -141,6 +142,19 @@ static void waits_in_order(void **state)
 	pcapng_flows_verdict(flows, 4, true);
 	assert_string_equal(written(), "1/1@0/1:0 3/3@0/1:0 4/3@0/1:0 7/1@0/1:0 8/4@0/1:0");
 	assert_int_equal(pcapng_flows_left_out(flows), 0);
+}
+
+static void interfaces_keep_their_names(void **state)
+{
+	(void)state;
+	give((struct frame_made){ 1, .interface = 0, .name = "eth0" });	/* waits */
+	give((struct frame_made){ 1, .interface = 1, .name = "a name" });
+	give((struct frame_made){ 1, .interface = 2 });
+	pcapng_flows_verdict(flows, 1, true);
+	give((struct frame_made){ 1, .interface = 0, .name = "eth0" });
+	give((struct frame_made){ 1, .interface = 4, .link_type = 101, .name = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123" });
+	assert_string_equal(written(), "1/1@0/1=eth0:0 2/1@1/1=a name:0 3/1@2/1:0 4/1@0/1=eth0:0 "
+	                               "5/1@3/101=0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcde:0");
 }
 
 static void as_captured(void **state)
@@ -247,6 +261,7 @@ int main(void)
 {
 	static const struct { const char *name; CMUnitTestFunction run; uintptr_t seed; } all[] = {
 		{ "nothing at all", nothing_at_all, 0 }, { "learned before", learned_before, 0 }, { "waits in order", waits_in_order, 0 }, { "as captured", as_captured, 0 },
+		{ "interfaces keep their names", interfaces_keep_their_names, 0 },
 		{ "secrets", secrets, 0 }, { "fragments", fragments, 0 }, { "waits so long", waits_so_long, 0 }, { "waits in bounds, large frames", waits_in_bounds, 1 },
 		{ "waits in bounds", waits_in_bounds, 2 }, { "waits in bounds, otherwise", waits_in_bounds, 3 },
 	};
