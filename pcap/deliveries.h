@@ -14,8 +14,9 @@
  * deliveries_sessions.c  who is subscribed to what
  * deliveries_window.c    messages of the last WINDOW_NS, and what is expected of them
  * deliveries_match.c     which expectation a delivery meets
+ * deliveries_rows.c      which row a message counts in, and what is listed one by one
  * view_deliveries.c      packets
- * deliveries_print.c     rows
+ * deliveries_print.c     writing them
  */
 
 #define WINDOW_NS  UINT64_C(60000000000)	/* messages older than that are forgotten */
