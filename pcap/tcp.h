@@ -10,15 +10,17 @@
  *
  * A hole is declared
  * - when the other side has acknowledged what is missing and it has not come 20 ms (of the capture's time) and 8 segments
- *   (of any connection) later, or 50 ms, or 10000 segments; at once when nothing at all comes from that end any more. Of an end of which nothing
- *   was captured, what is missing behind the first hole is told as one, when something of it comes or the connection ends;
+ *   (of any connection) later, or 50 ms, or 10000 segments; at once when nothing at all comes from that end any more, that is
+ *   behind four holes that only acknowledgements showed. Of an end of which nothing was captured, what is missing behind the
+ *   first hole is told as one, when something of it comes or the connection ends;
  * - when the other side has not acknowledged it and it was not sent again for 10 s, or for 1 s and 256 segments at most
  *   where the other direction is not in the capture;
  * - where a packet was cut by the snap length; when a limit is reached; when the connection or the capture ends.
  *
  * Where the capture begins in the midst of a connection, so does the stream: at the first segment of each direction, or at what the
- * other one acknowledged first. When the first segments come in the wrong order the stream begins at the earlier one as long as
- * nothing was handed over; only there may an answer stand before its question.
+ * other one acknowledged first; behind one byte more where the capture's first segment is empty and then that byte is
+ * acknowledged, as a keep-alive probe is. When the first segments come in the wrong order the stream begins at the earlier one
+ * as long as nothing was handed over; only there may an answer stand before its question.
  *
  * A reset, a SYN or a segment that does not fit a connection's sequence numbers ends nothing: resets are held against what was
  * acknowledged, other segments against 16 MiB around where their direction stands. A SYN with another number, or two segments in a row

@@ -14,7 +14,7 @@ enum {
 	LINGERING_MOST = 4096,		/* ended connections that are remembered for a moment, so that late segments open nothing */
 	HELD_MOST = 1024,		/* segments held back per connection, */
 	HELD_MOST_ONE_WAY = 256,	/* and where nothing at all was seen of the other direction */
-	ABSENT_AFTER = 4,		/* holes without a segment between them */
+	ABSENT_AFTER = 4,		/* holes behind the last segment, shown by acknowledgements alone */
 	LATE_START = 65536,		/* how far ahead of a mid-stream start a late first segment may lie */
 	RECENT_ROOM = 1 << 20,		/* bytes lately handed over, of all connections, for comparing what is sent again */
 	RECENT_KEPT = 2048,		/* of each segment */
@@ -51,7 +51,7 @@ struct half {			/* what one end sends */
 	bool begun;			/* bytes or a hole were handed over */
 	bool finished;			/* the FIN was handed over */
 	bool absent;			/* it is not in the capture, it seems: no waiting for it */
-	uint8_t n_unheard;		/* holes given up since its last segment */
+	uint8_t n_unheard;		/* holes given up since its last segment, and behind all that came */
 	bool perhaps_probed;		/* its first segment may have been a keep-alive probe: one before where it stands */
 	/* What follows matters only where something is missing. */
 	uint64_t unsaid;		/* missing since the first hole in a direction never seen, to be told as one */

@@ -164,7 +164,8 @@ void tcp_give_up(struct connection *c, enum tcp_why why)
 	tcp_give_hole(c, end, to - h->next, why != TCP_NO_ROOM && h->acked > h->next ? TCP_LOST : why,
 	              c->waits ? &c->noticed : &c->tcp->when);
 	if (why == TCP_LOST) {
-		h->n_unheard++;
+		/* Behind a hole that a segment showed, the direction was there: several such in a row may be given up at once. */
+		h->n_unheard += !has_waiting(c, end);
 		h->absent = !h->seen || h->n_unheard >= ABSENT_AFTER;
 	}
 	tcp_advance(c);
