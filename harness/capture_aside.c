@@ -8,7 +8,7 @@
  * those that name what the delivery binds, those that have the PUBLISH's packet id.
  */
 
-enum { MAX_ASIDES = 256 };
+enum { MAX_ASIDES = 4096 };	/* of one actor */
 
 struct aside {
 	struct aside *next;
@@ -132,10 +132,10 @@ static bool step_names(const struct step *step, uint32_t slot)
 	return false;
 }
 
-static bool belongs(const struct aside *as, const struct step *step)
+static bool belongs(const struct aside *as, const struct step *step, uint16_t answers)
 {
 	if (as->held)
-		return as->packet_id && capture_follows(step) && capture_step_id(step) == as->packet_id;
+		return answers && as->packet_id == answers;
 	return as->slot >= 0 && (step->kind == STEP_SEND || step->kind == STEP_EXPECT || step->kind == STEP_TOGETHER) &&
 	       step_names(step, (uint32_t)as->slot);
 }
@@ -150,10 +150,11 @@ static bool waits_for_some(const struct player *pl)
 
 bool capture_put_aside(struct player *pl)
 {
+	uint16_t answers = capture_follows(pl->step) ? capture_step_id(pl->step) : 0;
 	struct aside *of = NULL;
 
 	for (struct aside *as = pl->asides; as; as = as->next)
-		if (belongs(as, pl->step))
+		if (belongs(as, pl->step, answers))
 			of = as;		/* a packet id may have been used before */
 	if (of) {
 		append(of, pl->number);
@@ -322,14 +323,12 @@ static bool has_turn(const struct aside *as)
 	return number <= order_least(&c->answers) && number < order_least(&c->ready);
 }
 
-/* A PUBLISH that is held is sent when it is the first of all, there is room, and it is its turn. */
-static bool sent(struct aside *as, bool first)
+/* A PUBLISH that was held is sent when there is room, and it is its turn. */
+static bool sent(struct aside *as)
 {
 	struct player *pl = as->player;
 
 	if (is_unsent(as)) {
-		if (!first)
-			return false;
 		if (!capture_has_room(pl, pl->step)) {
 			if (!as->due_ns)
 				start_clock(as, capture_patience(pl));
@@ -369,8 +368,8 @@ static struct at_hand change_places(struct player *pl, struct at_hand to)
 	return was;
 }
 
-/* As far as it goes. True: to its end. */
-static bool play(struct aside *as, bool first)
+/* As far as it goes, if nothing before it keeps it. True: to its end. */
+static bool play(struct aside *as)
 {
 	struct player *pl = as->player;
 	struct capture_play *c = pl->play;
@@ -391,7 +390,7 @@ static bool play(struct aside *as, bool first)
 			c->replayed->n_passed_over++;
 			done = true;
 		} else {
-			done = as->step->kind == STEP_EXPECT ? awaited(as) : sent(as, first);
+			done = as->step->kind == STEP_EXPECT ? awaited(as) : sent(as);
 		}
 		change_places(pl, own);
 		if (!done)
@@ -414,7 +413,7 @@ void capture_asides(struct player *pl)
 	for (struct aside **at = &pl->asides; *at && !pl->play->timeline->over;) {
 		struct aside *as = *at;
 
-		if (play(as, first)) {
+		if ((first || !is_unsent(as)) && play(as)) {
 			*at = as->next;
 			end(as);
 			continue;

@@ -7,7 +7,7 @@
  * or waits, or is kept back, and that is said once for each client. What the client did wrong on purpose stays as it is.
  */
 
-enum noted { LIMIT_ALIAS = 1, LIMIT_UNKNOWN_ALIAS = 2, LIMIT_QOS = 4, LIMIT_RETAIN = 8, LIMIT_SIZE = 16 };
+enum noted { LIMIT_ALIAS = 1, LIMIT_QOS = 2, LIMIT_RETAIN = 4, LIMIT_SIZE = 8 };
 
 enum { N_IDS = 65536 };
 
@@ -142,6 +142,7 @@ static bool is_kept_back(const struct player *pl, uint16_t packet_id)
 void capture_no_room(struct player *pl)
 {
 	pl->play->replayed->n_passed_over++;
+	pl->n_missed[0] += pl->n_missed[0] < MAX_HALVINGS;
 	capture_notes(pl, "`%s` is not sent: the target's Receive Maximum (%u) was used up all the time", capture_said(pl),
 	              (unsigned)in_force(pl->actor, PROP_receive_maximum));
 	keep_back(pl, capture_step_id(pl->step));
@@ -187,8 +188,7 @@ void capture_forget_limits(struct player *pl)
 	pl->noted = 0;
 }
 
-/* False: it cannot be sent, since nobody knows of what topic it is. */
-static bool name_topic(struct player *pl, const struct step *step, struct builder *b)
+static void name_topic(struct player *pl, const struct step *step, struct builder *b)
 {
 	const struct assign *as = said(step, "topic_alias");
 	uint64_t alias = number_said(step, "topic_alias"), maximum = in_force(pl->actor, PROP_topic_alias_maximum);
@@ -196,24 +196,18 @@ static bool name_topic(struct player *pl, const struct step *step, struct builde
 	struct own_alias *own;
 
 	if (!alias || alias > UINT16_MAX)
-		return true;
+		return;
 	own = own_alias(pl, alias);
 	if (b->packet.topic.len && !span_equal(b->packet.topic, own->topic)) {
 		own->topic = region_copy(&pl->play->timeline->region, b->packet.topic);
 		own->told = false;
 	}
-	if (!limited(pl->actor))
-		return true;
-	if (!own->told && own->topic.len)
+	if (!limited(pl->actor) || !own->topic.len)	/* it stands for nothing: the client's mistake, and it stays */
+		return;
+	if (!own->told)
 		b->packet.topic = own->topic;
 	if (alias <= maximum)
-		return true;
-	if (!own->topic.len) {
-		if (first_of(pl, LIMIT_UNKNOWN_ALIAS))
-			capture_notes(pl, "%s: messages by topic aliases whose topic the capture does not have are not sent: the target takes no such alias",
-			              name_of(pl));
-		return false;
-	}
+		return;
 	builder_set(b, as->field, &absent);
 	if (first_of(pl, LIMIT_ALIAS)) {
 		if (maximum)
@@ -221,7 +215,6 @@ static bool name_topic(struct player *pl, const struct step *step, struct builde
 		else
 			capture_notes(pl, "%s: topic aliases are sent as topics: the target takes none", name_of(pl));
 	}
-	return true;
 }
 
 static void lower_qos(struct player *pl, const struct step *step, struct packet *p)
@@ -241,28 +234,24 @@ static void lower_qos(struct player *pl, const struct step *step, struct packet 
 		capture_notes(pl, "%s: messages above QoS %u are sent with it: the target takes no higher", name_of(pl), maximum);
 }
 
-bool capture_limit(struct actor_state *a, const struct step *step, struct builder *b)
+void capture_limit(struct actor_state *a, const struct step *step, struct builder *b)
 {
 	struct player *pl = player_of(a);
 	struct packet *p = &b->packet;
 
 	if (p->type != PUBLISH || step->illegal || a->version != MQTT_5)
-		return true;
+		return;
 	if (is_kept_back(pl, p->packet_id))
 		pl->kept_back[p->packet_id / 8] &= (uint8_t)~(1u << p->packet_id % 8);	/* the id is used again */
-	if (!name_topic(pl, step, b)) {
-		keep_back(pl, p->packet_id);
-		return false;
-	}
+	name_topic(pl, step, b);
 	if (!limited(a))
-		return true;
+		return;
 	lower_qos(pl, step, p);
 	if (p->flags & PUBLISH_RETAIN && !in_force(a, PROP_retain_available)) {
 		p->flags &= (uint8_t)~PUBLISH_RETAIN;
 		if (first_of(pl, LIMIT_RETAIN))
 			capture_notes(pl, "%s: retained messages are sent without RETAIN: the target retains none", name_of(pl));
 	}
-	return true;
 }
 
 bool capture_limit_size(struct actor_state *a, const struct step *step, const struct packet *p, size_t size)

@@ -319,8 +319,8 @@ void capture_go(struct timeline *t);				/* from the timeline's task */
 void capture_wake(struct actor_state *a);
 void capture_arrived(struct actor_state *a, const uint8_t *bytes, size_t len, const struct packet *packet);	/* packet NULL: it cannot be read */
 void capture_sent(struct actor_state *a, const struct packet *packet);
-/* capture_limits.c: fits what is built, or encoded, into the target's limits; false: it is not to be sent, and that is said. */
-bool capture_limit(struct actor_state *a, const struct step *step, struct builder *b);
+/* capture_limits.c: fits what is built into the target's limits; false: what is encoded is not to be sent, and that is said. */
+void capture_limit(struct actor_state *a, const struct step *step, struct builder *b);
 bool capture_limit_size(struct actor_state *a, const struct step *step, const struct packet *packet, size_t size);
 void capture_violated(struct timeline *t, const struct actor_state *a, const struct violation *v);
 void capture_finish(struct timeline *t);			/* its verdict, and what it came to */

@@ -77,7 +77,7 @@ static void set_place(struct player *pl)
 
 	pl->answer = next_of(pl, pl->answer, HOLDS_UP);
 	pl->send = next_of(pl, pl->send, ACTS);
-	order_set(&c->answers, index_of(pl), pl->adrift ? NO_STEP : least(pl->answer, capture_aside_answer(pl)));
+	order_set(&c->answers, index_of(pl), pl->adrift || capture_has_open(pl) ? NO_STEP : least(pl->answer, capture_aside_answer(pl)));
 	order_set(&c->sends, index_of(pl), least(pl->send, capture_aside_send(pl)));
 }
 
@@ -212,19 +212,6 @@ static bool acts(const struct player *pl)
 	return ACTS & 1u << pl->play->capture->steps[pl->number].part;
 }
 
-/* Its step, which acts, beside what was put aside. False: it waits for that. */
-static bool goes_past(struct player *pl)
-{
-	if (!pl->asides)
-		return true;
-	capture_step(pl);
-	if (!capture_passes(pl)) {
-		set_adrift(pl, capture_has_open(pl));
-		return false;
-	}
-	return true;
-}
-
 /* For the target's Receive Maximum. False: it still waits. */
 static bool held(struct player *pl)
 {
@@ -262,7 +249,7 @@ static void look(struct player *pl)
 			}
 		}
 		if (pl->state == PLAYER_LOOKS && acts(pl)) {
-			if (!goes_past(pl))
+			if (pl->asides && !capture_passes(pl))
 				return;
 			if (pl->n_held)		/* it is an acknowledgement, and what waits for its turn may wait for it */
 				capture_act(pl);

@@ -441,8 +441,10 @@ bool send_step(struct timeline *t, struct strand *s, const struct step *step, st
 	if (!ready_to_send(t, a, step))
 		return false;
 	arena_reset(t->stage->scratch);
-	if (!build(t, a, s, step, &b) || (t->capture && !capture_limit(a, step, &b)))
+	if (!build(t, a, s, step, &b))
 		return false;
+	if (t->capture)
+		capture_limit(a, step, &b);
 	struct writer w = writer_to(t->stage->packet, t->stage->packet_size);
 	enum status status = builder_encode(&b, &w);
 	if (status == CODEC_BAD) {
