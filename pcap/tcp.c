@@ -216,8 +216,10 @@ static void make_room(struct connection *c, unsigned end, struct piece *p)
 	tcp->pending_at = p->at;
 	if (tcp_stuck(c))
 		tcp_give_up(c, TCP_NO_ROOM);
+	else if (p->at == c->half[end].next)
+		p->ack = 0;		/* nothing that could still come is what it waits for */
 	else
-		p->ack = 0;		/* it is the next, and nothing that could still come is what it waits for */
+		tcp_advance(c);		/* what stands before it needs to wait no longer, as the segment's own beginning has shown */
 	tcp->pending = NULL;
 }
 

@@ -136,6 +136,14 @@ static void break_circle(struct connection *c)
 	*(h->held ? &h->held->ack : &h->fin_ack) = 0;
 }
 
+/* The segment at hand is what comes next of its end: whoever waits for it waits until it is taken. */
+static bool is_at_hand(const struct connection *c)
+{
+	const struct tcp *tcp = c->tcp;
+
+	return tcp->pending == c && tcp->pending_at == c->half[tcp->pending_end].next;
+}
+
 void tcp_advance(struct connection *c)
 {
 	for (;;) {
@@ -144,7 +152,7 @@ void tcp_advance(struct connection *c)
 		any |= release(c, 1);
 		if (any)
 			continue;
-		if (tcp_stuck(c) || !(has_waiting(c, 0) || has_waiting(c, 1)))
+		if (tcp_stuck(c) || is_at_hand(c) || !(has_waiting(c, 0) || has_waiting(c, 1)))
 			return;
 		break_circle(c);
 	}
