@@ -50,6 +50,7 @@ struct role {				/* what is known of a conversation */
 	bool resumed;			/* a session from before the capture */
 	bool clean;
 	bool closed;
+	uint8_t version;		/* of its first packet that stands in a step: an actor has one */
 	bool begun;			/* a step of it stands in the file */
 	bool lost;			/* something of the client's, before that */
 	bool joined;			/* its CONNECT is not in the capture, or was not to be shown */
@@ -108,6 +109,14 @@ static void begin(struct scenario_writer *s, const struct conversation *c, struc
 	r->begun = s->has_steps = true;
 }
 
+/* An actor has one version. What was read by another, because another CONNECT or the rest showed that it is that, cannot be a step of it. */
+static bool is_of_its_version(struct role *r, const struct packet *p)
+{
+	if (!r->version)
+		r->version = p->version;
+	return r->version == p->version;
+}
+
 /* ---- conversations ---- */
 
 static void started(struct observer *o, const struct when *when)
@@ -125,7 +134,7 @@ static void opened(struct observer *o, struct conversation *c, const struct when
 		abort();
 	r->ids.room = r->filters.room = r->lacking.room = &s->room;
 	c->of[o->slot] = r;
-	preface_version(&s->preface, c);
+	preface_version(&s->preface, c, c->version);
 }
 
 /* The names that a session's open ids have go with it to its next connection. */
@@ -165,7 +174,7 @@ static void ended(struct observer *o, struct conversation *c, enum conversation_
 	struct role *r = role_of(s, c);
 
 	(void)how, (void)when;
-	preface_version(&s->preface, c);	/* it may have been inferred at first */
+	preface_version(&s->preface, c, r->version ? (enum version)r->version : c->version);
 	if (r->joined)
 		preface_joined(&s->preface, c, &r->lacking);
 	else if (r->resumed)
@@ -233,16 +242,19 @@ static void sent(struct scenario_writer *s, const struct seen_packet *seen, stru
 	const struct packet *p = &seen->packet;
 	uint32_t number = seen->conversation->number, name = 0;
 	struct finding finding;
+	bool legal = seen->status == CODEC_OK && check(p, FROM_CLIENT, &finding) == CODEC_OK;
 
 	if (seen->status == CODEC_OK && answers_broker((enum packet_type)p->type) && !(name = named_find(&r->ids, p->packet_id)))
 		line_text(&s->line, "# ");	/* what it answers is not in the capture, so its id will be another */
+	else if (legal && !is_of_its_version(r, p))
+		line_text(&s->line, "# of another version: ");
 	else
 		begin(s, seen->conversation, r, seen);
 	line_format(&s->line, "c%u -> ", number);
 	line_send(&s->line, seen, name, s->options.secrets);
 	step_done(s, r, &seen->when);
 	r->greeted = r->greeted || seen->status != CODEC_OK || p->type == CONNECT;
-	if (seen->status != CODEC_OK || check(p, FROM_CLIENT, &finding) != CODEC_OK)
+	if (!legal)
 		return;			/* no broker makes anything of it */
 	if (p->type == CONNECT)
 		note_connect(s, seen->conversation, r, p);
@@ -328,7 +340,7 @@ static uint32_t name_delivery(struct scenario_writer *s, struct role *r, const s
 }
 
 /* Packets that no other broker will repeat, or whose counterpart is not in the capture: shown, not expected. */
-static const char *not_expected(const struct seen_packet *seen, const struct role *r, uint32_t name)
+static const char *not_expected(const struct seen_packet *seen, struct role *r, uint32_t name)
 {
 	const struct packet *p = &seen->packet;
 	struct finding finding;
@@ -347,7 +359,7 @@ static const char *not_expected(const struct seen_packet *seen, const struct rol
 		return "its CONNECT is not in the capture";
 	if (p->type == PUBREL && !name)
 		return "its PUBLISH is not in the capture";
-	return NULL;
+	return is_of_its_version(r, p) ? NULL : "of another version";
 }
 
 static void received(struct scenario_writer *s, const struct seen_packet *seen, struct role *r)

@@ -18,7 +18,7 @@ void preface_settle(struct preface *p)
 
 /* ---- versions ---- */
 
-void preface_version(struct preface *p, const struct conversation *c)
+void preface_version(struct preface *p, const struct conversation *c, enum version version)
 {
 	if (c->number >= p->cap_versions) {
 		p->cap_versions = 2 * c->number + 64;
@@ -28,7 +28,7 @@ void preface_version(struct preface *p, const struct conversation *c)
 	}
 	while (p->n_versions <= c->number)
 		p->versions[p->n_versions++] = 0;
-	p->versions[c->number] = (uint8_t)c->version;
+	p->versions[c->number] = (uint8_t)version;
 }
 
 static const char *version_text(enum version version)
@@ -134,7 +134,7 @@ void preface_session(struct preface *p, const struct conversation *c, struct spa
 	line_format(&p->before, "%s connects client_id=", name);
 	line_string(&p->before, client_id);
 	line_text(&p->before, " clean_start=0");
-	if (c->version == MQTT_5)
+	if (p->versions[c->number] == MQTT_5)
 		line_format(&p->before, " session_expiry_interval=%u", session_expiry_interval);
 	line_text(&p->before, "   # not in the capture: its session was there already\n");
 	write_filters(&p->before, name, lacking);

@@ -21,7 +21,7 @@ struct preface {		/* zeroed to begin with */
 };
 
 void preface_settle(struct preface *p);	/* after whole lines were added to before: many of them are not kept in memory */
-void preface_version(struct preface *p, const struct conversation *c);	/* may be told again: the last one counts */
+void preface_version(struct preface *p, const struct conversation *c, enum version version);	/* may be told again: the last one counts */
 
 /* A connection that the capture joined midway. lacking: filters that it holds without having been seen to subscribe; their numbers are QoS. */
 void preface_joined(struct preface *p, const struct conversation *c, struct strings *lacking);
