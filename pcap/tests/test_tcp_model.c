@@ -44,6 +44,7 @@ static struct model {
 	/* what came */
 	bool open;
 	uint32_t cursor[2];
+	bool heard[2], missed[2];	/* a segment of it came; a hole was told */
 	unsigned n_ended, n_finished[2], n_contradicted, n_spoilt;
 	enum tcp_how ends;		/* how it must end next */
 	const char *wrong;
@@ -251,9 +252,12 @@ static void bytes(void *context, struct flow *flow, unsigned end, struct span sp
 		wrong("other bytes than were sent");
 		return;
 	}
+	/* Of an end that is not in the capture, or not yet, what is missing behind its first hole is told later, as one. */
+	bool unsaid = !m.heard[!e] && m.missed[!e];
+
 	for (size_t i = 0; i < span.len; i++) {
 		/* When of both only later copies are in the capture, which was first cannot be told. */
-		if (m.needs[e][m.cursor[e] + i] > m.cursor[!e] && !m.how.one_way && m.state[e][m.cursor[e] + i] == CERTAIN)
+		if (m.needs[e][m.cursor[e] + i] > m.cursor[!e] && !unsaid && m.state[e][m.cursor[e] + i] == CERTAIN)
 			wrong("an answer before its question");
 		if (m.state[e][m.cursor[e] + i] == NEVER)
 			wrong("bytes that the capture does not hold");
@@ -276,6 +280,7 @@ static void hole(void *context, struct flow *flow, unsigned end, uint64_t len, e
 		if (m.state[e][m.cursor[e] + i] == CERTAIN)
 			wrong("a hole where nothing is missing");
 	m.cursor[e] += (uint32_t)len;
+	m.missed[e] = true;
 }
 
 static void noted(void *context, struct flow *flow, unsigned end, enum tcp_note note, uint32_t len, const struct when *when)
@@ -330,6 +335,7 @@ static void play(const struct sent *s)
 		exact[below(captured(s))] ^= 0x55;
 	g.bytes = span_of(exact, captured(s));
 	g.when = (struct when){ .frame = ++m.frame, .time_ns = s->time_ns };
+	m.heard[s->end] = true;
 	tcp_segment(m.tcp, &g);
 	free(exact);
 }
@@ -394,6 +400,9 @@ static void conversation(void)
 	m.n_sent = m.n_contradicted = m.n_spoilt = 0;
 	memset(m.n_finished, 0, sizeof(m.n_finished));
 	memset(m.cursor, 0, sizeof(m.cursor));
+	memset(m.missed, 0, sizeof(m.missed));
+	m.heard[0] = !m.how.mid_stream;		/* its SYN */
+	m.heard[1] = false;
 	for (unsigned end = 0; end < 2; end++) {
 		m.total[end] = 200 + below(m.how.bytewise ? 600 : STREAM - 200);
 		for (uint32_t i = 0; i < m.total[end]; i++)
