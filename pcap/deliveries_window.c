@@ -3,7 +3,6 @@
 #include <stdlib.h>
 
 #include "codec/fields.h"
-#include "pcap/rows.h"
 
 /* ---- lanes ---- */
 
