@@ -105,7 +105,7 @@ void capture_send_aside(struct player *pl)
 {
 	struct timeline *t = pl->play->timeline;
 
-	if (lacks_name(pl))
+	if (lacks_name(pl) || capture_is_lower(pl))
 		return;
 	if (pl->step->kind == STEP_TOGETHER)
 		send_together(t, &pl->strand, pl->step);
@@ -180,7 +180,7 @@ void capture_act(struct player *pl)
 		capture_pass_over(pl);
 		return;
 	}
-	if (lacks_name(pl)) {
+	if (lacks_name(pl) || capture_is_lower(pl)) {
 		capture_advance(pl);
 		return;
 	}

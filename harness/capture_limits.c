@@ -160,6 +160,40 @@ bool capture_is_passed_over(const struct player *pl, const struct packet *packet
 	return packet->type == PUBACK && is_kept_back(pl, packet->packet_id);
 }
 
+/* The slot whose name a step has for packet id; -1: it says a number, or nothing. */
+static int64_t id_slot(const struct step *step)
+{
+	const struct assign *as = said(step, "packet_id");
+
+	if (step->kind == STEP_SEND)
+		return as && as->value && as->value->kind == EXPR_VAR ? (int64_t)as->value->slot : -1;
+	for (uint32_t i = 0; i < step->n_matches; i++) {
+		const struct match *m = &step->matches[i];
+
+		if (!strcmp(m->field->name, "packet_id") && m->pattern->kind == PATTERN_EQUAL && m->pattern->value->kind == EXPR_VAR)
+			return (int64_t)m->pattern->value->slot;
+	}
+	return -1;
+}
+
+/* The target grants less QoS than was captured: PUBACK takes the place of PUBREC, and what more there was is passed over. */
+bool capture_is_lower(struct player *pl)
+{
+	struct timeline *t = pl->play->timeline;
+	const struct step *step = pl->step;
+	bool answers = step->kind == STEP_SEND && (step->type == PUBACK || step->type == PUBREC || step->type == PUBCOMP);
+	int64_t slot = answers || (step->kind == STEP_EXPECT && step->type == PUBREL) ? id_slot(step) : -1;
+	uint8_t came_with = slot < 0 || step->illegal ? 0 : t->slots[slot].came_with;
+
+	if (!came_with || came_with > 2 || (came_with == 2 && step->type == PUBACK))
+		return false;
+	if (came_with == 2 && step->type == PUBREC)
+		send_packet(t, pl->actor, PUBACK, (uint16_t)t->slots[slot].value.number);
+	else
+		pl->play->replayed->n_passed_over++;
+	return true;
+}
+
 /* ---- what a PUBLISH may be here ---- */
 
 static struct own_alias *own_alias(struct player *pl, uint64_t alias)

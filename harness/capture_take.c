@@ -130,6 +130,9 @@ static void take(struct player *pl, struct arrival *in, const struct packet *pac
 		capture_differs(pl, NULL, packet_text(t, packet, FROM_SERVER), m.because);
 	if (in->type == type)
 		packet_bind(t, step->matches, step->n_matches, packet);
+	for (uint32_t i = 0; in->type == PUBLISH && i < step->n_matches; i++)
+		if (step->matches[i].bind >= 0)
+			t->slots[step->matches[i].bind].came_with = (uint8_t)(1 + publish_qos(packet));
 	if (in->kind == ANSWER)
 		settle(pl->actor, packet->packet_id);
 	if (in->kind == DELIVERY)
@@ -314,7 +317,7 @@ bool capture_take(struct player *pl)
 			pl->play->replayed->n_passed_over++;	/* what it follows upon did not come, and that is noted */
 			return true;
 		}
-		return take_expected(pl);
+		return capture_is_lower(pl) || take_expected(pl);
 	case STEP_RECEIVES:    return take_delivery(pl);
 	case STEP_CLOSED:      return take_closed(pl);
 	case STEP_DISCONNECTS: return capture_is_gone(pl);

@@ -153,6 +153,7 @@ struct strand {
 
 struct slot {
 	bool bound;
+	uint8_t came_with;		/* in a capture, of a delivery's packet id: 1 + the QoS it came with */
 	struct value value;		/* bytes in the timeline's region */
 };
 

@@ -135,6 +135,7 @@ bool capture_has_room(const struct player *pl, const struct step *step);	/* a PU
 void capture_no_room(struct player *pl);		/* and there was none in its step's time */
 bool capture_cannot_come(const struct player *pl);	/* its step: its PUBLISH was kept back, or lowered */
 bool capture_is_passed_over(const struct player *pl, const struct packet *packet);	/* it answers one that was lowered */
+bool capture_is_lower(struct player *pl);		/* its step follows upon a delivery that came with less QoS, and is done therewith */
 bool capture_follows(const struct step *step);		/* upon a PUBLISH of the client */
 uint16_t capture_step_id(const struct step *step);	/* the packet id that the file says; 0: none */
 void capture_forget_limits(struct player *pl);		/* another connection begins */

@@ -97,6 +97,28 @@ if command -v mosquitto >/dev/null; then
 	note 'Mosquitto with less: packet size' "packets of more than 2000 bytes are not sent: the target's Maximum Packet Size"
 	differences 'Mosquitto with less' 1
 fi
+# A delivery that comes with less QoS is acknowledged as it came.
+printf 'capture "q"
+mqtt 5
+s connects
+s -> SUBSCRIBE packet_id=1 ("q/a" qos=2)
+s <- SUBACK packet_id=1 reason=[Granted_QoS_2]
+p connects
+p publishes topic="q/a" qos=2 payload="x"
+s <- PUBLISH topic="q/a" qos=2 packet_id as $p payload="x"
+s -> PUBREC packet_id=$p
+s <- PUBREL packet_id=$p
+s -> PUBCOMP packet_id=$p
+s -> PINGREQ
+s <- PINGRESP
+' >"$tmp/q.scn"
+for less in limited qos-0; do
+	replay "$tmp/q.scn" --broker $less
+	is "less QoS, $less: exit 0" 0 $code
+	shows "less QoS, $less: what differs" 'because   qos: expected 2, received [01]$'
+	differences "less QoS, $less" 3
+done
+
 # What the client did wrong stays wrong: the capture's own broker closed here, too.
 printf 'capture "i"\nmqtt 5\na -> CONNECT client_id="i"\na <- CONNACK reason=0\na -> PUBLISH topic="i" !topic_alias=9 payload="x"\na <- DISCONNECT\na <- closed\n' >"$tmp/i.scn"
 replay "$tmp/i.scn" --broker narrow
