@@ -75,6 +75,28 @@ static void room_is_made_by_who_holds_nothing(void **state)
 	script_end(&s);
 }
 
+/* It comes next, before all that waits, and there is no room for it to wait for the other direction. */
+static void no_room_for_the_next(void **state)
+{
+	struct tcp_limits limits = { .flow_bytes = 1024 };
+
+	(void)state;
+	script_begin(&s, &limits);
+	handshake(&s);
+	for (int i = 1; i <= 4; i++)
+		seg(&s, 'A', "A", i, 0, "x");
+	seg(&s, 'A', "A", 0, 5, "a");
+	SAYS(&s, "o A(late 1) B[5 no room] A\"a\" A\"x\" A\"x\" A\"x\" A\"x\"");
+	/* The same, and what the other direction has waits for it. */
+	for (int i = 6; i <= 8; i++)
+		seg(&s, 'A', "A", i, 5, "x");
+	seg(&s, 'B', "A", 5, 6, "1");
+	SAYS(&s, "");
+	seg(&s, 'A', "A", 5, 6, "a");
+	SAYS(&s, "A(late 1) A\"a\" A\"x\" A\"x\" A\"x\" B\"1\"");
+	script_end(&s);
+}
+
 static void flows_are_bounded(void **state)
 {
 	struct tcp_limits limits = { .flows = 2, .idle_ns = UINT64_C(10000000000) };
@@ -206,6 +228,7 @@ int main(void)
 		cmocka_unit_test(limits_of_one),
 		cmocka_unit_test(limits_of_all),
 		cmocka_unit_test(room_is_made_by_who_holds_nothing),
+		cmocka_unit_test(no_room_for_the_next),
 		cmocka_unit_test(a_jump_ends_nothing_new),
 		cmocka_unit_test(a_wrong_time_stamp_keeps_nothing),
 		cmocka_unit_test(flows_are_bounded),
