@@ -1,6 +1,7 @@
 #include "pcap/decoder.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "pcap/detect.h"
@@ -218,6 +219,20 @@ static void flow_finished(void *context, struct flow *flow, unsigned end, enum t
 		link->stage->ops->closed(link->stage, end, how == TCP_WAS_RESET, when);
 }
 
+static void count_reason(struct decoder_counts *counts, const char *why)
+{
+	for (size_t i = 0; i < sizeof(counts->reasons) / sizeof(*counts->reasons); i++) {
+		struct decoder_reason *r = &counts->reasons[i];
+
+		if (!r->n)
+			snprintf(r->text, sizeof(r->text), "%s", why);
+		if (!strcmp(r->text, why)) {
+			r->n++;
+			return;
+		}
+	}
+}
+
 static void count_ended(struct decoder *d, const struct link *link)
 {
 	const struct tls_notes *tls = &link->detected.tls_notes;
@@ -226,6 +241,8 @@ static void count_ended(struct decoder *d, const struct link *link)
 		return;
 	if (link->detected.tls && !tls->readable) {
 		d->counts.encrypted++;
+		if (tls->why_not)
+			count_reason(&d->counts, tls->why_not);
 		d->counts.encrypted_likely_mqtt += link->likely || !strncmp(tls->alpn, "mqtt", 4);
 	} else {
 		d->counts.other += link->spoke;

@@ -20,6 +20,10 @@ struct decoder_counts {
 	uint64_t frames, packets;	/* captured; MQTT */
 	uint32_t conversations;
 	uint32_t encrypted, encrypted_likely_mqtt;	/* connections in TLS without keys; those of them on MQTT's ports or with ALPN mqtt */
+	struct decoder_reason {
+		char text[96];
+		uint32_t n;
+	} reasons[6];			/* why they cannot be read, the first six that there are; n 0: no more */
 	uint32_t other;			/* connections that carry no MQTT */
 	uint64_t holes, hole_bytes;
 };

@@ -26,13 +26,25 @@ static const char *grouped(uint64_t n)
 	return room;
 }
 
+static void print_reasons(const struct decoder_counts *c)
+{
+	enum { MOST = sizeof(c->reasons) / sizeof(*c->reasons) };
+
+	for (int i = 0; i < MOST && c->reasons[i].n; i++)
+		if (c->reasons[i].n == c->encrypted)
+			console_print(stderr, "%s", c->reasons[i].text);
+		else
+			console_print(stderr, "%s%s (%s)", i ? ", " : "", c->reasons[i].text, grouped(c->reasons[i].n));
+}
+
 static void print_connections(const struct decoder_counts *c, bool keylog)
 {
-	if (c->encrypted)
-		console_print(stderr, "  %s connection%s encrypted and cannot be read%s; %s\n",
-		              grouped(c->encrypted), c->encrypted == 1 ? " is" : "s are",
-		              c->encrypted_likely_mqtt ? c->encrypted_likely_mqtt == c->encrypted ? ", by their ports MQTT" : ", some of them by their ports MQTT" : "",
-		              keylog ? "the key log has no secrets that fit" : "--keylog FILE gives the secrets of client or server");
+	if (c->encrypted) {
+		console_print(stderr, "  %s connection%s encrypted and cannot be read%s: ", grouped(c->encrypted), c->encrypted == 1 ? " is" : "s are",
+		              c->encrypted_likely_mqtt ? c->encrypted_likely_mqtt == c->encrypted ? ", by their ports MQTT" : ", some of them by their ports MQTT" : "");
+		print_reasons(c);
+		console_print(stderr, "; %s\n", keylog ? "the key log has no secrets that fit" : "--keylog FILE gives the secrets of client or server");
+	}
 	if (c->other)
 		console_print(stderr, "  %s other connection%s no MQTT\n", grouped(c->other), c->other == 1 ? " carries" : "s carry");
 }
