@@ -246,10 +246,10 @@ static struct observer *make_view(const struct view_options *how, const char *ti
 static void observe(const char *title)
 {
 	struct view_options how = { .json = conf.format == FORMAT_JSON, .verbose = conf.verbose, .secrets = conf.secrets,
-	                            .live = conf.interface };
+	                            .live = conf.interface, .where = run.where };
 
 	run.shown = make_view(&how, title);
-	if (run.shown && run.where) {
+	if (run.shown && run.where && conf.view != VIEW_DELIVERIES) {	/* which sets what comes against what was published, elsewhere */
 		run.shown = where_observer_new(run.where, run.shown);
 		if (!run.shown)
 			abort();
@@ -313,7 +313,7 @@ static int conclude(const char *name, int code)
 	if (run.out.error == EPIPE)	/* as of `| head`: what was not read is not summed up */
 		return run.check && check_violations(run.check) ? EXIT_FOUND : EXIT_PASS;
 	if (!conf.quiet) {
-		uint64_t matched = run.where ? where_observer_matched(run.shown) : 0;
+		uint64_t matched = !run.where ? 0 : conf.view == VIEW_DELIVERIES ? deliveries_view_matched(run.shown) : where_observer_matched(run.shown);
 
 		summary_print(run.decoder, capture_dropped(run.capture), run.where ? &matched : NULL, conf.keylog);
 	}
@@ -377,8 +377,6 @@ static const char *misuse(int n_args, char **args)
 		return "-o would overwrite the capture: name another file";
 	if (conf.format == FORMAT_SCENARIO && (conf.check || conf.view != VIEW_PACKETS))
 		return "--format scenario is a file to be played: no --check or --view with it";
-	if (conf.where && conf.view == VIEW_DELIVERIES)
-		return "--view deliveries sets what comes against what was published, on other connections: no --where with it";
 	if (conf.where && conf.view == VIEW_CLAUSES)
 		return "--view clauses judges all there is: no --where with it";
 	if (conf.verbose && conf.format != FORMAT_TEXT)
@@ -455,7 +453,8 @@ const struct command decode_command = {
 	           "packet_id, reason, payload, will.topic, filters, user_property.KEY), or type, from, client, connection, stream, frame, time, size,\n"
 	           "version, way, sure, unreadable; compare by == != < <= > >=, or by ~ with a topic filter; or ask for FIELD present, FIELD absent.\n"
 	           "A field that a packet does not have makes every test but absent false.\n"
-	           "The views connections and qos, and scenarios, take an EXPR of client, connection, stream, version and way only.\n"
+	           "The views connections and qos, and scenarios, take an EXPR of client, connection, stream, version and way only. With deliveries it\n"
+	           "is asked of each PUBLISH of a publisher, and chooses what is shown of what became of them.\n"
 	           "Exit code 0: MQTT was found, and decoded; 1: --check found a clause violated; 2: a mistake on the command line;\n"
 	           "3: the capture could not be read to its end, has no MQTT in it, or the output could not be written. Ctrl-C ends -i as the end of a\n"
 	           "file would: with the views, the summary and these codes.",

@@ -5,11 +5,13 @@
 #include "pcap/filter_index.h"
 #include "pcap/histogram.h"
 #include "pcap/out.h"
+#include "pcap/where.h"
 
 /*
  * What the view of deliveries knows. A message is one PUBLISH of a client; what it says (topic, payload, broker) is its content,
  * which several messages may share. For each session that must get it there is an expectation, open until the delivery
- * is seen; a cell remembers, for a session and a content, what is expected and what came last.
+ * is seen; a cell remembers, for a session and a content, what is expected and what came last. What is not to be shown is followed
+ * like the rest, for what follows depends on it, but counts in the pair `hidden`.
  *
  * deliveries_sessions.c  who is subscribed to what
  * deliveries_window.c    messages of the last WINDOW_NS, and what is expected of them
@@ -112,6 +114,7 @@ struct message {
 	uint16_t packet_id;
 	uint8_t qos;
 	bool waits;			/* it stands among those unsettled */
+	bool shown;			/* --where holds for it */
 	bool settled;			/* the broker has it: acknowledged, QoS 2 released */
 	bool expires, resent, doubtful /* it may be another one's resending, or no packet at all */;
 };
@@ -172,17 +175,17 @@ struct incident {
 };
 
 struct delivery_totals {
-	uint64_t published, deliveries;	/* packets */
-	uint64_t paired, copies, resent, retained, wills, brokers_own, unmatched, unresolved;
+	uint64_t published, deliveries;	/* packets; with --where those of messages for which it holds, as far as that can be told; all below, too */
+	uint64_t copies, resent, retained, wills, brokers_own, unmatched, unresolved;
 	uint64_t rejected;		/* by the broker */
 	uint64_t no_room, unindexed;	/* messages, also such as were given up before they were old; filters */
-	uint64_t lost, again;
 };
 
 struct deliveries {
 	struct observer observer;
 	struct out *out;
 	bool json;
+	const struct where *where;
 	uint64_t start_ns;
 	struct map names, sessions, subscribed, contents, cells, lanes, unsettled, pairs, wills;
 	struct filter_index filters;
@@ -190,10 +193,12 @@ struct deliveries {
 	size_t name_bytes;
 	uint64_t generation, n_messages, now_ns;
 	uint64_t blind_until_ns;	/* a publication may have been missed that is delivered until then */
-	uint64_t swept_at;		/* the number of publications then */
+	uint64_t n_published;		/* PUBLISH of clients, whatever is shown */
+	uint64_t n_passed, swept_at;	/* PUBLISH both ways; and how many there had been at the last sweep */
 	struct message *oldest, *newest;
 	struct expectation *first_late, *last_late;
 	struct pair *rows, **last_row, others;
+	struct pair hidden;		/* of messages not to be shown */
 	uint64_t n_others;		/* expectations and deliveries counted there */
 	struct incident *incidents;
 	size_t n_incidents;
@@ -219,7 +224,7 @@ void topic_matched(struct deliveries *v, struct topic_name *topic);		/* makes to
 /* ---- window ---- */
 
 uint64_t content_hash(const struct endpoint *broker, struct span topic, struct span payload, uint64_t *payload_hash);
-void publish(struct deliveries *v, struct receiver *publisher, const struct seen_packet *p, bool doubtful);
+void publish(struct deliveries *v, struct receiver *publisher, const struct seen_packet *p, bool doubtful, bool shown);
 struct message *message_unsettled(struct deliveries *v, const struct receiver *publisher, uint16_t packet_id);
 void message_settle(struct deliveries *v, struct message *m);
 void message_reject(struct deliveries *v, struct message *m);
@@ -236,13 +241,14 @@ void window_close(struct deliveries *v);				/* at the end */
 
 enum delivered { WAS_EXPECTED, WAS_COPY, WAS_RESENT, WAS_AGAIN, WAS_BEYOND, WAS_GIVEN_UP, WAS_UNKNOWN };
 
-enum delivered delivery_seen(struct deliveries *v, struct receiver *r, const struct seen_packet *p);
+/* *pair: of the message that it is a delivery of, or of the one before that said the same; NULL when none is known. */
+enum delivered delivery_seen(struct deliveries *v, struct receiver *r, const struct seen_packet *p, const struct pair **pair);
 /* With RETAIN set: a live message where may_be_live (retain as published) and one is due, else what was stored: false. */
-bool delivery_retained(struct deliveries *v, struct receiver *r, const struct seen_packet *p, bool may_be_live);
+bool delivery_retained(struct deliveries *v, struct receiver *r, const struct seen_packet *p, bool may_be_live, const struct pair **pair);
 
 /* ---- between window and match ---- */
 
-struct pair *pair_of(struct deliveries *v, const struct receiver *from, const struct receiver *to);	/* never NULL */
+struct pair *pair_of(struct deliveries *v, const struct message *m, const struct receiver *to);	/* never NULL */
 struct cell *cell_find(struct deliveries *v, const struct receiver *r, const struct content *content);
 struct cell *cell_of(struct deliveries *v, struct receiver *r, struct content *content);
 struct content *content_find(struct deliveries *v, const struct endpoint *broker, struct span topic, uint64_t hash,

@@ -67,7 +67,6 @@ static enum delivered again(struct deliveries *v, struct cell *cell, const struc
 		return WAS_GIVEN_UP;
 	}
 	cell->pair->again[qos < 3 ? qos : 0]++;
-	v->totals.again++;
 	incident_add(v, DUPLICATE, cell->pair, cell->content->topic, (uint8_t)qos, &cell->published, &p->when);
 	return WAS_AGAIN;
 }
@@ -84,7 +83,8 @@ static bool is_resent(const struct cell *cell, const struct seen_packet *p)
 }
 
 /* By a shared subscription of r. */
-static bool for_group(struct deliveries *v, struct receiver *r, struct content *content, const struct seen_packet *p, enum delivered *how)
+static bool for_group(struct deliveries *v, struct receiver *r, struct content *content, const struct seen_packet *p, enum delivered *how,
+                      const struct pair **pair)
 {
 	struct topic_name *topic = content->topic;
 	struct cell *second = NULL;
@@ -103,10 +103,12 @@ static bool for_group(struct deliveries *v, struct receiver *r, struct content *
 			continue;
 		if (is_resent(cell, p)) {
 			*how = WAS_RESENT;
+			*pair = cell->pair;
 			return true;
 		}
 		if (meets(v, cell, p)) {
 			*how = WAS_EXPECTED;
+			*pair = cell->pair;
 			return true;
 		}
 		if (cell->came)
@@ -114,6 +116,7 @@ static bool for_group(struct deliveries *v, struct receiver *r, struct content *
 	}
 	if (!second || !may_judge(v, r, second))
 		return false;
+	*pair = second->pair;
 	/* Another member may get what the first did not acknowledge before it went. */
 	*how = p->packet.flags & PUBLISH_DUP || second->receiver->left_ns >= second->when.time_ns ? WAS_RESENT : again(v, second, p);
 	return true;
@@ -132,19 +135,22 @@ static struct message *beyond(const struct content *content, const struct cell *
 	return m && m->nth > cell->nth && m->qos >= qos ? m : NULL;
 }
 
-bool delivery_retained(struct deliveries *v, struct receiver *r, const struct seen_packet *p, bool may_be_live)
+bool delivery_retained(struct deliveries *v, struct receiver *r, const struct seen_packet *p, bool may_be_live, const struct pair **pair)
 {
 	struct content *content = content_seen(v, p);
 	struct cell *cell = content ? cell_find(v, r, content) : NULL;
 
-	if (may_be_live && (is_resent(cell, p) || meets(v, cell, p)))
+	*pair = NULL;
+	if (may_be_live && (is_resent(cell, p) || meets(v, cell, p))) {
+		*pair = cell->pair;
 		return true;
+	}
 	if (cell && cell->oldest)	/* a server that wrongly leaves the flag set? */
 		expectation_end(v, cell->oldest, IS_UNOBSERVABLE);
 	return false;
 }
 
-enum delivered delivery_seen(struct deliveries *v, struct receiver *r, const struct seen_packet *p)
+enum delivered delivery_seen(struct deliveries *v, struct receiver *r, const struct seen_packet *p, const struct pair **pair)
 {
 	struct content *content = content_seen(v, p);
 	struct cell *cell = content ? cell_find(v, r, content) : NULL;
@@ -152,32 +158,40 @@ enum delivered delivery_seen(struct deliveries *v, struct receiver *r, const str
 	enum delivered how;
 	struct message *m;
 
+	*pair = NULL;
 	if (!content)
 		return WAS_UNKNOWN;
-	if (is_resent(cell, p))
+	if (is_resent(cell, p)) {
+		*pair = cell->pair;
 		return WAS_RESENT;
-	if (meets(v, cell, p))
+	}
+	if (meets(v, cell, p)) {
+		*pair = cell->pair;
 		return WAS_EXPECTED;
+	}
 	if (cell && cell->came && cell->copies) {
+		*pair = cell->pair;
 		cell->copies--;
 		return WAS_COPY;
 	}
-	if (for_group(v, r, content, p, &how))
+	if (for_group(v, r, content, p, &how, pair))
 		return how;
 	m = beyond(content, cell, qos);
 	if (m) {
-		struct pair *pair = pair_of(v, m->publisher, r);
+		struct pair *row = pair_of(v, m, r);
 
-		pair->beyond++;
-		time_it(pair, m, p);
+		*pair = row;
+		row->beyond++;
+		time_it(row, m, p);
 		if (!cell)
 			cell = cell_of(v, r, content);
 		if (cell)
-			came(cell, m, pair, p, 0);
+			came(cell, m, row, p, 0);
 		return WAS_BEYOND;
 	}
 	if (!cell || !cell->came)
 		return WAS_UNKNOWN;
+	*pair = cell->pair;
 	if (p->packet.flags & PUBLISH_DUP)
 		return WAS_RESENT;
 	return may_judge(v, r, cell) ? again(v, cell, p) : WAS_UNKNOWN;

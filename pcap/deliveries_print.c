@@ -164,7 +164,12 @@ void deliveries_print(struct deliveries *v)
 	char others[CELL];
 
 	sum_up(v, &all);
-	out_format(v->out, "%llu messages published, %llu delivered\n", (unsigned long long)v->totals.published, (unsigned long long)v->totals.deliveries);
+	if (v->where)
+		out_format(v->out, "%llu of %llu messages published match, %llu deliver%s of them\n", (unsigned long long)v->totals.published,
+		           (unsigned long long)v->n_published, (unsigned long long)v->totals.deliveries, v->totals.deliveries == 1 ? "y" : "ies");
+	else
+		out_format(v->out, "%llu messages published, %llu delivered\n", (unsigned long long)v->totals.published,
+		           (unsigned long long)v->totals.deliveries);
 	shown.rows = sorted(v, &shown.n);
 	if (shown.n) {
 		if (v->n_others) {

@@ -8,11 +8,14 @@ static uint64_t key_of(const struct receiver *r)
 	return r->known ? r->entry.hash : r->number;
 }
 
-struct pair *pair_of(struct deliveries *v, const struct receiver *from, const struct receiver *to)
+struct pair *pair_of(struct deliveries *v, const struct message *m, const struct receiver *to)
 {
+	const struct receiver *from = m->publisher;
 	uint64_t from_key = key_of(from), to_key = key_of(to), hash = map_mix(from_key, to_key);
 	struct pair *p = map_find(&v->pairs, hash);
 
+	if (!m->shown)
+		return &v->hidden;
 	while (p && !(p->from_key == from_key && p->to_key == to_key))
 		p = map_more(p);
 	if (p)
@@ -45,6 +48,8 @@ void incident_add(struct deliveries *v, enum incident_kind kind, const struct pa
 {
 	struct incident incident = { .kind = kind, .pair = pair, .published = *published, .seen = *seen, .qos = qos };
 
+	if (pair == &v->hidden)
+		return;
 	incident.topic_len = (uint8_t)whole_characters(span_of(topic->text, topic->len), DELIVERED_TOPIC_SHOWN);
 	memcpy(incident.topic, topic->text, incident.topic_len);
 	if (v->json && v->n_incidents < MOST_INCIDENTS_JSON)

@@ -272,7 +272,7 @@ static void sweep(struct deliveries *v, bool strange)
 		free(t->matched);
 		free(t);
 	}
-	v->swept_at = v->totals.published + v->totals.deliveries;
+	v->swept_at = v->n_passed;
 }
 
 static bool is_full(const struct deliveries *v, size_t more)
@@ -290,7 +290,7 @@ struct topic_name *topic_name_of(struct deliveries *v, struct span topic)
 	if (t)
 		return t;
 	if (is_full(v, sizeof(*t) + topic.len)) {
-		if (v->swept_at && v->totals.published + v->totals.deliveries - v->swept_at < 1024)
+		if (v->swept_at && v->n_passed - v->swept_at < 1024)
 			return NULL;
 		sweep(v, false);
 		if (is_full(v, sizeof(*t) + topic.len))

@@ -132,7 +132,7 @@ static bool expect(struct deliveries *v, struct message *m, struct receiver *r, 
 	if (e->next_of_message)
 		e->next_of_message->link_of_message = &e->next_of_message;
 	m->expected = e;
-	e->pair = pair_of(v, m->publisher, r);
+	e->pair = pair_of(v, m, r);
 	e->pair->expected++;
 	e->pair->away += away;
 	return true;
@@ -174,7 +174,6 @@ void expectation_end(struct deliveries *v, struct expectation *e, enum verdict v
 
 	if (verdict == IS_LOST) {
 		pair->lost[e->qos]++;
-		v->totals.lost++;
 		incident_add(v, LOST, pair, e->message->content->topic, e->qos, &e->message->when, &e->overtaken);
 	} else if (verdict == IS_UNCONFIRMED) {
 		pair->unconfirmed++;
@@ -259,7 +258,7 @@ static void forget_oldest(struct deliveries *v, enum verdict verdict)
 /* Before it is old: its deliveries may be seen yet. */
 static void give_up_oldest(struct deliveries *v)
 {
-	v->totals.no_room += v->oldest->expected != NULL;
+	v->totals.no_room += v->oldest->expected && v->oldest->shown;
 	forget_oldest(v, IS_UNOBSERVABLE);
 }
 
@@ -402,15 +401,16 @@ static struct message *message_new(struct deliveries *v, struct receiver *publis
 	return m;
 }
 
-void publish(struct deliveries *v, struct receiver *publisher, const struct seen_packet *p, bool doubtful)
+void publish(struct deliveries *v, struct receiver *publisher, const struct seen_packet *p, bool doubtful, bool shown)
 {
 	struct message *m = message_new(v, publisher, p), *before;
 	struct value expiry;
 
 	if (!m) {
-		v->totals.no_room++;
+		v->totals.no_room += shown;
 		return;
 	}
+	m->shown = shown;
 	m->broker = p->conversation->broker;
 	m->when = p->when;
 	m->conversation = p->conversation->number;
@@ -430,7 +430,7 @@ void publish(struct deliveries *v, struct receiver *publisher, const struct seen
 	if (doubtful || (p->packet.flags & PUBLISH_RETAIN && !p->packet.payload.len))
 		return;
 	if (!expect_all(v, m, p)) {
-		v->totals.no_room++;
+		v->totals.no_room += shown;
 		m->content->topic->strange = true;	/* how many copies are due is not known */
 	}
 }
@@ -452,7 +452,7 @@ void message_settle(struct deliveries *v, struct message *m)
 
 void message_reject(struct deliveries *v, struct message *m)
 {
-	v->totals.rejected++;
+	v->totals.rejected += m->shown;
 	while (m->expected)
 		expectation_end(v, m->expected, IS_CANCELLED);
 	unsettled_remove(v, m);

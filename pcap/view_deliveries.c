@@ -10,7 +10,7 @@
  * Which deliveries a client's PUBLISH led to, how long they took, and which are missing or came twice. A loss is stated only
  * where the subscription was granted before, the subscriber stayed connected, the broker took the message, and a later one from
  * the same publisher under the same topic was delivered SETTLE_NS ago; nothing is stated across a hole, or of sessions
- * whose CONNECT was not seen. The bounds are in deliveries.h.
+ * whose CONNECT was not seen. --where chooses what is shown of it, by what was published: all packets are followed. The bounds are in deliveries.h.
  */
 
 struct listener {		/* one connection */
@@ -169,10 +169,12 @@ static void be_blind(struct deliveries *v)
 static void from_client(struct deliveries *v, struct listener *l, const struct seen_packet *p)
 {
 	struct message *m = publish_qos(&p->packet) ? message_unsettled(v, l->r, p->packet.packet_id) : NULL;
+	bool shown = !v->where || where_matches(v->where, p, v->start_ns);
 
-	v->totals.published++;
+	v->n_published++;
+	v->totals.published += shown;
 	if (!p->topic.at) {
-		v->totals.unresolved++;
+		v->totals.unresolved += shown;
 		be_blind(v);
 		return;
 	}
@@ -180,7 +182,7 @@ static void from_client(struct deliveries *v, struct listener *l, const struct s
 		message_resent(m);
 		return;
 	}
-	publish(v, l->r, p, !p->sure || p->packet.flags & PUBLISH_DUP);
+	publish(v, l->r, p, !p->sure || p->packet.flags & PUBLISH_DUP, shown);
 }
 
 static bool keeps_retain_flag(const struct receiver *r)
@@ -193,59 +195,57 @@ static bool keeps_retain_flag(const struct receiver *r)
 	return !r->complete;
 }
 
-static void unexplained(struct deliveries *v, const struct seen_packet *p)
+static uint64_t *unexplained(struct deliveries *v, const struct seen_packet *p)
 {
 	uint64_t payload_hash, hash = content_hash(&p->conversation->broker, p->topic, p->packet.payload, &payload_hash);
 	struct topic_name *topic;
 
-	if (map_find(&v->wills, hash)) {
-		v->totals.wills++;
-		return;
-	}
-	if (p->topic.len && p->topic.at[0] == '$') {
-		v->totals.brokers_own++;
-		return;
-	}
-	v->totals.unmatched++;
+	if (map_find(&v->wills, hash))
+		return &v->totals.wills;
+	if (p->topic.len && p->topic.at[0] == '$')
+		return &v->totals.brokers_own;
 	topic = topic_name_of(v, p->topic);
 	if (topic)
 		topic->strange = true;
+	return &v->totals.unmatched;
+}
+
+/* The total that it counts in beside its row; NULL: none. */
+static uint64_t *follow_delivery(struct deliveries *v, struct listener *l, const struct seen_packet *p, const struct pair **pair)
+{
+	if (!p->topic.at) {		/* which it is cannot be said */
+		expect_nothing(v, l->r);
+		return &v->totals.unresolved;
+	}
+	if (p->packet.flags & PUBLISH_RETAIN)
+		return delivery_retained(v, l->r, p, keeps_retain_flag(l->r), pair) ? NULL : &v->totals.retained;
+	switch (delivery_seen(v, l->r, p, pair)) {
+	case WAS_EXPECTED:
+	case WAS_BEYOND:
+	case WAS_AGAIN:
+		return NULL;
+	case WAS_COPY:
+		return &v->totals.copies;
+	case WAS_RESENT:
+		return &v->totals.resent;
+	case WAS_GIVEN_UP:
+		return &v->totals.unmatched;
+	case WAS_UNKNOWN:
+		break;
+	}
+	return unexplained(v, p);
 }
 
 static void from_broker(struct deliveries *v, struct listener *l, const struct seen_packet *p)
 {
+	const struct pair *pair = NULL;
+	uint64_t *total = follow_delivery(v, l, p, &pair);
+
+	if (v->where && (!pair || pair == &v->hidden))
+		return;
 	v->totals.deliveries++;
-	if (!p->topic.at) {		/* which it is cannot be said */
-		v->totals.unresolved++;
-		expect_nothing(v, l->r);
-		return;
-	}
-	if (p->packet.flags & PUBLISH_RETAIN) {
-		if (delivery_retained(v, l->r, p, keeps_retain_flag(l->r)))
-			v->totals.paired++;
-		else
-			v->totals.retained++;
-		return;
-	}
-	switch (delivery_seen(v, l->r, p)) {
-	case WAS_EXPECTED:
-	case WAS_BEYOND:
-	case WAS_AGAIN:
-		v->totals.paired++;
-		break;
-	case WAS_COPY:
-		v->totals.copies++;
-		break;
-	case WAS_RESENT:
-		v->totals.resent++;
-		break;
-	case WAS_GIVEN_UP:
-		v->totals.unmatched++;
-		break;
-	case WAS_UNKNOWN:
-		unexplained(v, p);
-		break;
-	}
+	if (total)
+		++*total;
 }
 
 /* PUBACK, PUBREC and PUBCOMP of the broker, PUBREL of the client: what became of what the client published. */
@@ -290,6 +290,7 @@ static void on_packet(struct observer *o, const struct seen_packet *p)
 		on_connack(v, l, p);
 		break;
 	case PUBLISH:
+		v->n_passed++;
 		if (server)
 			from_broker(v, l, p);
 		else
@@ -426,6 +427,7 @@ static void on_free(struct observer *o)
 	for (struct pair *p = v->rows; p; p = p->next)
 		histogram_release(&p->latency);
 	histogram_release(&v->others.latency);
+	histogram_release(&v->hidden.latency);
 	filter_index_release(&v->filters);
 	for (size_t i = 0; i < sizeof(maps) / sizeof(maps[0]); i++)
 		map_release(maps[i]);
@@ -440,6 +442,11 @@ static const struct observer_ops ops = {
 	.finish = on_finish, .free = on_free,
 };
 
+uint64_t deliveries_view_matched(const struct observer *view)
+{
+	return ((const struct deliveries *)(const void *)view)->totals.published;
+}
+
 struct observer *deliveries_view_new(struct out *out, const struct view_options *options)
 {
 	struct deliveries *v = calloc(1, sizeof(*v));
@@ -449,6 +456,7 @@ struct observer *deliveries_view_new(struct out *out, const struct view_options 
 	v->observer.ops = &ops;
 	v->out = out;
 	v->json = options->json;
+	v->where = options->where;
 	v->generation = 1;
 	v->last_row = &v->rows;
 	v->receiver_room = (struct slab){ .size = sizeof(struct receiver), .most = MOST_CLIENTS };

@@ -11,11 +11,14 @@
  * owns. All are bounded in memory: what passes a bound is counted and said at the end.
  */
 
+struct where;
+
 struct view_options {
 	bool json;
 	bool verbose;			/* packets as text: the fields over a hex dump */
 	bool secrets;			/* passwords and authentication data are shown; else masked */
 	bool live;
+	const struct where *where;	/* deliveries only: the messages to show, by their PUBLISH; borrowed; NULL: all */
 };
 
 /* The JSON is as docs/decode.schema.json says: a line for each packet and event. */
@@ -27,6 +30,7 @@ struct observer *connections_view_new(struct out *out, const struct view_options
 struct observer *qos_view_new(struct out *out, const struct view_options *options);
 struct observer *topics_view_new(struct out *out, const struct view_options *options);
 struct observer *deliveries_view_new(struct out *out, const struct view_options *options);
+uint64_t deliveries_view_matched(const struct observer *view);	/* PUBLISH packets of clients for which `where` holds; without it all */
 
 /* --check: violations as they are seen (in text beside the packets when `inline_notes`), the table of clauses at the end when `table`. */
 struct check;

@@ -157,7 +157,6 @@ for view in connections qos; do
 	ok "--view $view takes whole connections" decode --view $view --where 'client present && !(version==3.1 || way==ws) && stream>=0 && connection<100' "$dir/all.pcap"
 done
 refused '--format scenario shows whole connections' --format scenario --where 'type==PUBLISH'
-refused 'no --where with it'  --view deliveries --where 'client=="a"'
 refused 'no --where with it'  --view clauses --where 'client=="a"'
 refused 'no --check, --where' --format pcapng --where 'client=="a"'
 refused 'no --check, --where' --format pcapng --check

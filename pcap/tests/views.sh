@@ -41,5 +41,16 @@ has 'who reset' connections '"client":"pub".*"how":"reset","by":"client"'
 has 'one lost' deliveries '"kind":"delivery_lost","publisher":"pub".*"topic":"a/b","qos":1'
 has 'one came twice' deliveries '"kind":"delivery_twice".*"topic":"a/c","qos":0'
 has 'and that is all' deliveries '"kind":"delivery_all".*"lost":\[0,1,0\],"twice":\[1,0,0\]'
+decode() {		# NAME OPTION...
+	to=$dir/$1
+	shift
+	timeout 60 "$mqassay" decode -q "$@" "$dir/all.pcap" >"$to" 2>"$dir/err" || echo "not ok decode $*: $(cat "$dir/err")"
+}
+
+decode shown.json --view deliveries --format json --where 'payload=="7"'
+has 'the lost one alone' shown '"kind":"delivery_all","published":1,"delivered":0,"due":1,"came":0,"lost":\[0,1,0\],"twice":\[0,0,0\]'
+ok 'and none of the rest' test "$(grep -c '"kind":"delivery' "$dir/shown.json")" = 3
+decode shown.text --view deliveries --where 'topic=="a/b" && client=="pub"'
+ok 'what is shown of how many' grep -q '^20 of [0-9]* messages published match, 19 deliveries of them$' "$dir/shown.text"
 has 'the will' deliveries '"wills":1'
 has 'what hangs' qos '"kind":"qos_hanging".*"packet_id":40,"waits_for":"PUBACK"'
