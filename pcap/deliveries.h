@@ -25,7 +25,7 @@
 #define SETTLE_NS  UINT64_C(2000000000)		/* a message that was overtaken is lost when it has not come by then */
 
 enum {	/* at a time, in all */
-	MOST_MESSAGES = 12288, MOST_EXPECTED = 16384, MOST_CELLS = 24576, MOST_CLIENTS = 10000, MOST_SUBSCRIBED = 20000,
+	MOST_MESSAGES = 12288, MOST_EXPECTED = 32768, MOST_CELLS = 40960, MOST_CLIENTS = 10000, MOST_SUBSCRIBED = 20000,
 	MOST_NAMES = 20000, MOST_NAME_BYTES = 2 << 20, MOST_PAIRS = 4000, MOST_WILLS = 8192,
 	MOST_INCIDENTS = 300, MOST_INCIDENTS_JSON = 10000,
 };
@@ -108,11 +108,11 @@ struct message {
 	struct receiver *publisher;
 	struct expectation *expected;
 	struct endpoint broker;
-	uint64_t nth;
-	struct when when;
 	uint32_t conversation, expiry;
 	uint16_t packet_id;
 	uint8_t qos;
+	uint64_t nth;
+	struct when when;
 	bool waits;			/* it stands among those unsettled */
 	bool shown;			/* --where holds for it */
 	bool settled;			/* the broker has it: acknowledged, QoS 2 released */
@@ -130,18 +130,21 @@ struct cell {
 	uint8_t qos, copies;		/* copies: how many more may come by overlapping subscriptions */
 	uint16_t packet_id;
 	uint32_t conversation;
-	uint64_t nth;			/* of the message */
-	struct when published, when;
-	struct pair *pair;
 	uint32_t given_up;		/* expectations that ended without a delivery, and copies of them: they may come all the same */
+	uint64_t nth;			/* of the message */
+	struct when published;
+	uint64_t time_ns;
+	struct pair *pair;
 };
 
 struct expectation {
 	struct expectation *before, *after;			/* of its receiver, in order of publication */
 	struct expectation *before_in_cell, *after_in_cell;
-	struct expectation *before_in_lane, *after_in_lane;	/* while it is not overtaken */
+	union {
+		struct { struct expectation *before_in_lane, *after_in_lane; };	/* while it is not overtaken */
+		struct { struct expectation *before_late, *after_late; };		/* once it is */
+	};
 	struct expectation *next_of_message, **link_of_message;
-	struct expectation *before_late, *after_late;		/* once it is overtaken */
 	struct message *message;
 	struct cell *cell;
 	struct lane *lane;

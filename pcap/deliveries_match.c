@@ -18,7 +18,7 @@ static void came(struct cell *cell, const struct message *m, struct pair *pair, 
 	cell->copies = (uint8_t)(cell->copies + copies < UINT8_MAX ? cell->copies + copies : UINT8_MAX);
 	cell->nth = m->nth;
 	cell->published = m->when;
-	cell->when = p->when;
+	cell->time_ns = p->when.time_ns;
 	cell->pair = pair;
 }
 
@@ -118,7 +118,7 @@ static bool for_group(struct deliveries *v, struct receiver *r, struct content *
 		return false;
 	*pair = second->pair;
 	/* Another member may get what the first did not acknowledge before it went. */
-	*how = p->packet.flags & PUBLISH_DUP || second->receiver->left_ns >= second->when.time_ns ? WAS_RESENT : again(v, second, p);
+	*how = p->packet.flags & PUBLISH_DUP || second->receiver->left_ns >= second->time_ns ? WAS_RESENT : again(v, second, p);
 	return true;
 }
 

@@ -330,18 +330,59 @@ static void accuses_nobody_for_lack_of_room(void **state)
 	free(script);
 }
 
+/* A backlog: what is due to eight subscribers is some thousands of messages behind. All of it is followed. */
+static void follows_a_backlog(void **state)
+{
+	enum { N = 3500, SUBSCRIBERS = 8 };
+	struct view_options options = { .json = true };
+	struct paper paper;
+	struct seen_script s;
+	char line[256];
+
+	(void)state;
+	paper_init(&paper);
+	struct observer *view = deliveries_view_new(&paper.out, &options);
+	assert_non_null(view);
+	script_start(&s, view);
+	for (unsigned c = 1; c <= 1 + SUBSCRIBERS; c++) {
+		static const char *const steps[] = { "opens 5", "-> CONNECT clean_start client_id=\"\"", "<- CONNACK session_present=0 reason=0",
+		                                     "-> SUBSCRIBE packet_id=1 (\"a/+\")", "<- SUBACK packet_id=1 reason=[0]" };
+
+		for (unsigned i = 0; i < (c == 1 ? 3 : 5); i++) {
+			snprintf(line, sizeof(line), "0 c%u %s", c, steps[i]);
+			script_line(&s, line);
+		}
+	}
+	for (unsigned i = 0; i < N; i++) {
+		snprintf(line, sizeof(line), "10 c1 -> PUBLISH topic=\"a/b\" payload=\"%u\"", i);
+		script_line(&s, line);
+	}
+	for (unsigned i = 0; i < N * SUBSCRIBERS; i++) {
+		snprintf(line, sizeof(line), "4000 c%u <- PUBLISH topic=\"a/b\" payload=\"%u\"", 2 + i % SUBSCRIBERS, i / SUBSCRIBERS);
+		script_line(&s, line);
+	}
+	script_finish(&s);
+	view_free(view);
+	const char *all = strstr(paper_take(&paper), "{\"kind\":\"delivery_all\"");
+	assert_non_null(all);
+	if (!strstr(all, ALL(28000, 28000, NONE, NONE, 0, 0, 0, 0, 0)) || !strstr(all, "\"no_room\":0"))
+		fail_msg("%s", all);
+	paper_release(&paper);
+}
+
 int main(void)
 {
 	enum { N = sizeof(rows) / sizeof(rows[0]), SHOWN = sizeof(shown_rows) / sizeof(shown_rows[0]) };
-	struct CMUnitTest tests[N + 3 + SHOWN];
+	struct CMUnitTest tests[N + 4 + SHOWN];
 
 	for (size_t i = 0; i < N; i++)
 		tests[i] = (struct CMUnitTest){ .name = rows[i].name, .test_func = says, .initial_state = (void *)(uintptr_t)&rows[i] };
 	tests[N] = (struct CMUnitTest)cmocka_unit_test(shows_rows_and_losses);
 	tests[N + 1] = (struct CMUnitTest)cmocka_unit_test(adds_up);
 	tests[N + 2] = (struct CMUnitTest)cmocka_unit_test(accuses_nobody_for_lack_of_room);
+	tests[N + 3] = (struct CMUnitTest)cmocka_unit_test(follows_a_backlog);
 	for (size_t i = 0; i < SHOWN; i++)
-		tests[N + 3 + i] = (struct CMUnitTest){ .name = shown_rows[i].name, .test_func = shows_what_matches,
+		tests[N + 4 + i] = (struct CMUnitTest){ .name = shown_rows[i].name, .test_func = shows_what_matches,
 		                                        .initial_state = (void *)(uintptr_t)&shown_rows[i] };
 	return cmocka_run_group_tests_name("view_deliveries", tests, NULL, NULL);
 }
