@@ -6,6 +6,9 @@
 
 #include "codec/fields.h"
 #include "codec/text.h"
+#include "pcap/mask.h"
+
+#define SECRET_LEFT_OUT "   # what is secret in it is left out: --secrets keeps it"
 
 enum { MAX_STEP_WORDS = 60000 };	/* 65536 is what a file's step may have */
 
@@ -97,7 +100,8 @@ bool line_fits(const struct packet *packet)
 
 /* ---- sent ---- */
 
-static void send_connect(struct line *line, struct packet *p, bool secrets)
+/* True: its password is left out. */
+static bool send_connect(struct line *line, struct packet *p, bool secrets)
 {
 	bool left_out = !secrets && p->connect_flags & CONNECT_PASSWORD;
 
@@ -108,8 +112,47 @@ static void send_connect(struct line *line, struct packet *p, bool secrets)
 	line_packet(line, p, FROM_CLIENT);
 	if (!(p->connect_flags & CONNECT_CLEAN_START))
 		line_text(line, " clean_start=0");	/* left out it would be 1 */
-	if (left_out)
-		line_text(line, "   # its password is left out: --secrets keeps it");
+	return left_out;
+}
+
+/* The packet's bytes, stars in place of what is secret. */
+static void line_raw(struct line *line, const struct seen_packet *seen, bool secrets)
+{
+	struct seen_packet readable = *seen;
+	struct masked masked;
+
+	if (seen->status == CODEC_OK)
+		readable.finding = (struct finding){ .version = seen->packet.version };
+	mask_bytes(&masked, &readable, secrets);
+	size_t cap = 3 * masked.bytes.len + 8;
+	line_text(line, "bytes ");
+	struct writer w = writer_to(line_room(line, cap), cap);
+	text_print_hex(masked.bytes, &w);
+	line->len += w.len;
+	if (masked.n_masked)
+		line_text(line, SECRET_LEFT_OUT);
+	mask_release(&masked);
+}
+
+/* Without what proves who the client is. True: there was such a thing. *room is to be freed. */
+static bool without_proof(struct packet *p, uint8_t **room)
+{
+	struct property_walk walk = properties_of(p->properties);
+	struct property property;
+	struct writer w;
+	bool found = false;
+
+	*room = malloc(p->properties.len + 1);
+	if (!*room)
+		abort();
+	w = writer_to(*room, p->properties.len);
+	while (property_next(&walk, &property))
+		if (mask_property(property.id))
+			found = true;
+		else
+			wr_bytes(&w, span_of(property.at, property.size));
+	p->properties = span_of(*room, w.len);
+	return found;
 }
 
 void line_send(struct line *line, const struct seen_packet *seen, uint32_t name, bool secrets)
@@ -118,25 +161,23 @@ void line_send(struct line *line, const struct seen_packet *seen, uint32_t name,
 	struct finding finding;
 
 	if (seen->status != CODEC_OK || seen->frame.overlong || check(&p, FROM_CLIENT, &finding) != CODEC_OK || !line_fits(&p)) {
-		struct line hex = { 0 };
-		size_t cap = 3 * seen->bytes.len + 8;
-		struct writer w = writer_to(line_room(&hex, cap), cap);
-
-		text_print_hex(seen->bytes, &w);
-		hex.len = w.len;
-		line_text(line, "bytes ");
-		line_bytes(line, hex.at, hex.len);
-		free(hex.at);
+		line_raw(line, seen, secrets);
 		return;
 	}
 	if (!p.properties.len && p.type != CONNECT)
 		p.written &= (uint8_t)~WRITTEN_PROPERTIES;	/* a property length of 0 says nothing */
+	uint8_t *room = NULL;
+	bool left_out = !secrets && (p.type == CONNECT || p.type == AUTH) && without_proof(&p, &room);
+
 	if (p.type == CONNECT)
-		send_connect(line, &p, secrets);
+		left_out = send_connect(line, &p, secrets) || left_out;
 	else if (name)
 		line_ack(line, &p, FROM_CLIENT, name);
 	else
 		line_packet(line, &p, FROM_CLIENT);
+	if (left_out)
+		line_text(line, SECRET_LEFT_OUT);
+	free(room);
 }
 
 /* ---- expected ---- */

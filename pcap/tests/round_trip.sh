@@ -102,6 +102,24 @@ for version in 3.1.1 5; do
 	again "$middle" 'Mosquitto' --exec 'mosquitto -p {port}'
 done
 
+# A password stands in no file, whatever its packet is.
+cat >"$tmp/secret.scn" <<'SCN'
+scenario "A password in a CONNECT that the standard allows, and in one that it does not"
+mqtt     5
+cites    5 MQTT-3.1.2-3
+a connects user_name="u" password="hunter2"
+a disconnects
+b -> CONNECT user_name="u" password="hunter2" !connect_flags=0xc3
+b <- closed
+SCN
+runs 'a secret: played' 0 "$MQASSAY" conform -q --scenarios "$tmp/secret.scn" --pcap "$tmp/secret.pcapng"
+"$MQASSAY" decode -q --format scenario -o "$tmp/masked.scn" "$tmp/secret.pcapng"
+"$MQASSAY" decode -q --secrets --format scenario -o "$tmp/open.scn" "$tmp/secret.pcapng"
+runs 'a secret: lint' 0 "$MQASSAY" lint "$tmp/masked.scn"
+runs 'a secret: left out' 1 grep -e hunter2 -e '68 75 6e 74 65 72 32' "$tmp/masked.scn"
+runs 'a secret: asked for' 0 grep -e 'password="hunter2"' "$tmp/open.scn"
+runs 'a secret: asked for, in bytes' 0 grep -e '68 75 6e 74 65 72 32' "$tmp/open.scn"
+
 # All that the suite says, as one capture of thousands of connections, legal and not.
 runs 'the suite is captured' 0 "$MQASSAY" conform -q --pcap "$tmp/suite.pcapng"
 runs 'the suite: decode --format scenario' 0 "$MQASSAY" decode -q --format scenario -o "$tmp/suite.scn" "$tmp/suite.pcapng"
