@@ -158,7 +158,7 @@ static void judge_hole(struct observer *o, struct conversation *c, const struct 
 	judge_known(j, c);
 	MUST(c->holed && hole->why <= HOLE_ENCRYPTED);
 	j->holes++;
-	j->hole_bytes += hole->bytes + hole->skipped;
+	j->hole_bytes += (hole->why == HOLE_UNFINISHED ? 0 : hole->bytes) + hole->skipped;
 }
 
 static void judge_closed(struct observer *o, struct conversation *c, enum sender from, bool reset, const struct when *when)

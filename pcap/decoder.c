@@ -110,7 +110,7 @@ static void hole_seen(struct mqtt_listener *l, struct conversation *c, const str
 	struct decoder *d = link_of(l)->decoder;
 
 	d->counts.holes++;
-	d->counts.hole_bytes += hole->bytes + hole->skipped;
+	d->counts.hole_bytes += hole->why == HOLE_UNFINISHED ? hole->skipped : hole->bytes + hole->skipped;	/* what never came is not missing */
 	TELL(d, hole, c, hole);
 }
 

@@ -110,14 +110,38 @@ static void collected_astray(struct mqtt_stage *s, unsigned end, const struct wh
 	mqtt_give_back(s, &held);
 }
 
+/* What is passed over is counted as it comes: what a length announces may never come. */
+static void tell_passed(struct mqtt_stage *s, unsigned end, const struct when *when)
+{
+	struct lane *lane = &s->lanes[end];
+	uint64_t passed = lane->passed;
+
+	lane->passed = 0;
+	if (passed)
+		mqtt_tell_hole(s, end, (enum hole_why)lane->why, 0, passed, when);
+}
+
+static size_t pass_bytes(struct mqtt_stage *s, unsigned end, size_t len, const struct when *when)
+{
+	struct lane *lane = &s->lanes[end];
+	size_t n = lane->pass < len ? (size_t)lane->pass : len;
+
+	lane->pass -= n;
+	lane->passed += n;
+	if (!lane->pass)
+		tell_passed(s, end, when);
+	return n;
+}
+
 /* A packet that will not be shown: too large, or there is no room for it. */
 static void pass_over(struct mqtt_stage *s, unsigned end, size_t size, size_t here, const struct when *when)
 {
 	struct lane *lane = &s->lanes[end];
 
-	mqtt_tell_hole(s, end, HOLE_NO_ROOM, 0, size, when);
+	mqtt_tell_hole(s, end, HOLE_NO_ROOM, 0, here, when);
 	mqtt_alias_forget(s, &lane->aliases);	/* it may have set one */
 	lane->pass = size - here;
+	lane->why = HOLE_NO_ROOM;
 	mqtt_give_back(s, lane);
 }
 
@@ -245,7 +269,7 @@ void mqtt_read(struct mqtt_stage *s, unsigned end, struct span bytes, const stru
 		if (lane->seek)
 			n = mqtt_seek_bytes(s, end, bytes, when);
 		else if (lane->pass)
-			lane->pass -= n = lane->pass < bytes.len ? (size_t)lane->pass : bytes.len;
+			n = pass_bytes(s, end, bytes.len, when);
 		else if (lane->len)
 			n = collect(s, end, bytes, when);
 		else
@@ -270,6 +294,8 @@ void mqtt_gap(struct mqtt_stage *s, unsigned end, uint64_t len, enum hole_why wh
 	}
 	if (len && len <= lane->pass) {
 		lane->pass -= len;
+		if (!lane->pass)
+			tell_passed(s, end, when);
 		mqtt_tell_hole(s, end, why, len, 0, when);
 		return;
 	}
@@ -278,11 +304,13 @@ void mqtt_gap(struct mqtt_stage *s, unsigned end, uint64_t len, enum hole_why wh
 		if (!mqtt_learn_part(s, end, span_of(lane->buf, lane->len)))
 			mqtt_alias_forget(s, &lane->aliases);
 		lane->pass = lane->size - lane->len - len;
-		mqtt_tell_hole(s, end, why, len, lane->size - len, when);
+		lane->why = (uint8_t)why;
+		mqtt_tell_hole(s, end, why, len, lane->len, when);
 		mqtt_give_back(s, lane);
 		return;
 	}
 	size_t skipped = lane->len;
+	tell_passed(s, end, when);
 	mqtt_give_back(s, lane);
 	mqtt_seek(s, end, why);
 	mqtt_tell_hole(s, end, why, len, skipped, when);
@@ -294,6 +322,7 @@ void mqtt_finish(struct mqtt_stage *s, unsigned end, const struct when *when)
 
 	if (lane->seek)
 		mqtt_seek_last(s, end, when);
+	tell_passed(s, end, when);
 	if (lane->len) {
 		bool holed = s->conversation->holed;
 

@@ -84,11 +84,12 @@ struct lane {			/* one direction */
 	bool fresh;			/* joined midway, and no packet of this end was found yet */
 	bool replaying;			/* what was in the window is being read: search on when that is done */
 	uint8_t bad_in_a_row;
-	uint8_t why;			/* enum hole_why: of the search */
+	uint8_t why;			/* enum hole_why: of the search, or of what is passed over */
 	uint16_t bits, counted;		/* evidence for the place; of which for packets not yet read */
 	struct when first;		/* of the packet being collected */
 	struct when latest;		/* of its pieces so far: where segments came in another order that is not the last one's */
 	uint64_t pass;			/* so many bytes more belong to a packet that is passed over */
+	uint64_t passed;		/* of it, and not told yet */
 	struct seek *seek;		/* not NULL: it is not known where packets begin */
 	struct aliases aliases;
 	uint16_t topics[N_TOPICS];	/* seen lately: evidence, behind a hole */

@@ -21,7 +21,8 @@
  * unreadable ones in a row are not packets any more. What is not sure must be legal, or it is passed over.
  *
  * Holes. One is told at once; what is passed over behind it, in a second hole of the same kind with bytes 0, when the next packet is found. If it lies in a
- * packet whose length is known, the place of the next is known too. Else candidates are judged by what they hold, by what follows, by where
+ * packet whose length is known, the place of the next is known too; of this packet, as of one that is too large, what was there when the hole was told and
+ * what came later is counted apart, and never what did not come. Else candidates are judged by what they hold, by what follows, by where
  * segments begin and end, by topics and packet ids seen before, and by acknowledgements of the other end.
  *
  * Topic aliases. What an alias stood for before a hole in its direction is forgotten, unless the hole lies inside a packet that is known to set

@@ -138,6 +138,16 @@ mistake 65 'nested too deep'                                           "$(printf
 decode --where 'type==PUBLISH && version==5' "$dir/all.pcap" >"$dir/out"
 ok 'only conversations that match' sh -c '[ "$(grep -c " opened: " "$1/out")" = 1 ] && head -n 1 "$1/out" | grep -q "c3 .*opened: 10.0.0.1:50005" && tail -n 1 "$1/out" | grep -q "still open"' - "$dir"
 
+# ---- what never came ----
+
+# A packet larger than is shown counts for what came of it, not for what it announces.
+python3 $here/read_json.py huge "$dir/huge.pcap" || exit 1
+timeout 60 "$mqassay" decode "$dir/huge.pcap" >"$dir/out" 2>"$dir/err"
+ok 'what was announced is not missing' sh -c 'grep -q -e "-- 8 bytes of the client are passed over" "$1/out" && grep -q -e "-- 15 bytes of the client are passed over" "$1/out"' - "$dir"
+ok 'nor in the summary' grep -q '^  2 holes: 23 bytes of MQTT are missing or unreadable$' "$dir/err"
+timeout 60 "$mqassay" decode --max-packet 268435460 "$dir/huge.pcap" >"$dir/out" 2>"$dir/err"
+ok 'nor where it could have been shown' grep -q '^  1 hole: 23 bytes of MQTT are missing or unreadable$' "$dir/err"
+
 # ---- options that do not go together ----
 
 # refused WORDS OPTION...: one line on stderr that says so, nothing on stdout, exit 2

@@ -2,6 +2,7 @@
 """What `mqassay decode --format json` says, against what was sent.
 
 read_json.py made FILE.pcap FILE.jsonl   write a capture of packets of every type with every property, and what they say
+read_json.py huge FILE.pcap              write one of a client that announces 256 MB and leaves
 read_json.py compare OUTPUT FILE.jsonl   the packets in OUTPUT say the same, value by value
 read_json.py schema SCHEMA OUTPUT        every line is one that the schema describes, and changed lines are not
 
@@ -270,6 +271,20 @@ def make(path, truth):
             said_all.write(json.dumps(said) + '\n')
 
 
+CONNECT_A = bytes.fromhex('100d00044d5154540402003c000161')
+
+
+def huge(path):
+    capture = Capture(path)
+    capture.segment(0, 50003, 999, 0, 2)
+    capture.segment(1, 50003, 1999, 1000, 18)
+    seq = 1000
+    for raw in (CONNECT_A, b'\x30\xff\xff\xff\x7f\0\1t', b'0123456789', b'01234'):
+        capture.segment(0, 50003, seq, 2000, 24, raw)
+        seq += len(raw)
+    capture.segment(0, 50003, seq, 2000, 17)
+
+
 # ---- reading ----
 
 def unique(pairs):
@@ -333,4 +348,4 @@ def schema(path, output):
 
 
 if __name__ == '__main__':
-    {'made': make, 'compare': compare, 'schema': schema}[sys.argv[1]](*sys.argv[2:])
+    {'made': make, 'huge': huge, 'compare': compare, 'schema': schema}[sys.argv[1]](*sys.argv[2:])

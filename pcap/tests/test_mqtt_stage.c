@@ -241,7 +241,7 @@ static void aliases_are_each_ends_own(void **state)
 	told(&t, "open 5\n-> CONNECT f1-1\n-> PUBLISH x f1-1\n<- CONNACK f2-2\n<- PUBLISH y f2-2\n-> PUBLISH x f3-3\n"
 	         "<- PUBLISH y f4-4\n<- PUBLISH ? f4-4\n<- PUBLISH z f5-5\n<- PUBLISH z f5-5\n"
 	         "<- hole lost 40+0\n<- PUBLISH ? unsure f7-7\n<- PINGRESP unsure f7-7\n<- PUBLISH z unsure f8-8\n<- PUBLISH z f8-8\n"
-	         "<- hole lost 10+18\n<- PUBLISH w f11-11\nclient \"a\"\nend\n");
+	         "<- hole lost 10+12\n<- hole lost 0+6\n<- PUBLISH w f11-11\nclient \"a\"\nend\n");
 }
 
 static void assigned_client_id(void **state)
@@ -310,7 +310,33 @@ static void too_large(void **state)
 	says(&t, 0, CONNECT_4 "30 16 00 01 't'");
 	says(&t, 0, "'0123456789' ");
 	says(&t, 0, "'012345678' c0 00 30 13 00 01 't' '0123456789012345' 30 03 00 01 't'");
-	told(&t, "open 3.1.1\n-> CONNECT f1-1\n-> hole no room 0+24\n-> PINGREQ f3-3\n-> hole no room 0+21\n-> PUBLISH t f3-3\nclient \"a\"\nend\n");
+	told(&t, "open 3.1.1\n-> CONNECT f1-1\n-> hole no room 0+5\n-> hole no room 0+19\n-> PINGREQ f3-3\n-> hole no room 0+21\n-> PUBLISH t f3-3\nclient \"a\"\nend\n");
+}
+
+/* It counts for as much of it as came. */
+static void too_large_and_never_all_there(void **state)
+{
+	struct table t;
+
+	(void)state;
+	lay(&t, true, false);
+	says(&t, 0, CONNECT_4 "30 ff ff ff 7f 00 01 't'");
+	says(&t, 0, "'0123456789'");
+	misses(&t, 0, 1000);
+	says(&t, 0, "'0123456789'");
+	closes(&t, 0, false);
+	told(&t, "open 3.1.1\n-> CONNECT f1-1\n-> hole no room 0+8\n-> hole lost 1000+0\n-> hole no room 0+20\n-> closed\nclient \"a\"\nend\n");
+	lay(&t, true, false);
+	t.decoder.max_packet = 20;
+	says(&t, 0, CONNECT_4 "30 20 00 01 't'");
+	says(&t, 0, "'0123'");
+	misses(&t, 0, 1000);	/* beyond its end */
+	told(&t, "open 3.1.1\n-> CONNECT f1-1\n-> hole no room 0+5\n-> hole no room 0+4\n-> hole lost 1000+0\nclient \"a\"\nend\n");
+	lay(&t, true, false);
+	says(&t, 0, CONNECT_4 "30 20 00 01 't'");
+	misses(&t, 0, 10);
+	says(&t, 0, "'01'");
+	told(&t, "open 3.1.1\n-> CONNECT f1-1\n-> hole lost 10+5\n-> hole lost 0+2\nclient \"a\"\nend\n");
 }
 
 static void a_hole_with_an_end_that_is_known(void **state)
@@ -327,7 +353,7 @@ static void a_hole_with_an_end_that_is_known(void **state)
 	says(&t, 0, "c0 00");
 	misses(&t, 0, 3);
 	says(&t, 0, "82 08 00 07 00 03 'a/b' 00");
-	told(&t, "open 3.1.1\n-> CONNECT f1-1\n-> hole lost 10+24\n-> hole lost 9+0\n-> PINGREQ f6-6\n-> hole lost 3+0\n-> SUBSCRIBE unsure f8-8\nclient \"a\"\nend\n");
+	told(&t, "open 3.1.1\n-> CONNECT f1-1\n-> hole lost 10+5\n-> hole lost 0+10\n-> hole lost 9+0\n-> PINGREQ f6-6\n-> hole lost 3+0\n-> SUBSCRIBE unsure f8-8\nclient \"a\"\nend\n");
 }
 
 /* ---- joined midway ---- */
@@ -570,6 +596,7 @@ int main(void)
 		cmocka_unit_test(what_does_not_frame),
 		cmocka_unit_test(a_wrong_connect_where_mqtt_is_expected),
 		cmocka_unit_test(too_large),
+		cmocka_unit_test(too_large_and_never_all_there),
 		cmocka_unit_test(a_hole_with_an_end_that_is_known),
 		cmocka_unit_test(version_is_inferred),
 		cmocka_unit_test(version_is_corrected),
