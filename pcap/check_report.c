@@ -297,12 +297,14 @@ static void put_violated(struct out *out, const struct clause_outcome *o, enum s
 	out_format(out, "   %s\n", o->clause->summary);
 }
 
-static void put_held(struct out *out, const struct clause_outcome *o)
+static void put_held(struct out *out, const struct clause_outcome *o, enum sender side, int64_t n)
 {
 	char rule[64];
 
+	if (n <= 0)
+		return;
 	snprintf(rule, sizeof(rule), "%s:%s", version_name(o->clause->version), o->clause->id);
-	out_format(out, "  %-26s %15llu x   %s\n", rule, (unsigned long long)held(o), o->clause->summary);
+	out_format(out, "  %-26s %s  %8lld x   %s\n", rule, name_of(side), (long long)n, o->clause->summary);
 }
 
 static void put_listed(struct out *out, const struct clause *clause, unsigned *column)
@@ -321,42 +323,33 @@ static void put_listed(struct out *out, const struct clause *clause, unsigned *c
 	*column += (unsigned)len;
 }
 
-static void table_text(struct check *check)
+static bool is_violated(const struct clause_outcome *o)
+{
+	return violated(o->client) || violated(o->broker);
+}
+
+static void list_held(struct check *check)
+{
+	struct clause_outcome o;
+
+	OUT_LITERAL(check->out, "held:\n");
+	for (size_t i = 0; outcome_at(check, i, &o); i++) {
+		if (!is_in_question(check, o.clause) || is_violated(&o))
+			continue;
+		put_held(check->out, &o, FROM_CLIENT, o.client_held);
+		put_held(check->out, &o, FROM_SERVER, o.broker_held);
+	}
+}
+
+static void list_unseen(struct check *check)
 {
 	struct out *out = check->out;
 	struct clause_outcome o;
-	uint64_t n_violated = 0, n_held = 0, n_unseen = 0;
 	unsigned column = 0;
 
-	for (size_t i = 0; outcome_at(check, i, &o); i++) {
-		bool broken = violated(o.client) || violated(o.broker);
-
-		if (!is_in_question(check, o.clause))
-			continue;
-		n_violated += broken;
-		n_held += !broken && held(&o);
-		n_unseen += !broken && !held(&o);
-	}
-	out_format(out, "clauses: %llu violated, %llu held, %llu not observable in this capture\n",
-	           (unsigned long long)n_violated, (unsigned long long)n_held, (unsigned long long)n_unseen);
-	if (check->unjudged)
-		out_format(out, "  of %llu packets behind something missing nothing was judged\n", (unsigned long long)check->unjudged);
-	if (n_violated)
-		OUT_LITERAL(out, "violated:\n");
-	for (size_t i = 0; outcome_at(check, i, &o); i++) {
-		put_violated(out, &o, FROM_CLIENT, o.client);
-		put_violated(out, &o, FROM_SERVER, o.broker);
-	}
-	if (n_held)
-		OUT_LITERAL(out, "held:\n");
-	for (size_t i = 0; outcome_at(check, i, &o); i++)
-		if (is_in_question(check, o.clause) && !violated(o.client) && !violated(o.broker) && held(&o))
-			put_held(out, &o);
-	if (!n_unseen)
-		return;
 	OUT_LITERAL(out, "not observable:\n");
 	for (size_t i = 0; outcome_at(check, i, &o); i++) {
-		if (!is_in_question(check, o.clause) || violated(o.client) || violated(o.broker) || held(&o))
+		if (!is_in_question(check, o.clause) || is_violated(&o) || held(&o))
 			continue;
 		if (check->options.verbose)
 			out_format(out, "  %s:%-22s %s\n", version_name(o.clause->version), o.clause->id, o.clause->summary);
@@ -365,6 +358,38 @@ static void table_text(struct check *check)
 	}
 	if (!check->options.verbose)
 		OUT_LITERAL(out, "\n");
+}
+
+static void table_text(struct check *check)
+{
+	struct out *out = check->out;
+	struct clause_outcome o;
+	uint64_t n_violated = 0, n_held = 0, n_unseen = 0;
+	bool all = check->options.clauses;
+
+	for (size_t i = 0; outcome_at(check, i, &o); i++) {
+		if (!is_in_question(check, o.clause))
+			continue;
+		n_violated += is_violated(&o);
+		n_held += !is_violated(&o) && held(&o);
+		n_unseen += !is_violated(&o) && !held(&o);
+	}
+	if (out->written)
+		OUT_LITERAL(out, "\n");
+	out_format(out, "clauses: %llu violated, %llu held, %llu not observable in this capture%s\n", (unsigned long long)n_violated,
+	           (unsigned long long)n_held, (unsigned long long)n_unseen, !all && n_held + n_unseen ? ": -v lists them" : "");
+	if (check->unjudged)
+		out_format(out, "  of %llu packets behind something missing nothing was judged\n", (unsigned long long)check->unjudged);
+	if (n_violated)
+		OUT_LITERAL(out, "violated:\n");
+	for (size_t i = 0; outcome_at(check, i, &o); i++) {
+		put_violated(out, &o, FROM_CLIENT, o.client);
+		put_violated(out, &o, FROM_SERVER, o.broker);
+	}
+	if (all && n_held)
+		list_held(check);
+	if (all && n_unseen)
+		list_unseen(check);
 }
 
 static void side_json(struct out *out, const char *name, const struct tally *tally, int64_t n)
@@ -389,7 +414,7 @@ static void table_json(struct check *check)
 			continue;
 		OUT_LITERAL(out, "{\"kind\":\"clause\",\"rule\":");
 		key_rule(out, "", (enum version)o.clause->version, o.clause->id);
-		key_text(out, "outcome", violated(o.client) || violated(o.broker) ? "violated" : held(&o) ? "held" : "not observable");
+		key_text(out, "outcome", is_violated(&o) ? "violated" : held(&o) ? "held" : "not observable");
 		side_json(out, "client", o.client, o.client_held);
 		side_json(out, "broker", o.broker, o.broker_held);
 		key_text(out, "summary", o.clause->summary);

@@ -51,7 +51,7 @@ static const struct cli_option options[] = {
 	OPT_ENUM(0, "view", conf.view, views, "what"),
 	OPT_STRING(0, "where", conf.where, "EXPR", "show only packets for which this holds: 'type==PUBLISH && topic~\"a/#\"'; --check judges all of them"),
 	OPT_FLAG(0, "check", conf.check, "judge client and broker by the standard's clauses; exit 1 when one was broken"),
-	OPT_FLAG('v', "verbose", conf.verbose, "each packet's fields over a hex dump; all clauses"),
+	OPT_FLAG('v', "verbose", conf.verbose, "each packet's fields over a hex dump; with --check, all clauses"),
 	OPT_FLAG(0, "secrets", conf.secrets, "show passwords and authentication data; pcapng always has them"),
 	OPT_FLAG('q', "quiet", conf.quiet, "no summary on stderr"),
 	OPT_STRING('o', "output", conf.output, "FILE", "write to this file instead of standard output"),
@@ -246,7 +246,7 @@ static struct observer *make_view(const struct view_options *how, const char *ti
 static void observe(const char *title)
 {
 	struct view_options how = { .json = conf.format == FORMAT_JSON, .verbose = conf.verbose, .secrets = conf.secrets,
-	                            .live = conf.interface, .where = run.where };
+	                            .clauses = conf.verbose || conf.view == VIEW_CLAUSES, .live = conf.interface, .where = run.where };
 
 	run.shown = make_view(&how, title);
 	if (run.shown && run.where && conf.view != VIEW_DELIVERIES) {	/* which sets what comes against what was published, elsewhere */

@@ -15,7 +15,8 @@ struct where;
 
 struct view_options {
 	bool json;
-	bool verbose;			/* packets as text: the fields over a hex dump */
+	bool verbose;			/* packets as text: the fields over a hex dump; --check: all clauses */
+	bool clauses;			/* --check: the table lists also what held, and what was not observable */
 	bool secrets;			/* passwords and authentication data are shown; else masked */
 	bool live;
 	const struct where *where;	/* deliveries only: the messages to show, by their PUBLISH; borrowed; NULL: all */

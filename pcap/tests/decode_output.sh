@@ -55,6 +55,15 @@ ok 'authentication data are null' sh -c '! grep -q "authentication_data\(_base64
 # ---- text ----
 
 decode "$dir/all.pcap" >"$dir/all.text"
+decode --check "$dir/all.pcap" >"$dir/judged.text"
+decode --check -v "$dir/all.pcap" >"$dir/judged.all"
+decode --view clauses "$dir/all.pcap" >"$dir/clauses.text"
+ok "--check's table says what was violated, and counts the rest" sh -c '
+	grep -B 1 "^clauses: [1-9]" "$1/judged.text" | head -n 1 | grep -qx "" && grep -q "^clauses: .* held, .*: -v lists them$" "$1/judged.text" &&
+	grep -q "^violated:$" "$1/judged.text" && ! grep -q "^held:$\|^not observable:$" "$1/judged.text"' - "$dir"
+for text in judged.all clauses.text; do
+	ok "and all is in $text" sh -c '[ "$(grep -c "^held:$\|^not observable:$" "$1")" = 2 ] && grep -q "MQTT-3.1.0-1  *client  *[0-9]* x   " "$1" && ! grep -q "lists them" "$1"' - "$dir/$text"
+done
 ok 'a line for each packet and event' [ "$(grep -c . "$dir/all.text")" = $(($(grep -c . "$dir/all.json") - 2)) ]
 ok 'nothing of a stranger reaches the terminal' python3 -c '
 import sys

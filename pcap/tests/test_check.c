@@ -276,15 +276,17 @@ static void the_monitor_speaks_of_the_client(void **state)
 
 static void the_table_counts(void **state)
 {
-	struct view_options text = { 0 }, json = { .json = true };
+	struct view_options text = { .clauses = true }, json = { .json = true };
 	struct stage s;
 
 	(void)state;
 	play(&s, CON ">pub dup;>pub dup;>unsure ping", &text, true, true);
 	const char *out = paper_take(&s.paper);
-	assert_non_null(strstr(out, "clauses: 1 violated, "));
+	assert_non_null(strstr(out, "\n\nclauses: 1 violated, "));
 	assert_non_null(strstr(out, "5:MQTT-3.3.1-2             client         2 x f4 f5 "));
-	assert_non_null(strstr(out, "5:MQTT-3.1.0-1                           1 x "));
+	assert_non_null(strstr(out, "5:MQTT-3.1.0-1             client         1 x   "));
+	assert_non_null(strstr(out, "5:MQTT-3.2.0-1             broker         1 x   "));
+	assert_non_null(strstr(out, "\nnot observable:\n"));
 	assert_null(strstr(out, "3.1.1:"));
 	leave(&s);
 	play(&s, CON ">pub dup;>ping;<pong", &json, false, true);
@@ -292,6 +294,25 @@ static void the_table_counts(void **state)
 	assert_true(!strncmp(out, "{\"kind\":\"capture\"", 17));
 	assert_non_null(strstr(out, "\n{\"kind\":\"clause\",\"rule\":\"5:MQTT-3.3.1-2\",\"outcome\":\"violated\",\"client\":{\"violated\":1,\"held\":0,\"frames\":[4]}"));
 	assert_non_null(strstr(out, "\n{\"kind\":\"clause\",\"rule\":\"5:MQTT-4.6.0-2\",\"outcome\":\"not observable\""));
+	leave(&s);
+}
+
+static void the_table_is_short(void **state)
+{
+	struct view_options text = { 0 };
+	struct stage s;
+
+	(void)state;
+	play(&s, CON ">pub dup", &text, true, true);
+	const char *out = paper_take(&s.paper);
+	const char *table = strstr(out, "\n\nclauses: 1 violated, ");
+	assert_non_null(table);
+	assert_non_null(strstr(table, " not observable in this capture: -v lists them\nviolated:\n  5:MQTT-3.3.1-2             client         1 x f4   "));
+	assert_null(strstr(table, "held:"));
+	assert_null(strstr(table, "observable:"));
+	leave(&s);
+	play(&s, CON ">ping;<pong", &text, false, true);
+	assert_true(!strncmp(paper_take(&s.paper), "clauses: 0 violated, ", 21));	/* nothing is above it */
 	leave(&s);
 }
 
@@ -303,6 +324,7 @@ int main(void)
 		cmocka_unit_test(without_packets_it_shows_its_own),
 		cmocka_unit_test(the_monitor_speaks_of_the_client),
 		cmocka_unit_test(the_table_counts),
+		cmocka_unit_test(the_table_is_short),
 	};
 
 	for (size_t i = 0; i < N_ROWS; i++)
