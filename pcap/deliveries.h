@@ -87,6 +87,7 @@ struct pair {			/* a row: from a publisher to a receiver */
 	uint8_t from[NAME_SHOWN], to[NAME_SHOWN];
 	uint64_t expected, delivered, lost[3], again[3], reordered;
 	uint64_t unconfirmed, unobservable, away, beyond;
+	uint64_t expired;		/* of those unconfirmed, perhaps: their interval was over */
 	struct histogram latency;
 };
 

@@ -56,6 +56,7 @@ static void add(struct pair *sum, const struct pair *p)
 	}
 	sum->reordered += p->reordered;
 	sum->unconfirmed += p->unconfirmed;
+	sum->expired += p->expired;
 	sum->unobservable += p->unobservable;
 	sum->away += p->away;
 	sum->beyond += p->beyond;
@@ -138,6 +139,8 @@ static void print_notes(const struct deliveries *v, const struct pair *all)
 
 	print_note(out, all->unconfirmed, "delivery is open: due and not seen, but nothing proves that it is lost",
 	           "deliveries are open: due and not seen, but nothing proves that they are lost");
+	print_note(out, all->expired, "of what is open may have expired: its message expiry interval was over before it was seen",
+	           "of what is open may have expired: their message expiry interval was over before they were seen");
 	print_note(out, all->unobservable, "delivery cannot be judged (column ?): a hole, no room, or the subscriber left or unsubscribed first",
 	           "deliveries cannot be judged (column ?): a hole, no room, or the subscriber left or unsubscribed first");
 	print_note(out, all->away, "delivery waited, or waits, for a subscriber that was away; it is not timed",
@@ -224,6 +227,7 @@ static void json_pair(struct json *j, const struct pair *p)
 	json_number(j, "away", p->away);
 	json_number(j, "reordered", p->reordered);
 	json_number(j, "not_due", p->beyond);
+	json_number(j, "may_have_expired", p->expired);
 	json_histogram(j, "latency", &p->latency);
 }
 

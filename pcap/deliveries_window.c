@@ -168,6 +168,12 @@ void expectation_free(struct deliveries *v, struct expectation *e)
 	slab_give(&v->expectation_room, e);
 }
 
+/* The server keeps the time from when it got the message; so this may be early, never late. */
+static bool may_have_expired(const struct message *m, uint64_t now_ns)
+{
+	return m->expires && now_ns >= m->when.time_ns + m->expiry * UINT64_C(1000000000);
+}
+
 void expectation_end(struct deliveries *v, struct expectation *e, enum verdict verdict)
 {
 	struct pair *pair = e->pair;
@@ -177,6 +183,7 @@ void expectation_end(struct deliveries *v, struct expectation *e, enum verdict v
 		incident_add(v, LOST, pair, e->message->content->topic, e->qos, &e->message->when, &e->overtaken);
 	} else if (verdict == IS_UNCONFIRMED) {
 		pair->unconfirmed++;
+		pair->expired += may_have_expired(e->message, v->now_ns);
 	} else if (verdict == IS_UNOBSERVABLE) {
 		pair->unobservable++;
 	} else {
@@ -265,9 +272,8 @@ static void give_up_oldest(struct deliveries *v)
 static void judge_late(struct deliveries *v, struct expectation *e, uint64_t now_ns)
 {
 	const struct message *m = e->message;
-	bool may_have_expired = m->expires && now_ns >= m->when.time_ns + m->expiry * UINT64_C(1000000000);
 
-	if (m->settled && !e->away && !may_have_expired && e->cell->receiver->connected)
+	if (m->settled && !e->away && !may_have_expired(m, now_ns) && e->cell->receiver->connected)
 		expectation_end(v, e, IS_LOST);
 	else
 		leave_late(v, e);	/* stays open: nothing proves that it is lost */
