@@ -73,7 +73,7 @@ static struct {
 	size_t n_ports;
 	struct pcapng_flows *flows;	/* --format pcapng */
 	bool learned;			/* and what it writes has begun */
-	struct observer *shown, *check;
+	struct observer *shown, *check, *scenario;
 	struct where *where;
 } run;
 
@@ -112,7 +112,7 @@ static int read_where(void)
 		return EXIT_PASS;
 	run.where = where_parse(span_text(conf.where), &fault);
 	if (run.where && shows_whole_connections() && !where_takes_whole_connections(run.where))
-		return cli_usage(&decode_command, "%s shows whole connections: --where can choose them by client, connection, stream, version or way only",
+		return cli_usage(&decode_command, "%s shows whole connections: --where can choose them by client, client_address, broker, connection, stream, version or way only",
 		                 conf.format == FORMAT_SCENARIO ? "--format scenario" : conf.view == VIEW_QOS ? "--view qos" : "--view connections");
 	if (run.where)
 		return EXIT_PASS;
@@ -229,7 +229,7 @@ static int close_output(int code)
 static struct observer *make_view(const struct view_options *how, const char *title)
 {
 	if (conf.format == FORMAT_SCENARIO)
-		return scenario_new(&run.out, how, title);
+		return run.scenario = scenario_new(&run.out, how, title);
 	if (conf.format == FORMAT_PCAPNG)
 		return NULL;
 	switch ((enum view)conf.view) {
@@ -304,6 +304,22 @@ static int decode_all(const char *name, bool learning)
 	return code;
 }
 
+/* A replay has one target: what the capture shows of several brokers is played against that one. */
+static void tell_brokers(const char *name)
+{
+	const struct endpoint *brokers;
+	size_t n = run.scenario ? scenario_brokers(run.scenario, &brokers) : 0, shown = n < 3 ? n : 3;
+	char list[3 * (ENDPOINT_TEXT + 2)], room[ENDPOINT_TEXT];
+	int len = 0;
+
+	if (n < 2)
+		return;
+	for (size_t i = 0; i < shown; i++)
+		len += snprintf(list + len, sizeof(list) - (size_t)len, "%s%s", i ? ", " : "", endpoint_print(&brokers[i], room));
+	console_error("%s: %s%zu brokers in it (%s%s), and a replay has one: one file for each by --where 'broker==\"%s\"'", console_safe(name),
+	              n == MAX_BROKERS ? "at least " : "", n, list, shown < n ? ", ..." : "", endpoint_print(&brokers[0], room));
+}
+
 /* The exit code. A capture in which nothing was seen is not a success: it is the wrong file, port or key log. */
 static int conclude(const char *name, int code)
 {
@@ -315,6 +331,7 @@ static int conclude(const char *name, int code)
 	if (!conf.quiet) {
 		uint64_t matched = !run.where ? 0 : conf.view == VIEW_DELIVERIES ? deliveries_view_matched(run.shown) : where_observer_matched(run.shown);
 
+		tell_brokers(name);
 		summary_print(run.decoder, capture_dropped(run.capture), run.where ? &matched : NULL, conf.keylog);
 	}
 	if (run.check && check_violations(run.check))
@@ -450,11 +467,12 @@ const struct command decode_command = {
 	.summary = "captured traffic as MQTT conversations",
 	.details = "FILE is a capture in pcap or pcapng, also compressed by gzip or zstd; - reads standard input.\n"
 	           "An EXPR of --where is tests such as qos==2 joined by && || ! and ( ). They name fields and properties as scenarios do (topic,\n"
-	           "packet_id, reason, payload, will.topic, filters, user_property.KEY), or type, from, client, connection, stream, frame, time, size,\n"
-	           "version, way, sure, unreadable; compare by == != < <= > >=, or by ~ with a topic filter; or ask for FIELD present, FIELD absent.\n"
+	           "packet_id, reason, payload, will.topic, filters, user_property.KEY), or type, from, client, client_address, broker (\"10.0.0.1:1883\"),\n"
+	           "connection, stream, frame, time, size, version, way, sure, unreadable; compare by == != < <= > >=, or by ~ with a topic filter; or\n"
+	           "ask for FIELD present, FIELD absent.\n"
 	           "A field that a packet does not have makes every test but absent false.\n"
-	           "The views connections and qos, and scenarios, take an EXPR of client, connection, stream, version and way only. With deliveries it\n"
-	           "is asked of each PUBLISH of a publisher, and chooses what is shown of what became of them.\n"
+	           "The views connections and qos, and scenarios, take an EXPR of client, client_address, broker, connection, stream, version and way only.\n"
+	           "With deliveries it is asked of each PUBLISH of a publisher, and chooses what is shown of what became of them.\n"
 	           "Exit code 0: MQTT was found, and decoded; 1: --check found a clause violated; 2: a mistake on the command line;\n"
 	           "3: the capture could not be read to its end, has no MQTT in it, or the output could not be written. Ctrl-C ends -i as the end of a\n"
 	           "file would: with the views, the summary and these codes.",

@@ -38,6 +38,8 @@ struct scenario_writer {
 	uint32_t n_names;
 	uint64_t start_ns;
 	bool has_steps;
+	struct endpoint brokers[MAX_BROKERS];
+	uint32_t n_brokers;
 };
 
 struct role {				/* what is known of a conversation */
@@ -168,12 +170,31 @@ static void resume_ids(struct scenario_writer *s, struct role *r)
 	s->kept[of->number] = (struct named_ids){ .room = &s->room };
 }
 
+static void note_broker(struct scenario_writer *s, const struct endpoint *broker)
+{
+	for (uint32_t i = 0; i < s->n_brokers; i++)
+		if (endpoint_equal(&s->brokers[i], broker))
+			return;
+	if (s->n_brokers < MAX_BROKERS)
+		s->brokers[s->n_brokers++] = *broker;
+}
+
+size_t scenario_brokers(const struct observer *scenario, const struct endpoint **brokers)
+{
+	const struct scenario_writer *s = (const struct scenario_writer *)scenario;
+
+	*brokers = s->brokers;
+	return s->n_brokers;
+}
+
 static void ended(struct observer *o, struct conversation *c, enum conversation_end how, const struct when *when)
 {
 	struct scenario_writer *s = writer_of(o);
 	struct role *r = role_of(s, c);
 
 	(void)how, (void)when;
+	if (r->begun)
+		note_broker(s, &c->broker);
 	preface_version(&s->preface, c, r->version ? (enum version)r->version : c->version);
 	if (r->joined)
 		preface_joined(&s->preface, c, &r->lacking);

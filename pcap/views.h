@@ -26,6 +26,9 @@ struct view_options {
 struct observer *packets_text_new(struct out *out, const struct view_options *options);
 struct observer *packets_json_new(struct out *out, const struct view_options *options);
 struct observer *scenario_new(struct out *out, const struct view_options *options, const char *title);
+/* When all conversations have ended: the brokers of what it has written, which a replay would take for one. Borrowed; how many are known, at most MAX_BROKERS. */
+enum { MAX_BROKERS = 16 };
+size_t scenario_brokers(const struct observer *scenario, const struct endpoint **brokers);
 
 struct observer *connections_view_new(struct out *out, const struct view_options *options);
 struct observer *qos_view_new(struct out *out, const struct view_options *options);

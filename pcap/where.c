@@ -35,6 +35,12 @@ static void text(struct looked *l, struct span s)
 	}
 }
 
+static void address(struct looked *l, const struct endpoint *e)
+{
+	l->present = true;
+	l->fits |= l->test->op == WHERE_SET || endpoint_equal(e, &l->test->address);
+}
+
 static void code(struct looked *l, const struct packet *p, unsigned reason)
 {
 	if (!l->test->named)
@@ -163,6 +169,8 @@ static bool run(const struct where_test *test, const struct seen_packet *seen, u
 	case WHERE_TOPIC:      topic(&l, seen); break;
 	case WHERE_UNREADABLE: number(&l, seen->status == CODEC_BAD); break;
 	case WHERE_CLAUSE:     clause(&l, seen); break;
+	case WHERE_BROKER:     address(&l, &c->broker); break;
+	case WHERE_CLIENT_ADDRESS: address(&l, &c->client); break;
 	}
 	switch ((enum where_op)test->op) {
 	case WHERE_PRESENT: return l.present;
@@ -191,12 +199,14 @@ bool where_matches(const struct where *where, const struct seen_packet *seen, ui
 
 bool where_takes_whole_connections(const struct where *where)
 {
-	for (unsigned i = 0; i < where->n_tests; i++) {
-		unsigned subject = where->tests[i].subject;
-
-		if (subject != WHERE_CLIENT && subject != WHERE_CONNECTION && subject != WHERE_STREAM && subject != WHERE_VERSION && subject != WHERE_WAY)
+	for (unsigned i = 0; i < where->n_tests; i++)
+		switch ((enum where_subject)where->tests[i].subject) {
+		case WHERE_CLIENT: case WHERE_CLIENT_ADDRESS: case WHERE_BROKER: case WHERE_CONNECTION: case WHERE_STREAM: case WHERE_VERSION:
+		case WHERE_WAY:
+			break;
+		default:
 			return false;
-	}
+		}
 	return true;
 }
 

@@ -12,7 +12,7 @@
  *   OP           ==  !=  <  <=  >  >=, and ~ for text that the topic filter VALUE matches
  *   FIELD        a field or property by its name in the notation: qos, packet_id, payload, will.topic, filters, ...
  *                topic is what the message is about, also where an alias stands for it; user_property.KEY or user_property["any key"]
- *                type, from (client, broker), client (its id), connection (1 for c1), stream, frame, time (since the capture's first frame:
+ *                type, from (client, broker), client (its id), client_address, broker ("10.0.0.1:1883", "[::1]:1883"), connection (1 for c1), stream, frame, time (since the capture's first frame:
  *                1.5s, 200ms; a number alone is seconds), size, remaining_length, version (3.1, 3.1.1, 5), way (tcp, tls, ws, wss), sure,
  *                confidence, unreadable, clause (of an unreadable packet: "5:MQTT-2.1.3-1")
  *   VALUE        a number, "text", hex"c0 80", true, false, a packet type, a reason code's name
@@ -31,7 +31,7 @@ void where_free(struct where *where);		/* harmless with NULL */
 /* base_ns: the time of the capture's first frame. */
 bool where_matches(const struct where *where, const struct seen_packet *packet, uint64_t base_ns);
 
-/* Whether it asks only for what is the same for all packets of a connection: client, connection, stream, version, way. */
+/* Whether it asks only for what is the same for all packets of a connection: client, client_address, broker, connection, stream, version, way. */
 bool where_takes_whole_connections(const struct where *where);
 
 /*

@@ -1,10 +1,11 @@
+#include <arpa/inet.h>
 #include <stdlib.h>
 
 #include "pcap/where_tokens.h"
 
 /* An expression becomes tests, and steps that run them. */
 
-enum want { WANT_NUMBER, WANT_TEXT, WANT_TIME, WANT_VERSION, WANT_WORD, WANT_REASON, WANT_NOTHING };
+enum want { WANT_NUMBER, WANT_TEXT, WANT_TIME, WANT_VERSION, WANT_WORD, WANT_REASON, WANT_ADDRESS, WANT_NOTHING };
 
 enum { MAX_DEPTH = 64 };
 
@@ -20,6 +21,7 @@ static const struct special {
 	{ "version", WHERE_VERSION, WANT_VERSION }, { "way", WHERE_WAY, WANT_WORD }, { "sure", WHERE_SURE, WANT_NUMBER },
 	{ "confidence", WHERE_CONFIDENCE, WANT_NUMBER }, { "topic", WHERE_TOPIC, WANT_TEXT },
 	{ "unreadable", WHERE_UNREADABLE, WANT_NUMBER }, { "clause", WHERE_CLAUSE, WANT_TEXT },
+	{ "broker", WHERE_BROKER, WANT_ADDRESS }, { "client_address", WHERE_CLIENT_ADDRESS, WANT_ADDRESS },
 };
 enum { N_SPECIALS = sizeof(specials) / sizeof(*specials) };
 
@@ -269,6 +271,37 @@ static bool text_value(struct where_parser *p, struct where_test *test)
 	return true;
 }
 
+/* As endpoint_print() writes them, or another way to write the same. */
+static bool read_endpoint(struct span text, struct endpoint *e)
+{
+	char room[ENDPOINT_TEXT], *colon, *address = room, *end;
+
+	if (!text.len || text.len >= sizeof(room) || memchr(text.at, 0, text.len))
+		return false;
+	memcpy(room, text.at, text.len);
+	room[text.len] = 0;
+	colon = strrchr(room, ':');
+	if (!colon || colon == room || colon[1] < '0' || colon[1] > '9')
+		return false;
+	unsigned long port = strtoul(colon + 1, &end, 10);
+	if (*end || port > 65535)
+		return false;
+	*e = (struct endpoint){ .family = 4, .port = (uint16_t)port };
+	if (room[0] == '[' && colon[-1] == ']') {
+		e->family = 6;
+		address++;
+		colon--;
+	}
+	*colon = 0;
+	return inet_pton(e->family == 6 ? AF_INET6 : AF_INET, address, e->address) == 1;
+}
+
+static bool address_value(struct where_parser *p, struct where_test *test)
+{
+	return p->now.kind == TOKEN_STRING && read_endpoint(keep(p, &p->now), &test->address) ? true
+	       : where_expected(p, "an address and a port, as in \"10.0.0.1:1883\" or \"[::1]:1883\"");
+}
+
 static bool take_value(struct where_parser *p, struct where_test *test, enum want want)
 {
 	bool good = false;
@@ -282,6 +315,7 @@ static bool take_value(struct where_parser *p, struct where_test *test, enum wan
 	case WANT_VERSION: good = version_value(p, test); break;
 	case WANT_REASON:  good = p->now.kind == TOKEN_WORD ? reason_value(p, test) : number_value(p, test); break;
 	case WANT_WORD:    good = words_value(p, test); break;
+	case WANT_ADDRESS: good = address_value(p, test); break;
 	case WANT_NOTHING: break;
 	}
 	if (good)
@@ -298,6 +332,8 @@ static bool take_op(struct where_parser *p, struct where_test *test, enum want w
 	if (want == WANT_NOTHING)
 		return where_fail(p, p->line, p->column, "`%s` has no value of its own; expected present or absent%s", name,
 		               strstr(name, "user_property") ? ", or a key as in user_property.KEY" : "");
+	if (want == WANT_ADDRESS && p->sign != S_EQ && p->sign != S_NE)
+		return where_fail(p, p->line, p->column, "`%s` is an address; expected == or !=", name);
 	if (p->sign == S_MATCH && !text)
 		return where_fail(p, p->line, p->column, "`%s` is no text that a topic filter could match; expected == != < <= > or >=", name);
 	if (order && (text || (want == WANT_WORD)))

@@ -10,6 +10,7 @@ enum where_subject {
 	WHERE_FIELD,			/* of the packet; by_type says which */
 	WHERE_TYPE, WHERE_FROM, WHERE_CLIENT, WHERE_CONNECTION, WHERE_STREAM, WHERE_FRAME, WHERE_TIME, WHERE_SIZE,
 	WHERE_REMAINING_LENGTH, WHERE_VERSION, WHERE_WAY, WHERE_SURE, WHERE_CONFIDENCE, WHERE_TOPIC, WHERE_UNREADABLE, WHERE_CLAUSE,
+	WHERE_BROKER, WHERE_CLIENT_ADDRESS,
 };
 
 enum where_op { WHERE_EQ, WHERE_NE, WHERE_LT, WHERE_LE, WHERE_GT, WHERE_GE, WHERE_MATCH, WHERE_PRESENT, WHERE_ABSENT, WHERE_SET };
@@ -20,6 +21,7 @@ struct where_test {
 	bool keyed;			/* user_property: only those with that key */
 	int64_t number;
 	struct span bytes, key;
+	struct endpoint address;
 	const struct field *by_type[16];
 	int16_t codes[3][16];		/* by version - MQTT_3_1 and packet type; -1: none of that name */
 };

@@ -157,6 +157,18 @@ ok 'nor in the summary' grep -q '^  2 holes: 23 bytes of MQTT are missing or unr
 timeout 60 "$mqassay" decode --max-packet 268435460 "$dir/huge.pcap" >"$dir/out" 2>"$dir/err"
 ok 'nor where it could have been shown' grep -q '^  1 hole: 23 bytes of MQTT are missing or unreadable$' "$dir/err"
 
+# ---- several brokers ----
+
+python3 $here/read_json.py several "$dir/several.pcap" || exit 1
+timeout 60 "$mqassay" decode --format scenario "$dir/several.pcap" >"$dir/several.scn" 2>"$dir/err"
+ok 'a scenario of several brokers says so' grep -q -F "several.pcap: 3 brokers in it (10.0.0.2:1883, 10.0.0.3:1883, 10.0.0.4:1883), and a replay has one: one file for each by --where 'broker==\"10.0.0.2:1883\"'" "$dir/err"
+ok 'and is written' "$mqassay" lint "$dir/several.scn"
+timeout 60 "$mqassay" decode --format scenario --where 'broker=="10.0.0.2:1883"' "$dir/several.pcap" >"$dir/one.scn" 2>"$dir/err"
+ok 'one of them is two of four conversations' sh -c '[ "$(grep -c "CONNECT " "$1/several.scn"):$(grep -c "CONNECT " "$1/one.scn")" = 4:2 ] && ! grep -q brokers "$1/err"' - "$dir"
+for view in connections qos; do
+	ok "--view $view takes addresses" decode --view $view --where 'broker!="10.0.0.3:1883" && client_address=="10.0.0.1:50006"' "$dir/several.pcap"
+done
+
 # ---- options that do not go together ----
 
 # refused WORDS OPTION...: one line on stderr that says so, nothing on stdout, exit 2

@@ -3,6 +3,7 @@
 
 read_json.py made FILE.pcap FILE.jsonl   write a capture of packets of every type with every property, and what they say
 read_json.py huge FILE.pcap              write one of a client that announces 256 MB and leaves
+read_json.py several FILE.pcap           write one of clients of three brokers, two of the first
 read_json.py compare OUTPUT FILE.jsonl   the packets in OUTPUT say the same, value by value
 read_json.py schema SCHEMA OUTPUT        every line is one that the schema describes, and changed lines are not
 
@@ -235,8 +236,8 @@ class Capture:
         self.f.write(struct.pack('<IHHiIII', 0xa1b23c4d, 2, 4, 0, 0, 262144, 101))
         self.frames = 0
 
-    def segment(self, side, port, seq, ack, flags, payload=b''):
-        ends = [(b'\x0a\0\0\1', port), (b'\x0a\0\0\2', 1883)]
+    def segment(self, side, port, seq, ack, flags, payload=b'', broker=2):
+        ends = [(b'\x0a\0\0\1', port), (bytes([10, 0, 0, broker]), 1883)]
         (src, sport), (dst, dport) = ends[side], ends[1 - side]
         tcp = struct.pack('>HHIIBBHHH', sport, dport, seq & 0xffffffff, ack & 0xffffffff, 0x50, flags, 65535, 0, 0) + payload
         ip = struct.pack('>BBHHHBBH', 0x45, 0, 20 + len(tcp), self.frames & 0xffff, 0, 64, 6, 0) + src + dst + tcp
@@ -283,6 +284,15 @@ def huge(path):
         capture.segment(0, 50003, seq, 2000, 24, raw)
         seq += len(raw)
     capture.segment(0, 50003, seq, 2000, 17)
+
+
+def several(path):
+    capture = Capture(path)
+    for port, broker in ((50003, 2), (50004, 3), (50005, 4), (50006, 2)):
+        capture.segment(0, port, 999, 0, 2, b'', broker)
+        capture.segment(1, port, 1999, 1000, 18, b'', broker)
+        capture.segment(0, port, 1000, 2000, 24, CONNECT_A, broker)
+        capture.segment(1, port, 2000, 1000 + len(CONNECT_A), 24, bytes.fromhex('20020000'), broker)
 
 
 # ---- reading ----
@@ -348,4 +358,4 @@ def schema(path, output):
 
 
 if __name__ == '__main__':
-    {'made': make, 'huge': huge, 'compare': compare, 'schema': schema}[sys.argv[1]](*sys.argv[2:])
+    {'made': make, 'huge': huge, 'several': several, 'compare': compare, 'schema': schema}[sys.argv[1]](*sys.argv[2:])

@@ -35,6 +35,11 @@ static const struct row {
 	{ "version<3.1.1", ping, MQTT_3_1, true },
 	{ "version==3.1.1", ping, MQTT_3_1_1, true },
 	{ "way==tcp && way!=wss", ping, MQTT_5, true },
+	{ "broker==\"[::1]:1883\" && client_address==\"10.0.0.1:50000\"", ping, MQTT_5, true },
+	{ "broker==\"[0:0::0001]:1883\" && broker && client_address present", ping, MQTT_5, true },
+	{ "broker==\"[::1]:1884\" || broker==\"1.0.0.0:1883\" || broker absent", ping, MQTT_5, false },
+	{ "client_address!=\"10.0.0.1:50000\" || client_address==\"10.0.0.2:50000\"", ping, MQTT_5, false },
+	{ "client_address!=\"10.0.0.1:50001\"", ping, MQTT_5, true },
 	{ "sure && sure==true && confidence==100", ping, MQTT_5, true },
 	{ "!sure || sure==false || sure==0", ping, MQTT_5, false },
 
@@ -151,6 +156,15 @@ static void mistakes(void **state)
 		{ "type==PUBLSH", 1, 7, "expected a packet type such as PUBLISH, found `PUBLSH`; did you mean `PUBLISH`?" },
 		{ "type==3", 1, 7, "expected a packet type such as PUBLISH, found `3`" },
 		{ "from==server", 1, 7, "expected client or broker, found `server`" },
+		{ "broker==\"10.0.0.1\"", 1, 9, "expected an address and a port, as in \"10.0.0.1:1883\" or \"[::1]:1883\", found `\"10.0.0.1\"`" },
+		{ "broker==\"::1:1883\"", 1, 9, "expected an address and a port, as in \"10.0.0.1:1883\" or \"[::1]:1883\", found `\"::1:1883\"`" },
+		{ "broker==\"[10.0.0.1]:1883\"", 1, 9, "expected an address and a port, as in \"10.0.0.1:1883\" or \"[::1]:1883\", found `\"[10.0.0.1]:1883\"`" },
+		{ "broker==\"10.0.0.1:\"", 1, 9, "expected an address and a port, as in \"10.0.0.1:1883\" or \"[::1]:1883\", found `\"10.0.0.1:\"`" },
+		{ "broker==\"10.0.0.1:70000\"", 1, 9, "expected an address and a port, as in \"10.0.0.1:1883\" or \"[::1]:1883\", found `\"10.0.0.1:70000\"`" },
+		{ "broker==\"\"", 1, 9, "expected an address and a port, as in \"10.0.0.1:1883\" or \"[::1]:1883\", found `\"\"`" },
+		{ "broker==1883", 1, 9, "expected an address and a port, as in \"10.0.0.1:1883\" or \"[::1]:1883\", found `1883`" },
+		{ "broker~\"a\"", 1, 7, "`broker` is an address; expected == or !=" },
+		{ "client_address<\"1.2.3.4:5\"", 1, 15, "`client_address` is an address; expected == or !=" },
 		{ "way==tpc", 1, 6, "expected tcp, tls, ws or wss, found `tpc`; did you mean `tcp`?" },
 		{ "qos=1", 1, 4, "expected == for a comparison" },
 		{ "qos & 1", 1, 5, "expected &&" },
@@ -302,6 +316,7 @@ static void knows_what_holds_for_whole_connections(void **state)
 		bool whole;
 	} of[] = {
 		{ "client==\"a\"", true }, { "client absent", true }, { "connection==1 || !(stream<4 && version==5)", true }, { "way==ws", true },
+		{ "broker==\"10.0.0.1:1883\" && client_address!=\"10.0.0.2:9\"", true },
 		{ "topic~\"a\"", false }, { "client==\"a\" && type==CONNECT", false }, { "time<1s", false }, { "frame>4", false },
 		{ "from==client", false }, { "qos", false }, { "connection==1 || sure", false }, { "size>3", false },
 	};
