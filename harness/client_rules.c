@@ -181,15 +181,33 @@ void client_violate(struct client_seen *seen, enum client_row row, const char *f
 	report(seen, seen->c->version, clause, offset_of(seen, field), field, text);
 }
 
+/* What a rule whose clause is the server's duty asks of the client; N_RULES: nothing by itself. */
+static enum rule of_client(enum rule rule, bool five, bool in_field)
+{
+	switch (rule) {
+	case RULE_CONNECT_FORM:
+		return in_field ? RULE_TRUNCATED : RULE_TRAILING_BYTES;
+	case RULE_DISCONNECT_FLAGS:
+		return five ? rule : RULE_RESERVED_FLAGS;
+	case RULE_PROTOCOL_VERSION:		/* whoever names another protocol goes by its rules, not by these */
+		return N_RULES;
+	case RULE_PROTOCOL_NAME:		/* [5:MQTT-3.1.2-1] asks for it of a client too */
+		return five ? rule : N_RULES;
+	default:
+		return rule;
+	}
+}
+
 void client_violate_form(struct client_seen *seen, const struct finding *finding)
 {
+	enum rule rule = of_client((enum rule)finding->rule, finding->version == MQTT_5, finding->field);
 	char text[160];
 
-	if (seen->broken)
+	if (seen->broken || rule == N_RULES)
 		return;
 	snprintf(text, sizeof(text), "%s: %s%s%s", seen->len ? packet_name(seen->bytes[0] >> 4) : "packet", finding->field ? finding->field : "",
-	         finding->field ? ": " : "", finding->why ? finding->why : rule_asks(finding->rule));
-	report(seen, finding->version, rule_id(finding->rule, (enum version)finding->version), finding->offset, finding->field, text);
+	         finding->field ? ": " : "", finding->why ? finding->why : rule_asks(rule));
+	report(seen, finding->version, rule_id(rule, (enum version)finding->version), finding->offset, finding->field, text);
 }
 
 /* ---- counting ---- */
@@ -301,7 +319,7 @@ int64_t client_held(const struct client_log *log, enum version version, struct s
 	for (unsigned rule = 0; rule < N_RULES; rule++) {
 		uint32_t packets = forms[rule].packets & (five ? ~0u : ~ON(AUTH));
 
-		if (forms[rule].judged && (packets || forms[rule].property) && is_rule((enum rule)rule, five, clause)) {
+		if (of_client((enum rule)rule, five, true) == rule && forms[rule].judged && (packets || forms[rule].property) && is_rule((enum rule)rule, five, clause)) {
 			judged = true;
 			n += packets_of(log, five, packets);
 			n += five && forms[rule].property ? log->properties[forms[rule].property] : 0;

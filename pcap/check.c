@@ -3,6 +3,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "codec/reader.h"
+#include "codec/text.h"
+
 /*
  * --check: both sides of each conversation are judged by the clauses of the standard, the broker by the monitor, the client
  * by its counterpart. Nothing is asserted that a packet not in the capture could explain: behind a hole, or where the
@@ -15,6 +18,7 @@ enum {
 	CLIENT_ROOM = 8 << 20,
 	MOST_SESSIONS = 100000,
 	LIKELY = 60,			/* percent */
+	MAX_NAME = 16,			/* bytes of a protocol's name in a note */
 	N_PORTS = 1 << 16,		/* client ids whose last port is remembered: a power of two */
 };
 
@@ -25,6 +29,8 @@ struct judged {				/* one conversation */
 	bool begun;			/* a packet was seen */
 	bool whole;			/* nothing is missing so far, from its CONNECT on */
 	bool formless;			/* not even by which version its packets are to be read is known */
+	bool foreign;			/* its CONNECT is of a protocol that has other rules */
+	bool answered;			/* by the broker, then */
 };
 
 struct port_of {
@@ -173,9 +179,13 @@ static void judge_client(struct check *check, struct judged *j, const struct see
 		.began_ns = seen->first.time_ns, .time_ns = seen->when.time_ns, .crossed = seen->first.crossed,
 	};
 
-	if (packet && packet->type == CONNECT && packet->client_id.len)
+	if (packet && packet->type == CONNECT && packet->client_id.len && !j->foreign)
 		notice_port(check, j, seen);
 	monitor_sent(&j->broker, seen->bytes.at, seen->bytes.len, packet);
+	if (j->foreign) {
+		monitor_misbehaved(&j->broker);
+		return;
+	}
 	client_sent(&j->client, &sent);
 	if (check->broken)
 		monitor_misbehaved(&j->broker);
@@ -189,6 +199,49 @@ static void judge_broker(struct check *check, struct judged *j, const struct see
 		client_received(&j->client, &packet, seen->when.time_ns);
 	else
 		client_excuse(&j->client);
+}
+
+/*
+ * CONNECT of another protocol, or another version of it than the three: no fault of the client's, whatever the server has to do
+ * about it [MQTT-3.1.2-1, 3.1.2-2]. A wrong name beside a level of which the standard asks the name of the client too
+ * is one [5:MQTT-3.1.2-1, 3.1:protocol-name]. The highest bit of the level is a bridge's.
+ */
+static bool is_foreign(const struct seen_packet *seen, struct span *name, unsigned *level)
+{
+	struct reader r = reader_over(seen->bytes);
+
+	if (seen->from != FROM_CLIENT || seen->bytes.len <= seen->frame.header_size || seen->bytes.at[0] >> 4 != CONNECT)
+		return false;
+	rd_bytes(&r, seen->frame.header_size);
+	*name = rd_binary(&r);
+	*level = rd_u8(&r);
+	if (r.why)
+		return false;		/* it has not even these */
+	if (span_is(*name, "MQIsdp"))
+		return (*level & 0x7f) != MQTT_3_1;
+	if (span_is(*name, "MQTT"))
+		return (*level & 0x7f) < MQTT_3_1 || (*level & 0x7f) > MQTT_5;
+	return *level != MQTT_3_1 && *level != MQTT_5;
+}
+
+static void notice_foreign(struct check *check, struct judged *j, const struct seen_packet *seen)
+{
+	char shown[MAX_NAME * 8 + 8], text[320];
+	struct writer w = writer_to(shown, sizeof(shown));
+	struct span name;
+	unsigned level;
+
+	if (j->begun || !seen->sure || !is_foreign(seen, &name, &level))
+		return;
+	j->foreign = true;
+	client_excuse(&j->client);
+	check->conversation = seen->conversation;
+	check->when = seen->when;
+	text_print_string((struct span){ name.at, name.len < MAX_NAME ? name.len : MAX_NAME }, &w);
+	snprintf(text, sizeof(text), "CONNECT with protocol name %.*s%s and level %u, which is none of MQTT 3.1, 3.1.1 and 5: "
+	         "the client is not judged, and of the broker only the first answer", (int)(wr_fits(&w) ? w.len : sizeof(shown)), shown,
+	         name.len > MAX_NAME ? "..." : "", level);
+	check_note(check, text);
 }
 
 /*
@@ -211,7 +264,11 @@ static void on_packet(struct observer *o, const struct seen_packet *seen)
 		return;
 	if (!seen->sure && !begins_wrong(j, seen))
 		lose(j);
+	notice_foreign(check, j, seen);
 	j->begun = true;
+	if (j->foreign && j->answered)
+		return;
+	j->answered = seen->from == FROM_SERVER;
 	if (!seen->sure && !j->whole)
 		return;
 	check->judged = j;

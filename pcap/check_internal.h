@@ -44,6 +44,8 @@ struct check {
 
 /* A violation; packet and conversation are the check's. excused: whom it lets off the flow's rules from here on, 0 for nobody. */
 void check_report(struct check *check, enum sender side, const struct violation *violation, enum sender excused);
+/* What is worth knowing, and breaks no rule by itself; no exit code comes of it. */
+void check_note(struct check *check, const char *text);
 void check_table(struct check *check);
 void check_tally(struct check *check, enum sender side, enum version version, const char *clause, uint64_t frame);
 

@@ -119,7 +119,7 @@ static void put_packet(struct check *check, const struct seen_packet *seen)
 		OUT_LITERAL(check->out, "...");
 }
 
-static void write_text(struct check *check, enum sender side, const struct violation *v, enum sender excused)
+static void put_place(struct check *check)
 {
 	struct out *out = check->out;
 	const struct conversation *c = check->conversation;
@@ -131,6 +131,14 @@ static void write_text(struct check *check, enum sender side, const struct viola
 		put_string(out, c->client_id, MAX_ID);
 		OUT_LITERAL(out, " ");
 	}
+}
+
+static void write_text(struct check *check, enum sender side, const struct violation *v, enum sender excused)
+{
+	struct out *out = check->out;
+	const struct conversation *c = check->conversation;
+
+	put_place(check);
 	out_format(out, "(%s) %s:%s: ", name_of(side), version_name(v->version), v->clause);
 	out_text(out, v->text);
 	if (v->offset)
@@ -191,13 +199,13 @@ static void key_also(struct out *out, enum sender side, const struct violation *
 		OUT_LITERAL(out, "]");
 }
 
-static void write_json(struct check *check, enum sender side, const struct violation *v, enum sender excused)
+static void put_json_place(struct check *check, const char *kind)
 {
 	struct out *out = check->out;
 	const struct conversation *c = check->conversation;
 
 	begin_json(check);
-	out_format(out, "{\"kind\":\"violation\",\"frame\":%llu,\"time\":", (unsigned long long)check->when.frame);
+	out_format(out, "{\"kind\":\"%s\",\"frame\":%llu,\"time\":", kind, (unsigned long long)check->when.frame);
 	json_seconds(out, (int64_t)(check->when.time_ns - check->base_ns));
 	OUT_LITERAL(out, ",\"epoch\":\"");
 	json_seconds(out, (int64_t)check->when.time_ns);
@@ -206,6 +214,13 @@ static void write_json(struct check *check, enum sender side, const struct viola
 		json_bytes(out, "client", c->client_id);
 	else
 		OUT_LITERAL(out, ",\"client\":null");
+}
+
+static void write_json(struct check *check, enum sender side, const struct violation *v, enum sender excused)
+{
+	struct out *out = check->out;
+
+	put_json_place(check, "violation");
 	key_text(out, "side", name_of(side));
 	key_rule(out, "rule", (enum version)v->version, v->clause);
 	key_also(out, side, v);
@@ -229,6 +244,22 @@ void check_report(struct check *check, enum sender side, const struct violation 
 		write_text(check, side, violation, excused);
 	if (check->options.live)
 		out_show(check->out, check->when.time_ns);
+}
+
+void check_note(struct check *check, const char *text)
+{
+	struct out *out = check->out;
+
+	if (check->options.json) {
+		put_json_place(check, "note");
+		key_text(out, "text", text);
+		OUT_LITERAL(out, "}\n");
+	} else {
+		put_place(check);
+		OUT_LITERAL(out, "note: ");
+		out_text(out, text);
+		OUT_LITERAL(out, "\n");
+	}
 }
 
 /* ---- the table ---- */
