@@ -5,7 +5,7 @@
 #include "pcap/map.h"
 #include "pcap/out.h"
 
-/* What the view of connections knows of one; view_connections.c gathers it, connection_print.c writes it. */
+/* What the view of connections knows of one; view_connections.c gathers it, connection_print.c writes it, connection_ranks.c compares it. */
 
 enum { MOST_SUBSCRIPTIONS = 32, UNANSWERED = 0xff };
 
@@ -66,6 +66,21 @@ struct connection {
 void connection_heading(struct out *out);
 void connection_print(struct out *out, const struct connection *c, uint64_t start_ns);
 void connection_json(struct out *out, const struct connection *c, uint64_t start_ns);
+
+/* The connections that carry the most: by packets and bytes, sent and received by the client. Zeroed is empty. */
+enum { MOST_RANKED = 5, RANKED_BY = 4 };
+
+struct connection_ranks {
+	struct ranked {
+		uint64_t n;		/* 0: nobody */
+		uint32_t number;
+		bool named;
+		uint8_t len, client_id[32];	/* as far as it is shown */
+	} by[RANKED_BY][MOST_RANKED];
+};
+
+void ranks_add(struct connection_ranks *ranks, const struct connection *c);
+void ranks_print(struct out *out, struct connection_ranks *ranks);
 
 const char *connection_how(enum how_ended how);	/* "keep_alive_expired" */
 

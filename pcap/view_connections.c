@@ -9,7 +9,7 @@
 /*
  * A row for each connection, in order of appearance: one that has ended waits until those before it have, too, but at most
  * MOST_WAITING wait. Live, a row is shown when its connection ends. Of each, MOST_SUBSCRIPTIONS filters are listed; those
- * for which MOST_BYTES have no room are counted.
+ * for which MOST_BYTES have no room are counted. Of more than MOST_RANKED, the end says which carry the most.
  */
 
 enum { MOST_BYTES = 14 << 20, MOST_WAITING = 4096 };
@@ -23,6 +23,7 @@ struct connections {
 	size_t bytes, waiting;
 	uint64_t n, no_room, by_how[BY_CAPTURE_END + 1];
 	struct map by_client;
+	struct connection_ranks ranks;
 };
 
 static struct connections *of(struct observer *o)
@@ -321,6 +322,7 @@ static void show(struct connections *v, const struct connection *c)
 		connection_heading(v->out);
 	v->titled = true;
 	connection_print(v->out, c, v->start_ns);
+	ranks_add(&v->ranks, c);
 }
 
 /* Shows what has ended, up to the first that has not; all of it when `gaps` may stay. */
@@ -450,6 +452,8 @@ static void on_finish(struct observer *o, const struct when *when)
 	}
 	if (!v->n)
 		OUT_LITERAL(v->out, "no connection carries MQTT\n");
+	if (v->n - v->no_room > MOST_RANKED)	/* else the rows say it */
+		ranks_print(v->out, &v->ranks);
 	if (v->no_room)
 		out_format(v->out, "%llu of %llu connections are not shown: there was no room for so many at a time\n",
 		           (unsigned long long)v->no_room, (unsigned long long)v->n);

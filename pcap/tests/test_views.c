@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "pcap/connections.h"
 #include "pcap/tests/seen_script.h"
 
 /* The views of connections, QoS flows and topics: what rows say of scripts. */
@@ -176,6 +177,60 @@ static void names_a_connack_that_cannot_be_read(void **state)
 	paper_release(&paper);
 }
 
+/* Who sends and gets the most, whatever the order of their ends; of equals the first. Of no more than are listed the rows say it. */
+static void ranks_connections(void **state)
+{
+	static const char *const ends[] = { "c5 ends fin", "c2 ends fin", "c7 ends reset" };
+	struct paper paper;
+	struct seen_script s;
+	char line[64];
+
+	(void)state;
+	for (unsigned n = MOST_RANKED; n <= MOST_RANKED + 2; n++) {
+		struct view_options options = { .live = n == MOST_RANKED + 2 };
+
+		paper_init(&paper);
+		struct observer *view = connections_view_new(&paper.out, &options);
+		script_start(&s, view);
+		for (unsigned c = 1; c <= n; c++) {
+			snprintf(line, sizeof(line), "0 c%u opens 5%s", c, c == 6 ? " unseen" : "");
+			script_line(&s, line);
+			snprintf(line, sizeof(line), c == 6 ? "1 c%u -> PINGREQ" : "1 c%u -> CONNECT client_id=\"id%u\"", c, c);
+			script_line(&s, line);
+			for (unsigned i = 0; i < c % 4; i++) {
+				snprintf(line, sizeof(line), "2 c%u -> PINGREQ", c);
+				script_line(&s, line);
+			}
+		}
+		script_line(&s, "3 c2 -> PUBLISH topic=\"a\" payload=\"0123456789012345678901234567890123456789\"");
+		script_line(&s, "3 c4 <- PINGRESP");
+		for (unsigned i = 0; i < 3 && n == MOST_RANKED + 2; i++) {
+			snprintf(line, sizeof(line), "4 %s", ends[i]);
+			script_line(&s, line);
+		}
+		script_finish(&s);
+		view_free(view);
+		const char *ranks = strstr(paper_take(&paper), "\nMOST ");
+		if (n == MOST_RANKED)
+			assert_null(ranks);
+		else
+			assert_string_equal(ranks, n == MOST_RANKED + 1 ?
+				"\nMOST PACKETS SENT  MOST BYTES SENT  MOST PACKETS RECEIVED  MOST BYTES RECEIVED\n"
+				"4 c2 id2           68 c2 id2        1 c4 id4               2 c4 id4\n"
+				"4 c3 id3           24 c3 id3        -                      -\n"
+				"3 c6 -             20 c1 id1        -                      -\n"
+				"2 c1 id1           20 c5 id5        -                      -\n"
+				"2 c5 id5           18 c4 id4        -                      -\n" :
+				"\nMOST PACKETS SENT  MOST BYTES SENT  MOST PACKETS RECEIVED  MOST BYTES RECEIVED\n"
+				"4 c2 id2           68 c2 id2        1 c4 id4               2 c4 id4\n"
+				"4 c3 id3           24 c3 id3        -                      -\n"
+				"4 c7 id7           24 c7 id7        -                      -\n"
+				"3 c6 -             20 c1 id1        -                      -\n"
+				"2 c1 id1           20 c5 id5        -                      -\n");
+		paper_release(&paper);
+	}
+}
+
 static void live_rows_come_at_once(void **state)
 {
 	struct paper paper;
@@ -311,9 +366,9 @@ static void anything_adds_up(void **state)
 
 int main(void)
 {
-	enum { N = sizeof(rows) / sizeof(rows[0]), MORE = 7 };
+	enum { N = sizeof(rows) / sizeof(rows[0]), MORE = 8 };
 	struct CMUnitTest tests[N + MORE], more[MORE] = {
-		cmocka_unit_test(connections_as_text), cmocka_unit_test(names_a_connack_that_cannot_be_read),
+		cmocka_unit_test(connections_as_text), cmocka_unit_test(names_a_connack_that_cannot_be_read), cmocka_unit_test(ranks_connections),
 		cmocka_unit_test(live_rows_come_at_once), cmocka_unit_test(qos_as_text), cmocka_unit_test(topics_as_text),
 		cmocka_unit_test(topics_are_bounded), cmocka_unit_test(anything_adds_up),
 	};
