@@ -52,7 +52,7 @@ static const struct cli_option options[] = {
 	OPT_STRING(0, "where", conf.where, "EXPR", "show only packets for which this holds: 'type==PUBLISH && topic~\"a/#\"'; --check judges all of them"),
 	OPT_FLAG(0, "check", conf.check, "judge client and broker by the standard's clauses; exit 1 when one was broken"),
 	OPT_FLAG('v', "verbose", conf.verbose, "each packet's fields over a hex dump; with --check, all clauses"),
-	OPT_FLAG(0, "secrets", conf.secrets, "show passwords and authentication data; pcapng always has them"),
+	OPT_FLAG(0, "secrets", conf.secrets, "show passwords and authentication data; pcapng has them always, and with this the whole key log"),
 	OPT_FLAG('q', "quiet", conf.quiet, "no summary on stderr"),
 	OPT_STRING('o', "output", conf.output, "FILE", "write to this file instead of standard output"),
 	OPT_HEADING("Limits"),
@@ -72,6 +72,8 @@ static struct {
 	uint16_t ports[MAX_PORTS];
 	size_t n_ports;
 	struct pcapng_flows *flows;	/* --format pcapng */
+	char *keys;			/* and the key log to be written there */
+	size_t n_keys;
 	bool learned;			/* and what it writes has begun */
 	struct observer *shown, *check, *scenario;
 	struct where *where;
@@ -121,6 +123,12 @@ static int read_where(void)
 	return cli_usage(&decode_command, "--where: column %u: %s", fault.column, fault.text);
 }
 
+/* A key log is not written into a file without being asked for: whoever has it reads all that it opens. */
+static bool writes_keys(void)
+{
+	return conf.format == FORMAT_PCAPNG && conf.keylog && conf.secrets;
+}
+
 static int read_keylog(void)
 {
 	FILE *f = conf.keylog ? fopen(conf.keylog, "r") : NULL;
@@ -141,7 +149,13 @@ static int read_keylog(void)
 	if (f)
 		fclose(f);
 	bool any = !error && decoder_keylog(run.decoder, span_of(text, len));
-	free(text);
+	if (any && writes_keys()) {
+		free(run.keys);
+		run.keys = text;
+		run.n_keys = len;
+	} else {
+		free(text);
+	}
 	if (error) {
 		console_error("read %s: %s", console_safe(conf.keylog), strerror(error));
 		return EXIT_UNABLE;
@@ -351,6 +365,28 @@ static int make_decoder(const struct decoder_options *how)
 	return read_keylog();
 }
 
+/* Before the frames, in blocks of whole lines, which other programs read more readily than a huge one. */
+static void write_keys(void)
+{
+	enum { MOST = 1 << 20 };
+	const char *at = run.keys, *end = at + run.n_keys;
+
+	while (at < end) {
+		const char *to = end;
+
+		if (end - at > MOST) {
+			const char *newline = memrchr(at, '\n', MOST);
+
+			to = newline ? newline + 1 : at + MOST;
+		}
+		pcapng_flows_secrets(run.flows, span_of(at, (size_t)(to - at)));
+		at = to;
+	}
+	free(run.keys);
+	run.keys = NULL;
+	run.n_keys = 0;
+}
+
 /* --format pcapng: which connections are MQTT is known only behind their first frames, so a file is read twice. */
 static int write_flows(const char *name, const struct decoder_options *how)
 {
@@ -370,9 +406,13 @@ static int write_flows(const char *name, const struct decoder_options *how)
 	} else {
 		run.learned = true;
 	}
+	if (run.keys)
+		write_keys();
 	code = decode_all(name, false);
 	decoder_finish(run.decoder);
 	pcapng_flows_finish(run.flows);
+	if (conf.keylog && !conf.secrets && !conf.quiet)
+		console_error("%s: TLS stays encrypted in what is written, and the key log is not in it; --secrets writes that, too", console_safe(name));
 	if (pcapng_flows_left_out(run.flows) && !conf.quiet)
 		console_error("%s: %llu frames were left out: what their connections carry was not known in time; it is with a file instead of a pipe",
 		              console_safe(name), (unsigned long long)pcapng_flows_left_out(run.flows));

@@ -157,6 +157,25 @@ ok 'nor in the summary' grep -q '^  2 holes: 23 bytes of MQTT are missing or unr
 timeout 60 "$mqassay" decode --max-packet 268435460 "$dir/huge.pcap" >"$dir/out" 2>"$dir/err"
 ok 'nor where it could have been shown' grep -q '^  1 hole: 23 bytes of MQTT are missing or unreadable$' "$dir/err"
 
+# ---- the key log ----
+
+# With --secrets what is written can be read by itself; without it is said that it cannot.
+timeout 60 "$mqassay" decode --format pcapng --keylog $here/captures/tls13.keylog -o "$dir/closed.pcapng" $here/captures/tls13.pcap 2>"$dir/err"
+ok 'pcapng without keys says so' grep -q 'tls13.pcap: TLS stays encrypted in what is written, and the key log is not in it; --secrets' "$dir/err"
+ok 'and has none' sh -c '! grep -q -a SECRET "$1/closed.pcapng" && grep -q SECRET "$2/captures/tls13.keylog"' - "$dir" $here
+for how in file pipe; do
+	[ $how = file ] && from=$here/captures/tls13.pcap || from=-
+	timeout 60 "$mqassay" decode --format pcapng --keylog $here/captures/tls13.keylog --secrets "$from" <$here/captures/tls13.pcap >"$dir/open.pcapng" 2>"$dir/err"
+	ok "nothing is said with --secrets ($how)" sh -c '! grep -q "TLS stays" "$1"' - "$dir/err"
+	decode --keylog $here/captures/tls13.keylog $here/captures/tls13.pcap >"$dir/with"
+	decode "$dir/open.pcapng" >"$dir/alone"
+	ok "pcapng with keys is read by itself ($how)" sh -c 'grep -q PUBLISH "$1/alone" && grep -o -e "-> [A-Z]* .*\|<- [A-Z]* .*" "$1/with" >"$1/a" && grep -o -e "-> [A-Z]* .*\|<- [A-Z]* .*" "$1/alone" | diff "$1/a" -' - "$dir"
+done
+# One that does not fit into a block comes in several.
+awk '{ print } NR == 1 { for (i = 0; i < 20000; i++) printf "CLIENT_RANDOM %064x %096x\n", i, i }' $here/captures/tls13.keylog >"$dir/large.keylog"
+decode --format pcapng --keylog "$dir/large.keylog" --secrets -o "$dir/open.pcapng" $here/captures/tls13.pcap
+ok 'a large key log, too' sh -c '"$1" decode "$2/open.pcapng" 2>"$2/err" | grep -q PUBLISH && [ "$(wc -c <"$2/open.pcapng")" -gt 3000000 ]' - "$mqassay" "$dir"
+
 # ---- several brokers ----
 
 python3 $here/read_json.py several "$dir/several.pcap" || exit 1
