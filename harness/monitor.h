@@ -54,6 +54,8 @@ uint64_t monitor_key_of(uint64_t realm, struct span client_id);	/* of a session;
  */
 struct monitor_log {
 	void (*violated)(void *owner, struct monitor *monitor, const struct violation *violation);
+	/* May be NULL: a delivery that no subscription of a session seen whole asks for, where that is not a violation. */
+	void (*unasked)(void *owner, struct monitor *monitor, struct span topic);
 	void *owner;
 	uint32_t held[2][MONITOR_ROWS];			/* [is 5][row of monitor.def] */
 	uint32_t packets[2][N_PACKET_TYPES];		/* [is 5][type]: those without any fault */

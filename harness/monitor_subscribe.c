@@ -407,8 +407,13 @@ static void judge_unmatched(struct seen *seen, struct span topic)
 	const struct monitor_session *s = seen->m->session;
 	char room[80];
 
-	if (!monitor_world_is_ours(seen->m->world))
+	if (!monitor_world_is_ours(seen->m->world)) {
+		struct monitor_log *log = seen->m->log;
+
+		if (log && log->unasked && !seen->broken)
+			log->unasked(log->owner, seen->m, topic);
 		return;
+	}
 	for (uint32_t i = 0; s && i < s->n_filters && topic.len && topic.at[0] == '$'; i++) {
 		struct span filter = text_of(s, &s->filters[i]), group, inner;
 

@@ -31,6 +31,7 @@ struct judged {				/* one conversation */
 	bool formless;			/* not even by which version its packets are to be read is known */
 	bool foreign;			/* its CONNECT is of a protocol that has other rules */
 	bool answered;			/* by the broker, then */
+	struct unasked *unasked;	/* NULL: nothing came that no subscription asks for */
 };
 
 struct port_of {
@@ -104,6 +105,15 @@ static void broker_violated(void *owner, struct monitor *monitor, const struct v
 	as_bystander(violation->text, text, sizeof(text));
 	v.text = text;
 	violated(owner, FROM_SERVER, &v);
+}
+
+static void broker_sent_unasked(void *owner, struct monitor *monitor, struct span topic)
+{
+	struct check *check = owner;
+
+	(void)monitor;
+	if (check->packet)
+		unasked_count(&check->judged->unasked, topic, &check->when);
 }
 
 static void client_violated(void *owner, struct client_monitor *client, const struct violation *violation)
@@ -317,12 +327,15 @@ static void on_ended(struct observer *o, struct conversation *c, enum conversati
 	struct check *check = (struct check *)o;
 	struct judged *j = c->of[o->slot];
 
-	(void)when;
 	if (!j)
 		return;
 	if (c->holed || (how != ENDED_BY_FIN && how != ENDED_BY_RESET))
 		lose(j);		/* what became of its session, nobody saw */
 	check->judged = j;
+	check->conversation = c;
+	check->packet = NULL;
+	check->when = *when;
+	unasked_say(check, j->unasked, c->version);
 	client_close(&j->client, j->whole);
 	monitor_close(&j->broker);
 	check->judged = NULL;
@@ -381,7 +394,7 @@ struct observer *check_new(struct out *out, const struct view_options *options, 
 	if (!check->brokers || !check->clients || !check->ports)
 		abort();
 	monitor_world_bound(check->brokers, BROKER_ROOM, MOST_SESSIONS);
-	check->broker_log = (struct monitor_log){ .violated = broker_violated, .owner = check };
+	check->broker_log = (struct monitor_log){ .violated = broker_violated, .unasked = broker_sent_unasked, .owner = check };
 	check->client_log = (struct client_log){ .violated = client_violated, .owner = check };
 	return &check->observer;
 }

@@ -5,7 +5,7 @@
 #include "harness/script.h"
 #include "pcap/views.h"
 
-/* What the two files of the check share: check.c judges, check_report.c writes. */
+/* What the files of the check share: check.c judges, check_report.c writes, check_unasked.c counts what nobody asked for. */
 
 enum { FIRST_FRAMES = 5 };
 
@@ -47,6 +47,11 @@ void check_report(struct check *check, enum sender side, const struct violation 
 /* What is worth knowing, and breaks no rule by itself; no exit code comes of it. */
 void check_note(struct check *check, const char *text);
 void check_table(struct check *check);
+
+/* Messages that nobody asked for, of one connection. *list is NULL at first; unasked_say() frees it, and takes NULL. */
+struct unasked;
+void unasked_count(struct unasked **list, struct span topic, const struct when *when);
+void unasked_say(struct check *check, struct unasked *list, enum version version);	/* a note for each first level of a topic */
 void check_tally(struct check *check, enum sender side, enum version version, const char *clause, uint64_t frame);
 
 #endif

@@ -77,7 +77,16 @@ static const struct {
 	{ "a connection that was reset", STORED ">pub q1 id=1;reset;" AGAIN, "client 5:MQTT-3.3.1-1" },
 	{ "a broker's session seen whole", STORED ">sub f=a/b:1;<suback c=1;<pub q1 id=1;fin;" RESUMED "<pub q1 id=1", "broker 5:MQTT-3.3.1-1" },
 	{ "a broker's session, by another port in between", STORED ">sub f=a/b:1;<suback c=1;<pub q1 id=1;fin;port=1884;" STORED "fin;" RESUMED "<pub q1 id=1", "" },
-	{ "subscriptions that we have not seen", CON "<pub t=news;<pub q2 id=3", "" },
+
+	/* what nobody asked for */
+	{ "subscriptions that we have not seen", CON "<pub t=news;<pub q2 id=3;<pub t=news;<pub t=news/x", "note, note, note" },
+	{ "a leading wildcard and $", CON ">sub f=#:1;<suback c=1;<pub t=$SYS/x;<pub t=a;<pub t=$SYS/y", "note" },
+	{ "what was asked for once may come later", CON ">sub f=a/b:1;<suback c=1;>unsub f=a/b;<unsuback c=0;<pub", "" },
+	{ "of a session that was not seen whole", RESUMED "<pub t=news", "" },
+	{ "behind a hole", CON "hole;<pub t=news", "" },
+	{ "of a connection joined midway", "midway;<pub t=news", "" },
+	{ "behind the client's breach", CON ">pub dup;<pub t=news", "client 5:MQTT-3.3.1-2" },
+	{ "many topics", CON "<pub t=a;<pub t=b;<pub t=c;<pub t=d;<pub t=e;<pub t=f", "note, note, note, note, note" },
 
 	/* silence */
 	{ "silence, then a packet", CON "wait=92;>ping", "client 5:MQTT-3.1.2-20" },
@@ -293,6 +302,20 @@ static void the_monitor_speaks_of_the_client(void **state)
 	leave(&s);
 }
 
+static void what_nobody_asked_for_is_said_once(void **state)
+{
+	struct view_options options = { 0 };
+	struct stage s;
+
+	(void)state;
+	play(&s, CON ">sub f=#:1;<suback c=1;<pub t=$JS/API/x;<pub t=$JS/y;<pub t=$JS/API/x", &options, true, false);
+	assert_string_equal(paper_take(&s.paper),
+	                    "    f6  c1 \"me\" note: 3 messages that no subscription seen here asks for, the first of them \"$JS/API/x\":"
+	                    " the broker subscribed c1 by itself, or breaks 5:MQTT-3.3.2-3 or 5:MQTT-4.7.2-1\n");
+	assert_int_equal(check_violations(s.check), 0);
+	leave(&s);
+}
+
 static void the_table_counts(void **state)
 {
 	struct view_options text = { .clauses = true }, json = { .json = true };
@@ -342,6 +365,7 @@ int main(void)
 		cmocka_unit_test(a_violation_is_a_line_below_its_packet),
 		cmocka_unit_test(without_packets_it_shows_its_own),
 		cmocka_unit_test(the_monitor_speaks_of_the_client),
+		cmocka_unit_test(what_nobody_asked_for_is_said_once),
 		cmocka_unit_test(the_table_counts),
 		cmocka_unit_test(the_table_is_short),
 	};
