@@ -2,7 +2,8 @@
 """What `mqassay decode --view ... --format json` says.
 
 read_views.py made FILE.pcap            write a capture in which something of every kind happens
-read_views.py schema SCHEMA OUTPUT...   every line is one that the schema describes, changed lines are not, and every kind occurs"""
+read_views.py schema SCHEMA OUTPUT...   every line is one that the schema describes, changed lines are not, and every kind occurs
+read_views.py both VIEWS DECODE OUTPUT... of --check beside a view: every line is one that just one of the schemas describes, behind its capture line"""
 import json
 import struct
 import sys
@@ -112,5 +113,30 @@ def schema(path, *outputs):
     print('%d kinds' % len(seen))
 
 
+def both(views, decode, *outputs):
+    import jsonschema
+    texts = []
+    for path in views, decode:
+        with open(path) as f:
+            texts.append(json.load(f))
+    kinds = [{r['$ref'].split('/')[-1] for r in text['oneOf']} for text in texts]
+    assert kinds[0] & kinds[1] == {'capture'}, kinds[0] & kinds[1]
+    valid = [jsonschema.Draft202012Validator(text) for text in texts]
+    names = [text['$defs']['capture']['properties']['schema']['properties']['name']['const'] for text in texts]
+    for output in outputs:
+        begun, seen = [], set()
+        for row in lines(output):
+            if row['kind'] == 'capture':
+                of = names.index(row['schema']['name'])
+                assert of not in begun, 'a second line %r' % row
+                begun.append(of)
+            else:
+                of = 0 if row['kind'] in kinds[0] else 1
+                assert of in begun, 'no capture line before %.300r' % row
+            assert [v.is_valid(row) for v in valid] == [of == 0, of == 1], '%.300r' % row
+            seen.add(row['kind'])
+        assert sorted(begun) == [0, 1] and {'violation', 'clause'} < seen and len(seen & kinds[0]) > 1, '%s: only %s' % (output, seen)
+
+
 if __name__ == '__main__':
-    {'made': made, 'schema': schema}[sys.argv[1]](*sys.argv[2:])
+    {'made': made, 'schema': schema, 'both': both}[sys.argv[1]](*sys.argv[2:])

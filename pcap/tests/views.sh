@@ -31,6 +31,11 @@ for line in open(sys.argv[1], encoding="utf-8"):
 done
 if python3 -c 'import jsonschema' 2>/dev/null; then
 	ok 'every line is as the schema says' python3 $here/read_views.py schema pcap/docs/views.schema.json $(for v in $views; do echo "$dir/$v.json"; done)
+	for view in $views; do
+		timeout 60 "$mqassay" decode -q --view $view --check --format json "$dir/all.pcap" >"$dir/$view.both"
+	done
+	ok 'with --check every line is as one of two schemas says' python3 $here/read_views.py both pcap/docs/views.schema.json pcap/docs/decode.schema.json \
+		$(for v in $views; do echo "$dir/$v.both"; done)
 else
 	echo 'skip every line is as the schema says: python3-jsonschema is not installed'
 fi
