@@ -80,6 +80,23 @@ static void slot_freed(struct monitor *m, bool counted)
 		m->extra++;
 }
 
+/* Their id is free again: whose message had it is kept for a while, if it was sent here. */
+static void remember_freed(struct monitor_session *s, const struct flow *f)
+{
+	unsigned i = 0;
+
+	if (!(f->bits & HERE))
+		return;
+	while (i < N_FREED && s->freed[i].id != f->id)
+		i++;
+	if (i == N_FREED) {
+		i = s->next_freed;
+		s->next_freed = (uint8_t)((i + 1) % N_FREED);
+	}
+	s->freed[i].id = f->id;
+	s->freed[i].sample = f->sample;
+}
+
 static void sent_puback(struct monitor *m, uint16_t id)
 {
 	struct flow *f = their_flow(m, id);
@@ -88,6 +105,7 @@ static void sent_puback(struct monitor *m, uint16_t id)
 		monitor_misbehaved(m);
 	} else if (f && f->state == THEIRS_QOS1) {
 		slot_freed(m, f->bits & HERE);
+		remember_freed(m->session, f);
 		monitor_flow_remove(&m->session->theirs, f);
 	} else {
 		slot_freed(m, false);
@@ -138,6 +156,7 @@ static void sent_pubcomp(struct monitor *m, uint16_t id)
 		return;
 	}
 	slot_freed(m, f->bits & HERE);
+	remember_freed(m->session, f);
 	monitor_hold(m, ROW_AFTER_PUBREL);
 	f->state = THEIRS_DONE;
 	f->bits = 0;
@@ -225,6 +244,23 @@ static void got_again(struct seen *seen, struct flow *f, const uint8_t *at)
 	}
 }
 
+/*
+ * Below 5 a PUBLISH that is sent again may cross our acknowledgement of it. It is the same message then: another one under an id
+ * that was used on this connection, and is free, was never sent before. In a session resumed, an id not used here tells nothing:
+ * the server may have tried to send it on a connection that broke, of which not a byte need have come.
+ */
+static bool freed_by_another(const struct monitor *m, const struct packet *p)
+{
+	const struct monitor_session *s = m->session;
+
+	if (is_5(m) || m->bits & PARTIAL || !s || s->shared || s->opaque)
+		return false;
+	for (unsigned i = 0; i < N_FREED; i++)
+		if (s->freed[i].id == p->packet_id)
+			return s->freed[i].sample != sample_of(p->topic, p->payload);
+	return false;
+}
+
 /* An id that is not in use, or that we cannot know to be. */
 static void got_new(struct seen *seen)
 {
@@ -239,6 +275,8 @@ static void got_new(struct seen *seen)
 	} else if (fresh && (is_5(m) || never_seen)) {
 		/* below 5 a resend and our acknowledgement may have crossed, if the id was used before */
 		monitor_violate(seen, ROW_DUP_FIRST, seen->bytes, "dup", "the first PUBLISH %u has DUP 1", p->packet_id);
+	} else if (freed_by_another(m, p)) {
+		monitor_violate(seen, ROW_DUP_FIRST, seen->bytes, "dup", "DUP 1 on another message than id %u was used for", p->packet_id);
 	}
 }
 

@@ -122,6 +122,8 @@ struct request {			/* a SUBSCRIBE or UNSUBSCRIBE not answered */
 
 /* ---- sessions ---- */
 
+enum { N_FREED = 8 };
+
 struct monitor_session {
 	struct monitor_session *next;	/* in the world's bucket */
 	struct monitor *owner;		/* the connection it is attached to */
@@ -132,6 +134,10 @@ struct monitor_session {
 	struct request *requests, *last_request;
 	uint32_t n_filters, filters_cap, text_len, text_cap;
 	uint32_t hint;			/* the filter that matched last */
+	struct {			/* the server's ids that were used on this connection, and are free again: the last few */
+		uint16_t id, sample;	/* of the message that had it last; id 0: none */
+	} freed[N_FREED];
+	uint8_t next_freed;
 	uint16_t n_requests;
 	uint16_t connecting;		/* CONNECTs with this client id that CONNACK has not answered */
 	uint16_t highest;		/* of the server's packet ids seen in this session */

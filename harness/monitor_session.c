@@ -359,6 +359,7 @@ void monitor_session_refused(struct monitor *m)
 static void session_resume(struct monitor_world *world, struct monitor_session *s)
 {
 	monitor_requests_drop(world, s);
+	memset(s->freed, 0, sizeof(s->freed));
 	for (uint32_t i = 0; i < s->theirs.cap; i++) {
 		struct flow *f = &s->theirs.at[i];
 
