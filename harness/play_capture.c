@@ -226,92 +226,111 @@ static bool held(struct player *pl)
 	return true;
 }
 
-/* Something has happened, or its time is up: as far as it goes without its turn. */
-static void look(struct player *pl)
+/* ---- at its step, by its state; false: it has to wait ---- */
+
+/* What cannot come any more, or can wait beside the way. False: it is neither. */
+static bool stands_aside(struct player *pl)
+{
+	capture_step(pl);
+	if (capture_cannot_come(pl))
+		pl->play->replayed->n_passed_over++;
+	else if (!capture_put_aside(pl))
+		return false;
+	capture_advance(pl);
+	return true;
+}
+
+static bool begins(struct player *pl)
+{
+	if (pl->asides && !capture_passes(pl))
+		return false;
+	if (pl->n_held)			/* it is an acknowledgement, and what waits for its turn may wait for it */
+		capture_act(pl);
+	else
+		set_state(pl, PLAYER_READY);
+	return true;
+}
+
+static bool takes(struct player *pl)
+{
+	if (capture_take(pl)) {
+		capture_advance(pl);
+	} else if (capture_is_gone(pl)) {
+		capture_pass_over(pl);
+	} else {
+		capture_waits(pl);
+		return false;
+	}
+	return true;
+}
+
+static bool sends(struct player *pl)
+{
+	if (pl->step->kind == STEP_DROPS || pl->step->kind == STEP_CLOSES) {
+		capture_leave(pl);
+		return pl->state != PLAYER_SENDS;
+	}
+	if (!pl->actor->conn.end && !conn_idle(&pl->actor->conn)) {
+		if (now(pl->play->timeline) < pl->due_ns)
+			return false;
+		capture_notes(pl, "the target does not read: %zu bytes wait to be sent", pl->actor->conn.unsent);
+	}
+	capture_advance(pl);
+	return true;
+}
+
+static bool waits(struct player *pl)
 {
 	struct timeline *t = pl->play->timeline;
 
+	if (waits_of_nobody(pl) ? now(t) >= pl->due_ns : capture_take(pl)) {
+		capture_advance(pl);
+	} else if (waits_of_nobody(pl)) {
+		return false;
+	} else if (capture_is_gone(pl)) {
+		capture_pass_over(pl);
+	} else if (now(t) >= pl->due_ns) {
+		pl->late = true;
+		if (!capture_take(pl))
+			capture_expired(pl);
+		capture_advance(pl);
+	} else if (now(t) >= pl->held_ns && !pl->adrift) {
+		set_adrift(pl, true);
+		pl->play->stuck = true;
+		loop_timer(t->stage->loop, &pl->timer, pl->due_ns);
+	} else if (pl->adrift && capture_may_leave_open(pl)) {
+		capture_leave_open(pl);
+	} else {
+		set_openable(pl);
+		return false;
+	}
+	return true;
+}
+
+static bool goes_on(struct player *pl)
+{
+	if (pl->state == PLAYER_LOOKS && (pl->asides || pl->kept_back) && stands_aside(pl))
+		return true;
+	if (pl->state == PLAYER_LOOKS && acts(pl))
+		return begins(pl);
+	capture_step(pl);
+	switch (pl->state) {
+	case PLAYER_HELD:  return held(pl);
+	case PLAYER_LOOKS: return takes(pl);
+	case PLAYER_SENDS: return sends(pl);
+	default:           return waits(pl);
+	}
+}
+
+/* Something has happened, or its time is up: as far as it goes without its turn. */
+static void look(struct player *pl)
+{
 	if (pl->asides) {
 		capture_asides(pl);
 		set_place(pl);
 	}
-	while (pl->state != PLAYER_READY && pl->state != PLAYER_DONE && !t->over) {
-		if (pl->state == PLAYER_LOOKS && (pl->asides || pl->kept_back)) {
-			capture_step(pl);
-			if (capture_cannot_come(pl)) {
-				pl->play->replayed->n_passed_over++;
-				capture_advance(pl);
-				continue;
-			}
-			if (capture_put_aside(pl)) {
-				capture_advance(pl);
-				continue;
-			}
-		}
-		if (pl->state == PLAYER_LOOKS && acts(pl)) {
-			if (pl->asides && !capture_passes(pl))
-				return;
-			if (pl->n_held)		/* it is an acknowledgement, and what waits for its turn may wait for it */
-				capture_act(pl);
-			else
-				set_state(pl, PLAYER_READY);
-			continue;
-		}
-		capture_step(pl);
-		if (pl->state == PLAYER_HELD) {
-			if (!held(pl))
-				return;
-			continue;
-		}
-		if (pl->state == PLAYER_LOOKS) {
-			if (capture_take(pl)) {
-				capture_advance(pl);
-				continue;
-			}
-			if (capture_is_gone(pl)) {
-				capture_pass_over(pl);
-				continue;
-			}
-			capture_waits(pl);
-			return;
-		}
-		if (pl->state == PLAYER_SENDS) {
-			if (pl->step->kind == STEP_DROPS || pl->step->kind == STEP_CLOSES) {
-				capture_leave(pl);
-				if (pl->state == PLAYER_SENDS)
-					return;
-			} else if (pl->actor->conn.end || conn_idle(&pl->actor->conn)) {
-				capture_advance(pl);
-			} else if (now(t) >= pl->due_ns) {
-				capture_notes(pl, "the target does not read: %zu bytes wait to be sent", pl->actor->conn.unsent);
-				capture_advance(pl);
-			} else {
-				return;
-			}
-			continue;
-		}
-		if (waits_of_nobody(pl) ? now(t) >= pl->due_ns : capture_take(pl)) {
-			capture_advance(pl);
-		} else if (waits_of_nobody(pl)) {
-			return;
-		} else if (capture_is_gone(pl)) {
-			capture_pass_over(pl);
-		} else if (now(t) >= pl->due_ns) {
-			pl->late = true;
-			if (!capture_take(pl))
-				capture_expired(pl);
-			capture_advance(pl);
-		} else if (now(t) >= pl->held_ns && !pl->adrift) {
-			set_adrift(pl, true);
-			pl->play->stuck = true;
-			loop_timer(t->stage->loop, &pl->timer, pl->due_ns);
-		} else if (pl->adrift && capture_may_leave_open(pl)) {
-			capture_leave_open(pl);
-		} else {
-			set_openable(pl);
-			return;
-		}
-	}
+	while (pl->state != PLAYER_READY && pl->state != PLAYER_DONE && !pl->play->timeline->over && goes_on(pl))
+		;
 }
 
 static void look_all(struct capture_play *c)
