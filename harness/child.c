@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
-#include <netinet/in.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -37,28 +36,18 @@ static bool wrong(struct fault *fault, const char *format, ...)
 	return false;
 }
 
-/* Binds all at once, so that they differ, and lets go: the kernel hands the same port out again only after many others. */
 static bool choose_ports(struct child *child, struct fault *fault)
 {
 	unsigned *ports[] = { &child->port, &child->tls_port, &child->ws_port };
-	int fds[3], n;
-	bool ok = true;
 
-	for (n = 0; n < 3 && ok; n++) {
-		struct sockaddr_in name = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-		socklen_t len = sizeof(name);
+	for (int n = 0; n < 3; n++) {
+		int error = free_port_take(&child->ports[n]);
 
-		fds[n] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-		ok = fds[n] >= 0 && bind(fds[n], (struct sockaddr *)&name, len) == 0 &&
-		     getsockname(fds[n], (struct sockaddr *)&name, &len) == 0;
-		if (!ok)
-			wrong(fault, "no free port for the broker: %s", strerror(errno));
-		*ports[n] = ntohs(name.sin_port);
+		if (error)
+			return wrong(fault, "no free port for the broker: %s", strerror(-error));
+		*ports[n] = child->ports[n].port;
 	}
-	while (n--)
-		if (fds[n] >= 0)
-			close(fds[n]);
-	return ok;
+	return true;
 }
 
 static bool make_dir(struct child *child, struct fault *fault)
@@ -487,6 +476,8 @@ bool child_init(struct child *child, struct loop *loop, const char *command,
 	child->ended = ended;
 	child->context = context;
 	child->guard_pipe = child->death.fd = child->output.fd = -1;
+	for (int n = 0; n < 3; n++)
+		child->ports[n].held = -1;
 	child->death.ready = death_ready;
 	child->output.ready = output_ready;
 	child->poll.fire = poll_again;
@@ -511,6 +502,8 @@ void child_release(struct child *child)
 		forget(child);
 	}
 	remove_dir(child);
+	for (int n = 0; n < 3; n++)
+		free_port_release(&child->ports[n]);
 	free(child->command);
 	child->command = NULL;
 	child->dir[0] = '\0';

@@ -4,13 +4,14 @@
 #include <sys/types.h>
 
 #include "codec/fault.h"
+#include "harness/free_port.h"
 #include "harness/loop.h"
 
 #define CHILD_OUTPUT 4096
 
 /*
  * --exec 'CMD': a broker under test that we start, watch, restart and end. CMD is run by /bin/sh -c in a process group
- * of its own, on the loop of a real clock. In CMD {port}, {tls_port} and {ws_port} are free ports of 127.0.0.1, the same at
+ * of its own, on the loop of a real clock. In CMD {port}, {tls_port} and {ws_port} are free ports, the same at
  * every start, {dir} a fresh folder that child_release() removes with all that is in it, {{ a brace.
  * Whatever way we end ourselves, SIGKILL included, the whole group is killed and the folder removed.
  */
@@ -28,6 +29,7 @@ struct child {
 	int signal;			/* 0: by itself; a shell that reports 128+N for its child is taken at its word */
 
 	/* ours */
+	struct free_port ports[3];	/* held until child_release() */
 	struct loop *loop;
 	char *command;			/* filled in */
 	void (*ended)(struct child *child, void *context);

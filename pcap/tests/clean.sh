@@ -48,7 +48,7 @@ for needed in mosquitto mosquitto_pub mosquitto_sub mosquitto_rr; do
 		exit $failed
 	fi
 done
-broker_port=$($python -c 'import socket; s = socket.create_server(("127.0.0.1", 0)); print(s.getsockname()[1])')
+broker_port=$($python pcap/tests/lib/ports.py 1)
 cat >"$dir/mosquitto.conf" <<EOF
 listener $broker_port 127.0.0.1
 allow_anonymous true

@@ -48,11 +48,7 @@ if ! command -v mosquitto >/dev/null || ! command -v mosquitto_pub >/dev/null; t
 	echo 'skip 1 % lost: mosquitto and its clients are not installed'
 	exit
 fi
-python3 - >"$tmp/ports" <<'PY'
-import socket
-sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
-print(*(s.getsockname()[1] for s in sockets))
-PY
+python3 $lib/ports.py 2 >"$tmp/ports"
 read -r broker proxy <"$tmp/ports"
 printf 'listener %s 127.0.0.1\nallow_anonymous true\nmax_inflight_messages 0\nmax_queued_messages 0\n' "$broker" >"$tmp/mosquitto.conf"
 mosquitto -c "$tmp/mosquitto.conf" >"$tmp/mosquitto.log" 2>&1 &
