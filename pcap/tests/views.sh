@@ -4,6 +4,7 @@
 
 mqassay=${MQASSAY:-build/mqassay}
 here=pcap/tests
+failed=0
 dir=$(mktemp -d) || exit 3
 trap 'rm -rf "$dir"' EXIT
 views='connections qos topics deliveries'
@@ -11,17 +12,17 @@ views='connections qos topics deliveries'
 ok() {			# NAME COMMAND...
 	name=$1
 	shift
-	if "$@" >"$dir/said" 2>&1; then echo "ok $name"; else echo "not ok $name: $(tail -n 1 "$dir/said" | head -c 500)"; fi
+	if "$@" >"$dir/said" 2>&1; then echo "ok $name"; else failed=1; echo "not ok $name: $(tail -n 1 "$dir/said" | head -c 500)"; fi
 }
 
 has() {			# NAME VIEW PATTERN
-	if grep -q -E -e "$3" "$dir/$2.json"; then echo "ok $1"; else echo "not ok $1: no $3 in $(tail -n 3 "$dir/$2.json" | head -c 400 | tr '\n' '|')"; fi
+	if grep -q -E -e "$3" "$dir/$2.json"; then echo "ok $1"; else failed=1; echo "not ok $1: no $3 in $(tail -n 3 "$dir/$2.json" | head -c 400 | tr '\n' '|')"; fi
 }
 
 ok 'a capture' python3 $here/read_views.py made "$dir/all.pcap"
 for view in $views; do
-	timeout 60 "$mqassay" decode -q --view $view --format json "$dir/all.pcap" >"$dir/$view.json" 2>"$dir/err" || echo "not ok $view as JSON: $(cat "$dir/err")"
-	timeout 60 "$mqassay" decode -q --view $view "$dir/all.pcap" >"$dir/$view.text" 2>"$dir/err" || echo "not ok $view as text: $(cat "$dir/err")"
+	timeout 60 "$mqassay" decode -q --view $view --format json "$dir/all.pcap" >"$dir/$view.json" 2>"$dir/err" || { failed=1; echo "not ok $view as JSON: $(cat "$dir/err")"; }
+	timeout 60 "$mqassay" decode -q --view $view "$dir/all.pcap" >"$dir/$view.text" 2>"$dir/err" || { failed=1; echo "not ok $view as text: $(cat "$dir/err")"; }
 	ok "$view fits 120 columns" python3 -c 'import sys
 for line in open(sys.argv[1], encoding="utf-8"):
     assert len(line) <= 121, line
@@ -59,3 +60,4 @@ decode shown.text --view deliveries --where 'topic=="a/b" && client=="pub"'
 ok 'what is shown of how many' grep -q '^20 of [0-9]* messages published match, 19 deliveries of them$' "$dir/shown.text"
 has 'the will' deliveries '"wills":1'
 has 'what hangs' qos '"kind":"qos_hanging".*"packet_id":40,"waits_for":"PUBACK"'
+exit $failed
