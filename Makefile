@@ -27,11 +27,11 @@ ldflags := -pthread $(if $(SAN),-fsanitize=$(SAN)) $(if $(COV),--coverage)
 libs    := -lssl -lcrypto -lpcap -lz -lzstd
 
 codec   := $(wildcard codec/*.c)
-harness := $(filter-out harness/main.c,$(wildcard harness/*.c))
+harness := $(filter-out harness/main.c,$(wildcard harness/*.c harness/load/*.c))
 broker  := $(wildcard reference-broker/*.c)
 pcap    := $(wildcard pcap/*.c)
-tests   := $(wildcard codec/tests/test_*.c harness/tests/test_*.c reference-broker/tests/test_*.c pcap/tests/test_*.c)
-benches := $(wildcard codec/bench/*.c harness/bench/*.c reference-broker/bench/*.c pcap/bench/*.c)
+tests   := $(wildcard codec/tests/test_*.c harness/tests/test_*.c harness/load/tests/test_*.c reference-broker/tests/test_*.c pcap/tests/test_*.c)
+benches := $(wildcard codec/bench/*.c harness/bench/*.c harness/load/bench/*.c reference-broker/bench/*.c pcap/bench/*.c)
 targets := $(wildcard fuzz/fuzz_*.c)
 data    := $(shell find scenarios -path scenarios/known -prune -o '(' -name '*.scn' -o -name '*.tsv' -o -name '*.csv' ')' -print 2>/dev/null | LC_ALL=C sort)
 

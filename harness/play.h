@@ -2,6 +2,7 @@
 #define HARNESS_PLAY_H
 
 #include "codec/generate.h"
+#include "harness/arrival.h"
 #include "harness/claimant.h"
 #include "harness/timeline.h"
 
@@ -24,15 +25,6 @@ enum probe_state { PROBE_NONE, PROBE_ASKED, PROBE_SERVED, PROBE_FAILED };
 
 enum { MAX_INBOX = 20000, MAX_INBOX_BYTES = 32 << 20 };
 
-enum arrival_kind {		/* no order is asked between kinds */
-	DELIVERY,		/* PUBLISH */
-	RELEASE,		/* PUBREL */
-	ANSWER,			/* PUBACK PUBREC PUBCOMP SUBACK UNSUBACK */
-	PONG,			/* PINGRESP */
-	CONNECTION,		/* CONNACK AUTH DISCONNECT, and the end */
-	N_ARRIVAL_KINDS
-};
-
 struct arrival {
 	struct arrival *next;
 	uint64_t at_ns;
@@ -43,8 +35,6 @@ struct arrival {
 	struct span topic;	/* of one that names it by an alias, in a capture; in the timeline's region */
 	uint8_t bytes[];
 };
-
-enum arrival_kind arrival_kind_of(enum packet_type type);
 
 /* ---- actors ---- */
 

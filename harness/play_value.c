@@ -158,6 +158,8 @@ bool eval(struct timeline *t, const struct strand *s, const struct expr *e, stru
 		return true;
 	case EXPR_LIST:
 		return eval_error(t, e, "a list stands where one value is needed");
+	case EXPR_CLIENT: case EXPR_PICK: case EXPR_COLUMN:
+		return eval_error(t, e, "only a workload's clients have that");
 	case EXPR_SCRAM:
 		return eval_error(t, e, "scram() is what authentication_data is, and nothing else");
 	}

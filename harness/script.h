@@ -31,6 +31,9 @@ enum expr_kind {
 	EXPR_PAIR,		/* "k":"v": left, right */
 	EXPR_LIST,		/* [x y]: items */
 	EXPR_ABSENT,
+	EXPR_CLIENT,		/* workload: $n, the client's number in its role, from 0 */
+	EXPR_PICK,		/* workload: pick(role): the number of some client of role `slot`, drawn anew each time */
+	EXPR_COLUMN,		/* workload: $name, of the client's row in its role's file; slot: index in role.columns */
 };
 
 struct expr {
@@ -124,6 +127,12 @@ enum step_kind {
 	STEP_WAIT,		/* duration */
 	STEP_NOTE, STEP_WARN, STEP_SKIP,	/* text is the string itself */
 	STEP_TARGET_LIVES,	/* within (optional), grows (optional) */
+	/* ---- of workloads ---- */
+	STEP_EVERY,		/* duration: between the turns; children */
+	STEP_FOREVER,		/* children */
+	STEP_MEET,		/* meeting */
+	STEP_WHENEVER,		/* the first child is the receiving step, the second a STEP_BLOCK: what is sent then */
+	STEP_AGAIN,		/* from, to: the shortest and the longest back-off; children */
 };
 
 struct step {
@@ -155,6 +164,8 @@ struct step {
 	const struct expr *from, *to;	/* repeat */
 	int32_t slot;
 	uint64_t rate, grows;		/* grows: bytes, 0 for none */
+	const struct expr *in_flight;	/* of `publishes`: on while fewer exchanges are open; NULL: each is waited for */
+	uint32_t meeting;		/* number, in script.meetings */
 };
 
 /* ---- scripts ---- */
@@ -176,6 +187,21 @@ struct actor {
 	struct place at;
 };
 
+/* Clients of a workload that do the same. Each is one actor: script.actors has a row of the same number for each role. */
+struct role {
+	const char *name;
+	struct place at;
+	const struct expr *count;	/* how many; constant, or of params */
+	const struct expr *over;	/* the ramp; NULL: at once */
+	const char *file;		/* with "fleet.csv"; NULL */
+	const struct column_use {
+		const char *name;
+		struct place at;
+	} *columns;			/* of that file, that its steps name */
+	uint32_t n_columns;
+	const struct step *steps;
+};
+
 enum { NOTHING_NS = 1000000000 };	/* how long `nothing` watches when it does not say */
 
 enum { MAX_CITES = 32, MAX_ACTORS = 32, MAX_STEPS = 4096, MAX_SLOTS = 256 };
@@ -193,6 +219,9 @@ struct script {
 	uint32_t n_cites, n_watches, n_needs, n_actors, n_slots;
 	const struct step *steps;	/* NULL in a capture */
 	const struct capture_script *capture;	/* instead of steps; NULL: it is none */
+	const struct role *roles;	/* of a workload, instead of steps; NULL: it is none */
+	const char *const *meetings;	/* names, by number */
+	uint32_t n_roles, n_meetings;
 };
 
 struct scenario {

@@ -1,0 +1,142 @@
+#ifndef LOAD_CLIENT_H
+#define LOAD_CLIENT_H
+
+#include "codec/build.h"
+#include "codec/generate.h"
+#include "harness/load/engine.h"
+
+/* The inside of an engine, shared by its files (engine.c, client*.c, values.c, posts.c) and by nobody else. */
+
+/* A loop or block that a client is in. */
+struct frame_of_role {
+	const struct step *owner;	/* a block, repeat, every, forever or again */
+	uint64_t turn, end;		/* repeat: which turn; every: turns begun; again: how often it failed in a row */
+	uint64_t start_ns;		/* every: when turn 0 was due */
+};
+
+/* What a client needs beside its storage once it is in a loop or binds a name: one pooled block, sized by its role. */
+struct registers {
+	uint8_t depth;
+	struct frame_of_role *frames;	/* role_code.max_depth of them */
+	struct value *slots;		/* role_code.n_slots of them; kind 0 while unbound; bytes in pooled memory of their own */
+};
+
+struct exchange {			/* a PUBLISH, SUBSCRIBE or UNSUBSCRIBE of ours that is not answered to the end */
+	struct exchange *next;
+	const struct step *step;
+	uint16_t packet_id;
+	uint8_t type, state;
+	bool in_window;			/* of a `publishes ... in flight N`, or of a `whenever` body: nobody waits for this one */
+	uint64_t due_ns, begun_ns;
+	struct stream *stream;
+	uint32_t number;		/* in the stream */
+	uint32_t len;			/* of packet: 0 where it need not be sent again */
+	uint8_t *packet;		/* pooled: kept only where the session outlives the connection */
+};
+
+struct early;				/* an arrival that waits for a later step: only of kinds that plan_role.keeps says */
+
+struct client {				/* there are very many: 18,000 idle ones in at most 512 bytes each, sockets, sessions and all */
+	struct link link;		/* first */
+	struct wheel_timer timer;	/* its next action: a wait, a turn, a deadline, back-off, keep-alive; whichever is first */
+	struct engine *engine;
+	const struct step *step;	/* NULL: at its end, or not begun */
+	struct registers *registers;
+	struct exchange *open;
+	struct early *early;
+	struct subscriber *subscriber;
+	struct handlers *handlers;	/* `whenever`s in force; NULL: none */
+	struct stream *stream;		/* that it published to last, by last_topic: most have one topic */
+	uint64_t due_ns;		/* of what it does now: latency counts from here */
+	uint64_t base_ns;		/* when its previous step was done, for within and after */
+	uint32_t number;		/* $n */
+	uint32_t n_open;
+	uint32_t joined;		/* epoch of the audience when its first subscription was granted */
+	uint32_t sent_s;		/* second of the run in which it last sent something, for keep-alive */
+	uint16_t role, last_id, keep_alive;
+	uint8_t state, phase, flags;
+};
+
+/* What was worked out once for all clients of a role. */
+struct role_code {
+	const struct plan_role *plan;
+	const struct role *role;
+	struct tally *tally;		/* of the whole run, this thread */
+	uint32_t n_clients, first_client;	/* in the engine's array */
+	uint32_t max_depth, n_slots;
+	struct tally *now;		/* of this second */
+};
+
+struct engine {
+	struct engine_options options;
+	struct loop *loop;
+	struct wheel wheel;
+	struct pool *pool;
+	struct link_hub hub;
+	struct monitor_world *world;
+	struct monitor_log log;
+	struct ledger *ledger;
+	struct client *clients;
+	uint32_t n_clients;
+	struct role_code *roles;
+	uint32_t n_roles;
+	struct posts *posts;		/* posts.c: templates of PUBLISH by step */
+	struct arena scratch;		/* for the values and the packet of one step: reset by each */
+	uint64_t start_ns;		/* loop time of the run's time 0 */
+	uint64_t random;		/* state of pick() and random() */
+	/* more of engine.c's own follows as needed */
+};
+
+static inline uint64_t run_now(const struct engine *e)
+{
+	return e->loop->now_ns - e->start_ns;
+}
+
+static inline struct role_code *role_of(const struct client *c)
+{
+	return &c->engine->roles[c->role];
+}
+
+/* ---- values.c: what expressions stand for in a client; packets from steps, and whether packets fit. In c->engine->scratch ---- */
+
+/* False: it cannot be had (an unbound name, a value that does not fit): client_stop() was called with the place and why. */
+bool value_of(struct client *c, const struct expr *e, struct value *value);
+bool number_of(struct client *c, const struct expr *e, uint64_t *number);
+bool duration_of(struct client *c, const struct expr *e, uint64_t *ns);
+/*
+ * The packet that a sending or set-up step stands for, with the defaults that a scenario's has (client id, keep alive 60, clean start, $topic, user name and password of the
+ * plan), by the script's version. The packet id is left 0 where the step names none: the caller gives it and encodes. type as step_sends().
+ */
+bool packet_of(struct client *c, const struct step *step, struct builder *b);
+enum packet_type step_sends(const struct step *step);
+/* Whether it is what the step expects. If not, *why is one line, "reason: 0x87, expected 0" (static room, until the next call). Binds nothing. */
+bool packet_suits(struct client *c, const struct match *matches, uint32_t n, const struct packet *packet, const char **why);
+void packet_binds(struct client *c, const struct match *matches, uint32_t n, const struct packet *packet);	/* bytes copied into the pool */
+void slot_bind(struct client *c, int32_t slot, const struct value *value);
+void slots_forget(struct client *c, const struct step *steps);		/* the names that these bind: they live for one turn */
+struct registers *client_registers(struct client *c);			/* made when it has none */
+
+/* ---- posts.c: the fast way for `publishes` and `-> PUBLISH` ---- */
+
+/*
+ * Each PUBLISH step whose fields are constants, topics with $n in them, and payloads of fill, random, stamp or constants is made into a template once. posts_new looks through all roles.
+ */
+struct posts *posts_new(struct engine *e);
+void posts_free(struct posts *posts);
+/*
+ * Writes one PUBLISH of that step to the client's link, stamped, counted, told to the monitor; what it takes is what link_room() says. packet_id 0 for QoS 0. *stream and *number are what the exchange needs to know.
+ * A step that has no template goes the long way, by packet_of(): the caller need not know. kept: NULL, or where a copy of the packet goes (pooled, *kept_len).
+ * 1: sent; 0: no room now, nothing was counted (link_events.room will come); -1: the client was stopped.
+ */
+int post(struct client *c, const struct step *step, uint16_t packet_id, struct stream **stream, uint32_t *number, uint8_t **kept, uint32_t *kept_len);
+unsigned post_qos(struct client *c, const struct step *step);		/* of the PUBLISH that it stands for */
+
+/* ---- client.c ---- */
+
+/* A step could not be done: counted by reason, "line 14: text"; within `again` the client begins anew after its back-off, else it is stopped for good. judged: it was a judging step. */
+void client_stop(struct client *c, const struct step *step, bool judged, const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+/* ---- engine.c ---- */
+void engine_reason(struct engine *e, uint16_t role, enum counter counter, bool judged, const char *text);	/* at most 1000 different ones; then "others" */
+
+#endif

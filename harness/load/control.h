@@ -1,0 +1,101 @@
+#ifndef LOAD_CONTROL_H
+#define LOAD_CONTROL_H
+
+#include "harness/load/engine.h"
+#include "harness/load/figures.h"
+#include "harness/local.h"
+#include "harness/target.h"
+
+/*
+ * What stands around the engines: preflight, calibration, threads, the clock that everybody starts by, what the processes cost, progress, signals, and what is made
+ * of it in the end.
+ */
+
+/* ---- preflight.c: what the machine must have, computed before the first SYN ---- */
+
+struct demand {				/* of one run in this process */
+	uint64_t clients;		/* connections at once */
+	bool tls, websocket, loopback;
+	size_t n_sources;		/* 0: the kernel chooses, one */
+	uint64_t streams;		/* about so many publishers with a topic of their own */
+	const struct address *address;
+};
+
+struct shortage {
+	bool fatal;			/* else a warning */
+	char text[400];			/* "20,000 clients need 20,040 file descriptors; 1,024 are allowed: `ulimit -n 20040`, as root or with a hard limit that allows it" */
+};
+
+/* Raises the soft limit of descriptors as far as the hard one allows first. How many were written, at most cap: fatal ones first. root: "" is the machine's; tests have a folder of their own with proc/sys/... in it. */
+size_t preflight(const struct demand *demand, const char *root, struct shortage *shortages, size_t cap);
+
+/* ---- cost.c: CPU of a process ---- */
+
+struct cost {				/* of a process and its children */
+	uint64_t cpu_ns, rss_bytes, anon_bytes;	/* RssAnon */
+};
+bool cost_of(int pid, struct cost *cost);			/* false: it is gone, or not ours to see */
+uint64_t cost_of_thread_ns(void);				/* CLOCK_THREAD_CPUTIME_ID */
+/* The process that listens where the target is, when that is on this machine (/proc/net/tcp, unix): its pid and name; 0: unknown. Its container or shell does not count: the one that has the socket. */
+int cost_find_listener(const struct address *address, char *name, size_t cap);
+
+/* ---- sink.c: a broker that takes everything and routes nothing ---- */
+
+/*
+ * The fastest that any broker could be: CONNECT, SUBSCRIBE, UNSUBSCRIBE, PINGREQ and PUBLISH of every QoS are answered at once, many answers in one write, nothing is kept. To calibrate the tool, and for benchmarks: it counts by itself.
+ * flood: to each client that subscribes, PUBLISHes of that many bytes as fast as it takes them.
+ */
+struct sink_options {
+	struct address listen;		/* port 0: any */
+	size_t flood;			/* payload bytes; 0: none */
+	unsigned flood_qos;
+	uint64_t flood_each;		/* messages to each subscriber; 0: without end */
+};
+struct sink_counts {
+	uint64_t connects, publishes[3], publish_bytes, subscribes, pings, acks, sent;
+};
+struct sink;
+struct sink *sink_new(struct loop *loop, const struct sink_options *options, struct fault *fault);
+unsigned sink_port(const struct sink *sink);
+const struct sink_counts *sink_counts(const struct sink *sink);
+void sink_free(struct sink *sink);
+
+/* ---- calibrate.c ---- */
+
+/* Plays a second of PUBLISHes of that QoS and size through an engine of one thread against a sink in a process of its own on loopback. False: *fault. */
+bool calibrate(unsigned qos, size_t payload, struct figures_calibration *calibration, struct fault *fault);
+
+/* ---- run.c ---- */
+
+struct run_options {
+	struct plan *plan;
+	const struct address *address;		/* NULL: local */
+	const struct local_broker *local;	/* the built-in broker, on simulated time in this process */
+	const struct source *sources;
+	size_t n_sources;
+	unsigned threads, max_pending;
+	uint64_t start_at_unix_ns;		/* 0: now */
+	bool quiet;				/* no progress */
+	void (*tick)(void *context, const struct figures *so_far);	/* each second, with what is known: progress, metrics. NULL */
+	void *context;
+	bool interrupted;			/* set by whoever handles signals: ends loops, then drains; a second time ends at once */
+};
+
+/* Plays it to its end. Fills in all that it knows of *figures; true: played, whatever came of it. False: figures->unable says why not. */
+bool run_load(const struct run_options *options, struct figures *figures);
+
+/* ---- progress.c, metrics.c: for tick() ---- */
+
+struct progress;
+struct progress *progress_new(bool quiet);	/* a small table that is drawn anew on a terminal; elsewhere a line every 10 s, on stderr */
+void progress_show(struct progress *progress, const struct figures *so_far);
+void progress_end(struct progress *progress);
+
+/* Prometheus text over HTTP on that port of loopback (or HOST:PORT), GET /metrics; in the control thread's loop. NULL: *fault. */
+struct metrics;
+struct metrics *metrics_new(struct loop *loop, const char *listen, struct fault *fault);
+unsigned metrics_port(const struct metrics *metrics);
+void metrics_show(struct metrics *metrics, const struct figures *so_far);	/* what is told from now on; copied as text */
+void metrics_free(struct metrics *metrics);
+
+#endif

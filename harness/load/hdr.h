@@ -1,0 +1,57 @@
+#ifndef LOAD_HDR_H
+#define LOAD_HDR_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * Durations in nanoseconds as HdrHistogram counts them: from 1 ns to an hour, three significant digits, each bucket at most 0.1 %
+ * wide. Every histogram has the same buckets, so that adding two loses nothing, in whatever order, and what is written down
+ * (hdr_log.h) is read by the HdrHistogram of any language. A row of 1024 buckets is made when something falls into it: recording
+ * costs a few instructions, an empty histogram some hundred bytes, one of a millisecond's spread 8 to 24 kB.
+ */
+enum { HDR_DIGITS = 3, HDR_HALF = 1024 /* buckets in a row */, HDR_ROWS = 33 };
+
+#define HDR_LOWEST  1ull
+#define HDR_HIGHEST 3600000000000ull		/* longer ones count as this long, and are told apart in `over` */
+
+struct hdr {			/* zeroed: empty */
+	uint64_t *rows[HDR_ROWS];
+	uint64_t count, over;
+	uint64_t min, max;		/* exact; of none 0 */
+};
+
+/* False: no memory, nothing was counted. */
+bool hdr_record(struct hdr *h, uint64_t ns);
+bool hdr_record_n(struct hdr *h, uint64_t ns, uint64_t n);
+
+/* What HdrHistogram calls corrected for coordinated omission is not offered: latencies are counted from when they were due. */
+bool hdr_add(struct hdr *to, const struct hdr *from);
+
+/*
+ * The least duration that at least that part of all does not pass, as HdrHistogram says it: the highest one of its bucket, but never
+ * more than max. per_million: 500000 for the median, 999000 for p99.9. 0 when empty.
+ */
+uint64_t hdr_quantile(const struct hdr *h, uint32_t per_million);
+
+double hdr_mean(const struct hdr *h);		/* by the middles of buckets, as HdrHistogram's */
+double hdr_deviation(const struct hdr *h);
+
+void hdr_reset(struct hdr *h);			/* empty; keeps its memory */
+void hdr_release(struct hdr *h);
+
+/* ---- buckets, for writing them down ---- */
+
+enum { HDR_BUCKETS = HDR_ROWS * HDR_HALF };
+
+unsigned hdr_bucket(uint64_t ns);
+uint64_t hdr_bucket_low(unsigned bucket);	/* the shortest in it */
+uint64_t hdr_bucket_high(unsigned bucket);	/* the longest */
+static inline uint64_t hdr_bucket_count(const struct hdr *h, unsigned bucket)
+{
+	const uint64_t *row = h->rows[bucket / HDR_HALF];
+
+	return row ? row[bucket % HDR_HALF] : 0;
+}
+
+#endif
