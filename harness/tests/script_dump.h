@@ -71,6 +71,9 @@ static void dump_expr(struct dump *d, const struct expr *e)
 		dump_expr(d, e->right);
 		break;
 	case EXPR_ABSENT: put(d, "absent"); break;
+	case EXPR_CLIENT: put(d, "$n"); break;
+	case EXPR_PICK: put(d, "pick %s", d->script->roles[e->slot].name); break;
+	case EXPR_COLUMN: put(d, "column %u", e->slot); break;
 	}
 }
 
@@ -141,7 +144,7 @@ static void dump_step(struct dump *d, const struct step *s)
 {
 	static const char *const kinds[] = { "->", "bytes", "<-", "receives", "closed", "nothing", "connects", "subscribes", "unsubscribes",
 		"publishes", "pings", "disconnects", "opens", "drops", "closes", "reads", "unordered", "either", "maybe", "repeat", "together",
-		"block", "wait", "note", "warn", "skip", "lives" };
+		"block", "wait", "note", "warn", "skip", "lives", "every", "forever", "meet", "whenever", "again" };
 
 	bool in_capture = d->script->capture && s->kind != STEP_WAIT && s->kind != STEP_NOTE;
 
