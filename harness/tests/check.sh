@@ -6,7 +6,7 @@
 #   cmocka's summary lines · lines `ok NAME`, `not ok NAME: why`, `skip NAME: why`
 # A part that ends with another code than 0 and has shown no failed test is a failed test itself; one that shows no test
 # at all is one test.
-# Any other harness/tests/*.sh or */tests/*.sh is a part by itself: run from the top folder, with the program in $MQASSAY.
+# Any other */tests/*.sh or harness/load/tests/*.sh is a part by itself: run from the top folder, with the program in $MQASSAY.
 # (brokers.sh belongs to the part `suite in real time`.)
 #
 # check.sh [PATTERN...]: only parts whose name contains one of them.
@@ -94,6 +94,30 @@ run() {
 	fi
 }
 
+# side_by_side FUNCTION ITEM...: the function is called for each, as many at a time as there are cores; their outputs come in order
+side_by_side() {
+	function=$1
+	shift
+	strand=0
+	while [ $strand -lt "$jobs" ]; do
+		(
+			n=0
+			for item; do
+				[ $((n % jobs)) -ne $strand ] || "$function" "$item" >"$logs/side.$n" 2>&1
+				n=$((n + 1))
+			done
+		) &
+		strand=$((strand + 1))
+	done
+	wait
+	n=0
+	for item; do
+		cat "$logs/side.$n"
+		rm -f "$logs/side.$n"
+		n=$((n + 1))
+	done
+}
+
 # ---- the parts ----
 
 build() {		# what users build, from whatever state the folder is in
@@ -105,39 +129,45 @@ build_strictly() {	# gcc or clang: programs, tests, benches and fuzz targets, ev
 	run "$1 -Werror" make -k -j"$jobs" CC="$1" WERROR=1 everything
 }
 
+unit_test() {		# PROGRAM
+	echo "-- $1"
+	own=$logs/unit-$(basename "$1").log
+	timeout 300 "$1" >"$own" 2>&1
+	code=$?
+	cat "$own"
+	# One that counts its own failures has told them; a crash, a leak or a timeout has not.
+	[ $code -eq 0 ] || grep -a -q '^\[  FAILED  \] [0-9]' "$own" || echo "not ok $1: exit $code"
+	rm -f "$own"
+}
+
 unit_tests() {		# every test program, even after one has failed
 	make -j"$jobs" SAN=$san tests || return 1
-	for test in $(make -s SAN=$san list-tests); do
-		echo "-- $test"
-		timeout 300 "$test" >"$logs/one-test.log" 2>&1
-		code=$?
-		cat "$logs/one-test.log"
-		# One that counts its own failures has told them; a crash, a leak or a timeout has not.
-		[ $code -eq 0 ] || grep -a -q '^\[  FAILED  \] [0-9]' "$logs/one-test.log" || echo "not ok $test: exit $code"
-	done
+	side_by_side unit_test $(make -s SAN=$san list-tests)
+}
+
+replay_corpus() {	# TARGET
+	run "corpus of $1" timeout 300 "build/san/fuzz/replay_$1" "fuzz/corpus/$1"
 }
 
 fuzz_corpus() {
-	[ -n "$(make -s list-fuzz)" ] || { echo 'skip corpus: no fuzz targets'; return; }
 	make -j"$jobs" SAN=$san fuzz-replays || return 1
-	for target in $(make -s list-fuzz); do
-		run "corpus of $target" timeout 300 "build/san/fuzz/replay_$target" "fuzz/corpus/$target"
-	done
+	side_by_side replay_corpus $(make -s list-fuzz)
+}
+
+live_target() {		# TARGET
+	rm -rf "$logs/live_$1"
+	mkdir -p "$logs/live_$1" "fuzz/corpus/$1"
+	run "live $1" timeout 120 "build/fuzz/fuzz_$1" -max_total_time=4 -timeout=5 -rss_limit_mb=2048 \
+		-print_final_stats=1 -artifact_prefix="$logs/live_$1-" "$logs/live_$1" "fuzz/corpus/$1"
 }
 
 fuzz_live() {		# a few seconds each: enough to see that the targets work, and for what is near
-	[ -n "$(make -s list-fuzz)" ] || { echo 'skip live: no fuzz targets'; return; }
 	make -j"$jobs" fuzz || return 1
-	for target in $(make -s list-fuzz); do
-		rm -rf "$logs/live_$target"
-		mkdir -p "$logs/live_$target" "fuzz/corpus/$target"
-		run "live $target" timeout 120 "build/fuzz/fuzz_$target" -max_total_time=4 -timeout=5 -rss_limit_mb=2048 \
-			-print_final_stats=1 -artifact_prefix="$logs/live_$target-" "$logs/live_$target" "fuzz/corpus/$target"
-	done
+	side_by_side live_target $(make -s list-fuzz)
 }
 
 # AFL++ runs the same functions; that they start and find nothing at once is seen with those that read captures.
-afl_target() {		# TARGET
+afl_plays() {		# TARGET
 	out=$logs/afl_$1
 	rm -rf "$out"
 	ASAN_OPTIONS=abort_on_error=1:symbolize=0:detect_leaks=0 UBSAN_OPTIONS= AFL_I_DONT_CARE_ABOUT_MISSING_CRASHES=1 AFL_SKIP_CPUFREQ=1 \
@@ -147,11 +177,13 @@ afl_target() {		# TARGET
 	grep -q '^saved_crashes *: 0$' "$out/default/fuzzer_stats" && grep -q '^execs_done *: [1-9][0-9]' "$out/default/fuzzer_stats"
 }
 
+afl_target() {		# TARGET
+	run "AFL++ $1" afl_plays "$1"
+}
+
 fuzz_afl() {
 	make -j"$jobs" fuzz-afl || return 1
-	for target in capture reassembly stream tls conversations; do
-		run "AFL++ $target" afl_target $target
-	done
+	side_by_side afl_target capture reassembly stream tls conversations
 }
 
 make_help() {
@@ -228,9 +260,9 @@ part 'lint'                       lint_all
 part 'suite'                      suite_in_process
 part 'suite in real time'         suite_in_real_time
 part 'proof'                      proof
-for file in */tests/*.sh; do
+for file in */tests/*.sh harness/load/tests/*.sh; do
 	case $file in
-	harness/tests/check.sh | harness/tests/brokers.sh | '*/tests/*.sh') ;;
+	harness/tests/check.sh | harness/tests/brokers.sh | *'*.sh') ;;
 	*) part "$file" shell_test "$file" ;;
 	esac
 done
