@@ -68,21 +68,29 @@ bool calibrate(unsigned qos, size_t payload, struct figures_calibration *calibra
 /* ---- run.c ---- */
 
 struct run_options {
+	struct loop *loop;			/* the control thread's; under a simulated clock that of the engines, too */
 	struct plan *plan;
-	const struct address *address;		/* NULL: local */
-	const struct local_broker *local;	/* the built-in broker, on simulated time in this process */
+	const struct address *address;		/* of the target; in memory under a simulated clock */
 	const struct source *sources;
 	size_t n_sources;
 	unsigned threads, max_pending;
 	uint64_t start_at_unix_ns;		/* 0: now */
-	bool quiet;				/* no progress */
+	int broker_pid;				/* whose CPU is the broker's; 0: found by where it listens, when that is here */
+	const char *const *died;		/* *died: how the broker that we started died, NULL while it lives. NULL: we started none */
+	bool leave;				/* sessions and retained messages stay in the broker */
 	void (*tick)(void *context, const struct figures *so_far);	/* each second, with what is known: progress, metrics. NULL */
 	void *context;
-	bool interrupted;			/* set by whoever handles signals: ends loops, then drains; a second time ends at once */
 };
 
-/* Plays it to its end. Fills in all that it knows of *figures; true: played, whatever came of it. False: figures->unable says why not. */
+/*
+ * Plays it to its end. Fills in all that it knows of *figures: what it was called by (workload, title, target, mqtt, version, command) is the caller's. True: played,
+ * whatever came of it. False: figures->unable says why not.
+ */
 bool run_load(const struct run_options *options, struct figures *figures);
+
+/* Of a signal's handler: the first ends the loops of the run that is on, and it drains; the second ends it at once. */
+void run_interrupt(void);
+bool run_interrupted(void);
 
 /* ---- progress.c, metrics.c: for tick() ---- */
 
