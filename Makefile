@@ -24,7 +24,7 @@ cflags  := -std=c11 -D_GNU_SOURCE -iquote . -g -O2 -fno-strict-aliasing -pthread
            $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer) \
            $(if $(COV),--coverage) $(if $(FUZZ),-fsanitize=fuzzer-no-link) $(if $(WERROR),-Werror)
 ldflags := -pthread $(if $(SAN),-fsanitize=$(SAN)) $(if $(COV),--coverage)
-libs    := -lssl -lcrypto -lpcap -lz -lzstd
+libs    := -lssl -lcrypto -lpcap -lz -lzstd -ljson-c -lm
 
 codec   := $(wildcard codec/*.c)
 harness := $(filter-out harness/main.c,$(wildcard harness/*.c harness/load/*.c))
@@ -122,9 +122,10 @@ $B/harness/tests/test_monitor $B/harness/tests/test_client_monitor $B/pcap/tests
 
 # ---- what they need (Debian) ----
 
-build_needs := gcc libc6-dev libssl-dev libpcap-dev zlib1g-dev libzstd-dev pkg-config
+build_needs := gcc libc6-dev libssl-dev libpcap-dev zlib1g-dev libzstd-dev libjson-c-dev pkg-config
 check_needs := $(build_needs) clang afl++ libcmocka-dev mosquitto mosquitto-clients ejabberd nats-server \
-               libpaho-mqtt-dev python3-paho-mqtt python3-jsonschema libwslay-dev openssl nodejs node-mqtt libxml2-utils mandoc perl tshark tcpdump gzip zstd
+               libpaho-mqtt-dev python3-paho-mqtt python3-jsonschema libwslay-dev openssl nodejs node-mqtt libxml2-utils mandoc perl tshark tcpdump gzip zstd \
+               default-jre-headless libhdrhistogram-java
 
 # Brokers are installed to be started by tests: no package may start its service now.
 define install_missing

@@ -21,7 +21,7 @@ enum limited_by {			/* whose limit the figures show */
 };
 
 struct figures_second {
-	uint64_t at;			/* since time 0 */
+	uint64_t at;			/* since time 0, a multiple of interval_ns */
 	struct tally tally;
 };
 
@@ -29,8 +29,9 @@ struct figures_role {
 	const char *name;
 	uint64_t clients;		/* planned, in this shard or in all that are merged */
 	struct tally total;
-	struct figures_second *seconds;	/* in order; those in which nothing happened may be missing */
+	struct figures_second *seconds;	/* in order; those in which nothing happened may be missing. Made by figures_second() */
 	uint32_t n_seconds;
+	uint64_t interval_ns;		/* how long each of them is: a second; in a long run two, four ... */
 	double lateness_share;		/* part of the messages that were late */
 };
 
@@ -116,7 +117,19 @@ struct figures {
 struct figures *figures_new(void);
 void figures_free(struct figures *figures);
 const char *figures_say(struct figures *figures, const char *format, ...) __attribute__((format(printf, 2, 3)));	/* a text in its region */
-void figures_note(struct figures *figures, const char *text);		/* once each */
+void figures_note(struct figures *figures, const char *text);		/* once each; copied */
+
+/*
+ * Room for one more at the end of an array that began as NULL with *n 0, zeroed: returns the array, which may have moved, and counts *n up. An array grows by this
+ * function only.
+ */
+void *figures_append(struct figures *figures, const void *array, uint32_t *n, size_t size);
+
+/*
+ * The tally of the interval that this moment lies in, to be added to; good until the next call. There are at most 600 of a role: a run of more than 10 minutes has
+ * intervals of two seconds, of more than 20 of four. The whole run's tally is total, which this does not touch.
+ */
+struct tally *figures_second(struct figures_role *role, uint64_t at_ns);
 
 /* 0, 1 or 3, as documented: 3 it could not be played, or ended before its time, or clients were refused or stopped by their set-up; 1 a missed expectation, a broken rule, a failed judgement. 1 wins over 3. */
 int figures_exit_code(const struct figures *figures);

@@ -50,12 +50,12 @@ bool hdr_record_n(struct hdr *h, uint64_t ns, uint64_t n)
 {
 	uint64_t counted = ns > HDR_HIGHEST ? HDR_HIGHEST : ns;
 	unsigned bucket = hdr_bucket(counted);
-	uint64_t *row = row_of(h, bucket);
 
-	if (!row)
-		return false;
 	if (!n)
 		return true;
+	uint64_t *row = row_of(h, bucket);
+	if (!row)
+		return false;
 	row[bucket % HDR_HALF] += n;
 	if (!h->count || ns < h->min)
 		h->min = ns;
@@ -68,7 +68,36 @@ bool hdr_record_n(struct hdr *h, uint64_t ns, uint64_t n)
 
 bool hdr_record(struct hdr *h, uint64_t ns)
 {
-	return hdr_record_n(h, ns, 1);
+	unsigned bucket = hdr_bucket(ns);
+	uint64_t *row = ns <= HDR_HIGHEST ? h->rows[bucket / HDR_HALF] : NULL;
+
+	if (__builtin_expect(!row || !h->count, 0))
+		return hdr_record_n(h, ns, 1);
+	row[bucket % HDR_HALF]++;
+	h->count++;
+	if (__builtin_expect(ns < h->min, 0))
+		h->min = ns;
+	if (__builtin_expect(ns > h->max, 0))
+		h->max = ns;
+	return true;
+}
+
+bool hdr_count(struct hdr *h, unsigned bucket, uint64_t n)
+{
+	uint64_t low = hdr_bucket_low(bucket), high = hdr_bucket_high(bucket);
+
+	if (!n)
+		return true;
+	uint64_t *row = row_of(h, bucket);
+	if (!row)
+		return false;
+	row[bucket % HDR_HALF] += n;
+	if (!h->count || low < h->min)
+		h->min = low;
+	if (high > h->max)
+		h->max = high;
+	h->count += n;
+	return true;
 }
 
 bool hdr_add(struct hdr *to, const struct hdr *from)
@@ -95,6 +124,8 @@ uint64_t hdr_quantile(const struct hdr *h, uint32_t per_million)
 
 	if (!h->count)
 		return 0;
+	if (wanted >= h->count)
+		return h->max;
 	if (!wanted)
 		wanted = 1;
 	for (unsigned r = 0; r < HDR_ROWS; r++)

@@ -18,7 +18,7 @@ enum { HDR_DIGITS = 3, HDR_HALF = 1024 /* buckets in a row */, HDR_ROWS = 33 };
 struct hdr {			/* zeroed: empty */
 	uint64_t *rows[HDR_ROWS];
 	uint64_t count, over;
-	uint64_t min, max;		/* exact; of none 0 */
+	uint64_t min, max;		/* exact, as far as it was recorded here (see hdr_count()); of none 0 */
 };
 
 /* False: no memory, nothing was counted. */
@@ -44,9 +44,16 @@ void hdr_release(struct hdr *h);
 
 enum { HDR_BUCKETS = HDR_ROWS * HDR_HALF };
 
+/* hdr_bucket(HDR_HIGHEST) is the last one that anything is counted in. */
 unsigned hdr_bucket(uint64_t ns);
 uint64_t hdr_bucket_low(unsigned bucket);	/* the shortest in it */
 uint64_t hdr_bucket_high(unsigned bucket);	/* the longest */
+/*
+ * As if n that nothing else is known of had been recorded there: min becomes the shortest in that bucket, max the longest, where
+ * they were not lower or higher. bucket <= hdr_bucket(HDR_HIGHEST). False: no memory, nothing was counted.
+ */
+bool hdr_count(struct hdr *h, unsigned bucket, uint64_t n);
+
 static inline uint64_t hdr_bucket_count(const struct hdr *h, unsigned bucket)
 {
 	const uint64_t *row = h->rows[bucket / HDR_HALF];

@@ -16,6 +16,7 @@ enum {
 	HEAD = 40, PACKED_HEAD = 8, MAX_NUMBER = 9,
 	MAX_ENCODED = HEAD + HDR_BUCKETS * MAX_NUMBER,
 };
+#define MAX_COUNT (1ull << 53)		/* of what is read: sums of many stay far from 2^64, and a double holds it exactly */
 
 /* ---- numbers ---- */
 
@@ -109,6 +110,7 @@ static size_t encode(const struct hdr *h, uint8_t *to)
 
 static bool add_counts(const uint8_t *p, const uint8_t *end, struct hdr *h, const char **why)
 {
+	const uint64_t beyond = hdr_bucket(HDR_HIGHEST) + 1;
 	uint64_t bucket = 0;
 	int64_t n;
 
@@ -117,19 +119,18 @@ static bool add_counts(const uint8_t *p, const uint8_t *end, struct hdr *h, cons
 			*why = "ends within a count";
 			return false;
 		}
-		if (n < 0) {
-			bucket += (uint64_t)-n;
-			continue;
-		}
-		if (bucket >= HDR_BUCKETS) {
-			*why = "counts more buckets than it says it has";
+		uint64_t empty = n < 0 ? -(uint64_t)n : n == 0;
+		if (n > 0 && (bucket >= beyond || (uint64_t)n > MAX_COUNT - h->count)) {
+			*why = bucket >= beyond ? "counts something longer than an hour" : "counts more than 2^53";
 			return false;
 		}
-		if (n && !hdr_record_n(h, hdr_bucket_high((unsigned)bucket) > HDR_HIGHEST ? HDR_HIGHEST : hdr_bucket_high((unsigned)bucket), (uint64_t)n)) {
-			*why = "no memory";
+		if (n > 0 && !hdr_count(h, (unsigned)bucket, (uint64_t)n)) {
+			*why = "does not fit into memory";
 			return false;
 		}
-		bucket++;
+		bucket += n > 0;
+		bucket += empty < HDR_BUCKETS ? empty : HDR_BUCKETS;
+		bucket = bucket < HDR_BUCKETS ? bucket : HDR_BUCKETS;
 	}
 	return true;
 }
@@ -147,6 +148,71 @@ static bool decode(const uint8_t *bytes, size_t len, struct hdr *h, const char *
 	return false;
 }
 
+char *hdr_payload(const struct hdr *h)
+{
+	uint8_t *plain = malloc(MAX_ENCODED);
+	size_t len = plain ? encode(h, plain) : 0;
+	uLongf packed_len = compressBound(len);
+	uint8_t *packed = malloc(PACKED_HEAD + packed_len);
+	char *text = NULL;
+
+	if (plain && packed && compress(packed + PACKED_HEAD, &packed_len, plain, len) == Z_OK &&
+	    (text = malloc((PACKED_HEAD + packed_len + 2) / 3 * 4 + 1))) {
+		put_be(put_be(packed, COMPRESSED, 4), packed_len, 4);
+		EVP_EncodeBlock((uint8_t *)text, packed, (int)(PACKED_HEAD + packed_len));
+	}
+	free(packed);
+	free(plain);
+	return text;
+}
+
+/* The bytes of base64, or -1. EVP_DecodeBlock() minds neither blanks around it nor '=' within. */
+static int decode_base64(struct span text, uint8_t *out)
+{
+	size_t padding = 0;
+
+	while (padding < 2 && padding < text.len && text.at[text.len - 1 - padding] == '=')
+		padding++;
+	for (size_t i = 0; i < text.len - padding; i++)
+		if (text.at[i] <= ' ' || text.at[i] == '=')
+			return -1;
+	int n = text.len % 4 || !text.len ? -1 : EVP_DecodeBlock(out, text.at, (int)text.len);
+	return n < 0 ? -1 : n - (int)padding;
+}
+
+static bool decode_payload(struct span base64, uint8_t *packed, uint8_t *plain, struct hdr *h, const char **why)
+{
+	uLongf plain_len = MAX_ENCODED;
+	int n = decode_base64(base64, packed);
+
+	if (n < PACKED_HEAD)
+		*why = "is no base64";
+	else if (get_be(packed, 4) != COMPRESSED || get_be(packed + 4, 4) != (uint64_t)(n - PACKED_HEAD))
+		*why = "is not HdrHistogram's compressed V2 encoding";
+	else if (uncompress(plain, &plain_len, packed + PACKED_HEAD, (uLong)(n - PACKED_HEAD)) != Z_OK)
+		*why = "cannot be uncompressed";
+	else
+		return decode(plain, plain_len, h, why);
+	return false;
+}
+
+bool hdr_add_payload(struct hdr *h, struct span base64, const char **why)
+{
+	if (base64.len > 2 * MAX_ENCODED) {
+		*why = "is longer than any can be";
+		return false;
+	}
+	uint8_t *packed = malloc(base64.len + 4), *plain = malloc(MAX_ENCODED);
+	struct hdr read = { 0 };
+
+	*why = "does not fit into memory";
+	bool ok = packed && plain && decode_payload(base64, packed, plain, &read, why) && hdr_add(h, &read);
+	hdr_release(&read);
+	free(packed);
+	free(plain);
+	return ok;
+}
+
 /* ---- a line ---- */
 
 void hdr_log_begin(FILE *out, uint64_t epoch_ns)
@@ -157,36 +223,30 @@ void hdr_log_begin(FILE *out, uint64_t epoch_ns)
 	fprintf(out, "\"StartTimestamp\",\"Interval_Length\",\"Interval_Max\",\"Interval_Compressed_Histogram\"\n");
 }
 
-/* With three digits behind the point. */
-static void print_time(FILE *out, uint64_t ns, uint64_t unit)
+/* Three digits behind the point, as others write it; more only where there is more to say. */
+static void print_seconds(FILE *out, uint64_t ns)
 {
-	fprintf(out, "%" PRIu64 ".%03" PRIu64, ns / unit, ns % unit / (unit / 1000));
+	uint64_t whole = ns / 1000000000, part = ns % 1000000000;
+
+	if (part % 1000000)
+		fprintf(out, "%" PRIu64 ".%09" PRIu64 ",", whole, part);
+	else
+		fprintf(out, "%" PRIu64 ".%03" PRIu64 ",", whole, part / 1000000);
 }
 
 bool hdr_log_write(FILE *out, const char *tag, uint64_t start_ns, uint64_t length_ns, const struct hdr *h)
 {
-	uint8_t *plain = malloc(MAX_ENCODED);
-	uLongf packed_len = compressBound(MAX_ENCODED);
-	uint8_t *packed = malloc(PACKED_HEAD + packed_len);
-	char *text = malloc((PACKED_HEAD + packed_len) * 4 / 3 + 8);
-	bool ok = plain && packed && text && compress(packed + PACKED_HEAD, &packed_len, plain, encode(h, plain)) == Z_OK;
+	char *payload = hdr_payload(h);
 
-	if (ok) {
-		put_be(put_be(packed, COMPRESSED, 4), packed_len, 4);
-		EVP_EncodeBlock((uint8_t *)text, packed, (int)(PACKED_HEAD + packed_len));
-		if (*tag)
-			fprintf(out, "Tag=%s,", tag);
-		print_time(out, start_ns, 1000000000);
-		fputc(',', out);
-		print_time(out, length_ns, 1000000000);
-		fputc(',', out);
-		print_time(out, h->max, 1000000);
-		fprintf(out, ",%s\n", text);
-	}
-	free(text);
-	free(packed);
-	free(plain);
-	return ok;
+	if (!payload)
+		return false;
+	if (*tag)
+		fprintf(out, "Tag=%s,", tag);
+	print_seconds(out, start_ns);
+	print_seconds(out, length_ns);
+	fprintf(out, "%" PRIu64 ".%03" PRIu64 ",%s\n", h->max / 1000000, h->max / 1000 % 1000, payload);
+	free(payload);
+	return true;
 }
 
 /* ---- reading ---- */
@@ -202,50 +262,20 @@ static bool take_field(struct span *line, struct span *field)
 	return true;
 }
 
-/* Seconds with a fraction, to the nanosecond. */
+/* DIGITS [. DIGITS], to the nanosecond; what is finer is dropped. */
 static bool read_seconds(struct span s, uint64_t *ns)
 {
 	uint64_t value = 0, unit = 1000000000;
-	bool point = false;
+	size_t i = 0;
 
-	for (size_t i = 0; i < s.len; i++) {
-		if (s.at[i] == '.' && !point) {
-			point = true;
-		} else if (s.at[i] >= '0' && s.at[i] <= '9' && value < 1000000000000000000u) {
-			if (!point)
-				value = value * 10 + (uint64_t)(s.at[i] - '0') * 1000000000;
-			else
-				value += (uint64_t)(s.at[i] - '0') * (unit /= 10);
-		} else {
-			return false;
-		}
-	}
-	*ns = value;
-	return s.len;
-}
-
-static bool read_payload(struct span base64, struct hdr *h, const char **why)
-{
-	uint8_t *packed = malloc(base64.len + 4), *plain = malloc(MAX_ENCODED);
-	uLongf plain_len = MAX_ENCODED;
-	bool ok = false;
-	int n = base64.len % 4 || base64.len > 4 * MAX_ENCODED || !packed ? -1 : EVP_DecodeBlock(packed, base64.at, (int)base64.len);
-
-	for (size_t i = base64.len; n > 0 && i && base64.at[i - 1] == '='; i--)
-		n--;
-	if (!packed || !plain)
-		*why = "no memory";
-	else if (n < PACKED_HEAD)
-		*why = "is no base64";
-	else if (get_be(packed, 4) != COMPRESSED || get_be(packed + 4, 4) != (uint64_t)(n - PACKED_HEAD))
-		*why = "is not HdrHistogram's compressed V2 encoding";
-	else if (uncompress(plain, &plain_len, packed + PACKED_HEAD, (uLong)(n - PACKED_HEAD)) != Z_OK)
-		*why = "cannot be uncompressed";
-	else
-		ok = decode(plain, plain_len, h, why);
-	free(packed);
-	free(plain);
-	return ok;
+	for (; i < s.len && s.at[i] >= '0' && s.at[i] <= '9' && value < 1000000000; i++)
+		value = value * 10 + (uint64_t)(s.at[i] - '0');
+	*ns = value * 1000000000;
+	if (!i || (i < s.len && s.at[i] != '.'))
+		return false;
+	for (i += i < s.len; i < s.len && s.at[i] >= '0' && s.at[i] <= '9'; i++)
+		*ns += (uint64_t)(s.at[i] - '0') * (unit /= 10);
+	return i == s.len;
 }
 
 static enum hdr_line_kind bad(struct fault *fault, const char *what)
@@ -258,8 +288,7 @@ enum hdr_line_kind hdr_log_read(struct span *text, struct hdr_line *line, struct
 {
 	const uint8_t *end = text->len ? memchr(text->at, '\n', text->len) : NULL;
 	struct span left = span_of(text->at, end ? (size_t)(end - text->at) : text->len), field;
-	struct hdr read = { 0 };
-	const char *why = NULL;
+	const char *why;
 
 	if (!text->len)
 		return HDR_LINE_END;
@@ -280,11 +309,9 @@ enum hdr_line_kind hdr_log_read(struct span *text, struct hdr_line *line, struct
 		return bad(fault, "expected the interval's length in seconds");
 	if (!take_field(&left, &field))
 		return bad(fault, "expected the interval's longest, then the histogram");
-	bool ok = read_payload(left, &read, &why) && hdr_add(h, &read);
-	hdr_release(&read);
-	if (ok)
+	if (hdr_add_payload(h, left, &why))
 		return HDR_LINE_INTERVAL;
-	snprintf(fault->text, sizeof(fault->text), "the histogram %s", why ? why : "does not fit into memory");
+	snprintf(fault->text, sizeof(fault->text), "the histogram %s", why);
 	return HDR_LINE_BAD;
 }
 
@@ -294,34 +321,55 @@ enum hdr_line_kind hdr_log_read(struct span *text, struct hdr_line *line, struct
 static double next_percentile(double at)
 {
 	enum { TICKS = 5 };
-	double half = pow(2, floor(log2(100 / (100 - at))) + 1);
+	double half = pow(2, floor(log(100 / (100 - at)) / log(2)) + 1);
 
 	return at + 100 / (half * TICKS);
 }
 
-void hdr_print_percentiles(FILE *out, const struct hdr *h)
+/* By whole numbers, so that a half is rounded up wherever it is. */
+static void print_ms(FILE *out, uint64_t ns)
 {
-	const double ms = 1e6;
+	char text[32];
+	uint64_t us = (ns + 500) / 1000;
+
+	snprintf(text, sizeof(text), "%" PRIu64 ".%03" PRIu64, us / 1000, us % 1000);
+	fprintf(out, "%12s", text);
+}
+
+static void print_ticks(FILE *out, const struct hdr *h)
+{
 	double wanted = 0;
 	uint64_t seen = 0;
 
-	fprintf(out, "%12s %14s %10s %14s\n\n", "Value", "Percentile", "TotalCount", "1/(1-Percentile)");
-	for (unsigned i = 0; h->count && i < HDR_BUCKETS && seen < h->count; i++) {
+	for (unsigned i = 0; seen < h->count; i++) {
 		uint64_t n = hdr_bucket_count(h, i);
 
 		if (!n)
 			continue;
 		seen += n;
-		double reached = 100.0 * (double)seen / (double)h->count, value = (double)hdr_bucket_high(i) / ms;
-		for (; wanted <= reached && wanted < 100; wanted = next_percentile(wanted)) {
-			if (seen == h->count && wanted > 100.0 * (double)(h->count - 1) / (double)h->count)
-				break;
-			fprintf(out, "%12.3f %2.12f %10" PRIu64 " %14.2f\n", value, wanted / 100, seen, 1 / (1 - wanted / 100));
+		/* In the last bucket one tick is printed, not all that it reaches. */
+		for (bool more = true; more && 100.0 * (double)seen / (double)h->count >= wanted; wanted = next_percentile(wanted)) {
+			print_ms(out, hdr_bucket_high(i));
+			fprintf(out, " %2.12f %10" PRIu64 " %14.2f\n", wanted / 100, seen, 1 / (1 - wanted / 100));
+			more = seen < h->count;
 		}
-		if (seen == h->count)
-			fprintf(out, "%12.3f %2.12f %10" PRIu64 "\n", value, 1.0, seen);
+	}
+}
+
+void hdr_print_percentiles(FILE *out, const struct hdr *h)
+{
+	const double ms = 1e6;
+	uint64_t longest = h->count ? hdr_bucket_high(hdr_bucket(h->max > HDR_HIGHEST ? HDR_HIGHEST : h->max)) : 0;
+
+	fprintf(out, "%12s %14s %10s %14s\n\n", "Value", "Percentile", "TotalCount", "1/(1-Percentile)");
+	if (h->count) {
+		print_ticks(out, h);
+		print_ms(out, longest);
+		fprintf(out, " %2.12f %10" PRIu64 "\n", 1.0, h->count);
 	}
 	fprintf(out, "#[Mean    = %12.3f, StdDeviation   = %12.3f]\n", hdr_mean(h) / ms, hdr_deviation(h) / ms);
-	fprintf(out, "#[Max     = %12.3f, Total count    = %12" PRIu64 "]\n", (double)h->max / ms, h->count);
+	fputs("#[Max     = ", out);
+	print_ms(out, longest);
+	fprintf(out, ", Total count    = %12" PRIu64 "]\n", h->count);
 	fprintf(out, "#[Buckets = %12d, SubBuckets     = %12d]\n", HDR_ROWS - 1, 2 * HDR_HALF);
 }

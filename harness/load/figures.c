@@ -1,0 +1,175 @@
+#include "harness/load/figures.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct figures *figures_new(void)
+{
+	struct figures *figures = calloc(1, sizeof(*figures));
+
+	if (!figures)
+		abort();
+	figures->limited_by = LIMITED_UNKNOWN;
+	figures->limit = "";
+	return figures;
+}
+
+void figures_free(struct figures *figures)
+{
+	if (!figures)
+		return;
+	for (uint32_t i = 0; i < figures->n_roles; i++) {
+		struct figures_role *role = &figures->roles[i];
+
+		tally_release(&role->total);
+		for (uint32_t k = 0; k < role->n_seconds; k++)
+			tally_release(&role->seconds[k].tally);
+		free(role->seconds);
+	}
+	region_release(&figures->region);
+	free(figures);
+}
+
+const char *figures_say(struct figures *figures, const char *format, ...)
+{
+	va_list args, again;
+
+	va_start(args, format);
+	va_copy(again, args);
+	int len = vsnprintf(NULL, 0, format, args);
+	va_end(args);
+	char *text = region_alloc(&figures->region, (size_t)len + 1);
+	vsnprintf(text, (size_t)len + 1, format, again);
+	va_end(again);
+	return text;
+}
+
+void *figures_append(struct figures *figures, const void *array, uint32_t *n, size_t size)
+{
+	/* room for 4, 8, 16 ...: a full array is one whose length is such a number */
+	bool full = !*n || (*n >= 4 && !(*n & (*n - 1)));
+	uint8_t *room = (uint8_t *)(uintptr_t)array;
+
+	if (full) {
+		room = region_alloc(&figures->region, (*n ? 2 * (size_t)*n : 4) * size);
+		if (*n)
+			memcpy(room, array, *n * size);
+	}
+	++*n;
+	return room;
+}
+
+void figures_note(struct figures *figures, const char *text)
+{
+	for (uint32_t i = 0; i < figures->n_notes; i++)
+		if (!strcmp(figures->notes[i], text))
+			return;
+	const char **notes = figures_append(figures, figures->notes, &figures->n_notes, sizeof(*notes));
+	notes[figures->n_notes - 1] = figures_say(figures, "%s", text);
+	figures->notes = notes;
+}
+
+/* ---- seconds ---- */
+
+enum { MAX_SECONDS = 600, SECOND_NS = 1000000000 };
+
+/* Neighbours become one, twice as long. */
+static void coarsen(struct figures_role *role)
+{
+	uint32_t n = 0;
+
+	role->interval_ns *= 2;
+	for (uint32_t i = 0; i < role->n_seconds; i++) {
+		struct figures_second *from = &role->seconds[i];
+		uint64_t at = from->at - from->at % role->interval_ns;
+
+		if (n && role->seconds[n - 1].at == at) {
+			tally_add(&role->seconds[n - 1].tally, &from->tally);
+			tally_release(&from->tally);
+		} else {
+			role->seconds[n] = *from;
+			role->seconds[n++].at = at;
+		}
+	}
+	role->n_seconds = n;
+}
+
+/* Where the interval that begins at `at` is, or has to be put in. */
+static uint32_t place_of(const struct figures_role *role, uint64_t at)
+{
+	uint32_t low = 0, high = role->n_seconds;
+
+	if (high && role->seconds[high - 1].at < at)
+		return high;
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+
+		if (role->seconds[middle].at < at)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+struct tally *figures_second(struct figures_role *role, uint64_t at_ns)
+{
+	if (!role->interval_ns)
+		role->interval_ns = SECOND_NS;
+	for (;;) {
+		uint64_t at = at_ns - at_ns % role->interval_ns;
+		uint32_t i = place_of(role, at);
+
+		if (i < role->n_seconds && role->seconds[i].at == at)
+			return &role->seconds[i].tally;
+		if (role->n_seconds == MAX_SECONDS) {
+			coarsen(role);
+			continue;
+		}
+		if (!role->seconds && !(role->seconds = malloc(MAX_SECONDS * sizeof(*role->seconds))))
+			abort();
+		memmove(&role->seconds[i + 1], &role->seconds[i], (role->n_seconds++ - i) * sizeof(*role->seconds));
+		role->seconds[i] = (struct figures_second){ .at = at };
+		return &role->seconds[i].tally;
+	}
+}
+
+/* ---- what it comes to ---- */
+
+/* Somebody stayed away, or was sent away for good, other than by a judgement. */
+static bool clients_are_missing(const struct figures *figures)
+{
+	for (uint32_t i = 0; i < figures->n_roles; i++) {
+		const uint64_t *counts = figures->roles[i].total.counts;
+
+		/* `again` makes good what was refused, as long as it got in at last */
+		if (counts[COUNT_refused] && (counts[COUNT_refused] > counts[COUNT_retried] || counts[COUNT_connected] < counts[COUNT_started]))
+			return true;
+	}
+	for (uint32_t i = 0; i < figures->n_reasons; i++)
+		if (figures->reasons[i].counter == COUNT_stopped && !figures->reasons[i].judged && figures->reasons[i].n)
+			return true;
+	return false;
+}
+
+static bool something_is_wrong(const struct figures *figures)
+{
+	for (uint32_t i = 0; i < figures->n_roles; i++)
+		if (figures->roles[i].total.counts[COUNT_violations])
+			return true;
+	for (uint32_t i = 0; i < figures->n_reasons; i++)
+		if (figures->reasons[i].judged && figures->reasons[i].n)
+			return true;
+	for (uint32_t i = 0; i < figures->n_expectations; i++)
+		if (!figures->expectations[i].met)
+			return true;
+	return false;
+}
+
+int figures_exit_code(const struct figures *figures)
+{
+	if (something_is_wrong(figures))
+		return 1;
+	return figures->unable || figures->why || clients_are_missing(figures) ? 3 : 0;
+}
