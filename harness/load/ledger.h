@@ -44,10 +44,15 @@ struct listener {			/* a client as a subscriber */
 
 struct audience *audience_new(uint32_t n_roles);
 void audience_free(struct audience *audience);
-/* qos as granted. From the returned epoch on it is owed what is sent. A filter that it has already is replaced and keeps its epoch. "$share/..." filters are one subscriber to each group. */
-uint32_t audience_add(struct audience *audience, struct listener who, struct span filter, unsigned qos, bool no_local);
+/*
+ * When it was granted. From the returned epoch on it is owed what is sent: once, by however many of its filters; whoever subscribes to "$share/GROUP/FILTER" shares with the
+ * group's other members in one debt to all of them. A filter that it has already is replaced and keeps its epoch. With no_local it is not owed what it sends itself.
+ */
+uint32_t audience_add(struct audience *audience, struct listener who, struct span filter, bool no_local);
+/* It is owed nothing more by that filter. To be called before UNSUBSCRIBE is sent: what is sent while it is under way may come or not. A filter that it has not: nothing. */
 void audience_remove(struct audience *audience, struct listener who, struct span filter);
-void audience_leave(struct audience *audience, struct listener who);	/* its session is gone: all of its subscriptions */
+/* Its session is gone, or about to go: all of its subscriptions. To be called before a DISCONNECT that ends the session, and when a connection is lost with it. */
+void audience_leave(struct audience *audience, struct listener who);
 uint32_t audience_epoch(const struct audience *audience);		/* atomic; it changes with each of these */
 
 /* ---- one thread's ledger ---- */
@@ -64,15 +69,18 @@ void ledger_free(struct ledger *ledger);
 /* The stream of that publisher, topic and QoS, found or made; NULL: there are too many. Good for the ledger's life: who publishes on one topic keeps it. */
 struct stream *ledger_stream(struct ledger *ledger, struct listener publisher, struct span topic, unsigned qos);
 
-/* Says what its next message's stamp is, counts it as sent, to be owed to whom it is due now. stream NULL: untracked. Returns to how many it is owed, for ledger_void(). */
-uint32_t ledger_send(struct ledger *ledger, struct listener publisher, struct stream *stream, uint64_t due_ns, uint64_t now_ns, struct stamp *stamp);
+/*
+ * Says what its next message's stamp is, counts it as sent (sent, late, the lateness), to be owed to whom it is due now. Costs the same however many they are. stream NULL: untracked.
+ * A stream's numbers go to 2^32 - 2; behind that it goes on from 0 under another number of its own.
+ */
+void ledger_send(struct ledger *ledger, struct listener publisher, struct stream *stream, uint64_t due_ns, uint64_t now_ns, struct stamp *stamp);
 
-/* That message is not owed after all: the broker refused it (a reason of 0x80 or more), or we could not hand it over. */
+/* That message is not owed after all: the broker refused it (a reason of 0x80 or more), or we could not hand it over. stream NULL: nothing. */
 void ledger_void(struct ledger *ledger, struct stream *stream, uint32_t number);
 
 /*
- * What is sent with a stamp that came from elsewhere (payload=$p of a delivery): the subscribers to this topic owe us a sight of it, counted by how
- * often: an echo is not a stream of its own.
+ * What is sent with a stamp that came from elsewhere (payload=$p of a delivery). Counts it as sent. It is owed to the subscribers to this topic as any other, but it has no number of its own: what
+ * is lost of the echoes on one topic is told by how many came back to each subscriber.
  */
 void ledger_echo(struct ledger *ledger, struct listener publisher, struct span topic, unsigned qos);
 
@@ -88,17 +96,32 @@ struct delivery {
 	uint64_t now_ns;		/* since the run's start */
 };
 
-enum delivered { DELIVERED_NEW, DELIVERED_EARLY, DELIVERED_AGAIN, DELIVERED_FOREIGN, DELIVERED_RETURNED };
+enum delivered {		/* each arrival is counted as one of these: delivered = NEW + EARLY, early, duplicated, copies, foreign, returned */
+	DELIVERED_NEW,
+	DELIVERED_EARLY,
+	DELIVERED_AGAIN,	/* a duplicate, with or without DUP */
+	DELIVERED_COPY,		/* a further copy that the standards allow */
+	DELIVERED_FOREIGN,
+	DELIVERED_RETURNED,
+};
 
 /*
- * Counts one arrival, and times it if it is new. joined: the epoch that audience_add() said for the subscription (the least of several). A retained message is counted
- * as delivered once to each, owed to nobody, and not timed: it is as old as it is.
+ * Counts one arrival, and times it if it is new. joined: the epoch that audience_add() said for the subscription (the least of several).
+ *
+ * Copies: a server may send a message once for each subscription that matches, and a member of a shared group its group's share besides [MQTT-3.3.4-2, MQTT-4.8.2-4]. So of the arrivals
+ * of one message at a client whose own filters match O times and which is in G groups that match, at any time since it was sent: the first counts as delivered, and of
+ * further ones as many as are owed (G, or G - 1 where O is 0); then copies up to O + G in all; then duplicates. Which of them came by which subscription cannot be told: the client's own debt is settled first.
+ *
+ * Retained: a message sent before the subscription that comes with RETAIN is delivered and early, but not timed, as it is as old as it is, and never reordered. One that had come before is a copy.
+ * One sent since counts as any other: RETAIN may be as published.
+ *
+ * Reordered: a message that is new and comes behind a later one of its stream. What came on another topic than it was sent on is returned: counted and timed, nothing more.
  */
 enum delivered ledger_arrived(struct ledger *ledger, struct subscriber **subscriber, struct listener who, uint32_t joined, const struct delivery *d);
 
 /*
- * What happened to a client that explains what it misses from now on, or missed since: evidence for reckoning. text is one line, copied, kept once per cause.
- * The first of a kind per client counts; kept apart from what is known of its streams, which costs nothing.
+ * What happened to a client that explains what it misses: evidence for reckoning. text is one line, copied, kept once however many clients have it (at most 100 different ones per cause, then
+ * the cause's last). Kept apart from what is known of streams, where it costs nothing.
  */
 enum loss_cause {
 	LOST_SUBSCRIBER_AWAY,		/* it was not connected, and its session not kept */
@@ -114,9 +137,12 @@ enum loss_cause {
 
 extern const char *const loss_names[N_LOSS_CAUSES + 1];	/* "subscriber_away", ..., NULL */
 
-/* A subscriber's trouble: its losses of streams whose gap ends behind, or whose tail is cut, at now_ns. */
+/*
+ * A subscriber's trouble at now_ns explains what it misses of a stream between two deliveries, one before and one after; and what it misses behind its last one,
+ * if something was still under way then: sent, or delivered of that stream, within the second before or later. subscriber may be NULL; nothing is made for it.
+ */
 void ledger_trouble(struct ledger *ledger, struct subscriber **subscriber, struct listener who, enum loss_cause cause, const char *text, uint64_t now_ns);
-/* A publisher's: its messages of that stream from number on (QoS 0: that were sent within the last flight; QoS 1, 2: that were open) may not have left. */
+/* A publisher's: its messages of that stream from number on to the last one sent (QoS 0: that were sent within the last flight; QoS 1, 2: that were open) may not have left. stream NULL: nothing. */
 void ledger_stranded(struct ledger *ledger, struct stream *stream, uint32_t number, enum loss_cause cause, const char *text);
 
 void subscriber_free(struct ledger *ledger, struct subscriber *subscriber);	/* only when the run's account is not wanted: ledger_free() frees them all */

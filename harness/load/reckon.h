@@ -28,6 +28,7 @@ struct reckoning {
 	uint64_t n_publishers_afflicted;	/* how many there are in all */
 	uint64_t untracked;		/* sent without account, for want of streams: nothing is known of their delivery */
 	uint64_t shared_excess;		/* deliveries to shared groups beyond one for each message */
+	uint64_t unowed;		/* deliveries that were owed to nobody: sent before the grant or after the subscription's end, or refused. delivered = owed - lost + unowed + shared_excess + untracked ones */
 };
 
 /* What the broker itself says it dropped during the run, as the difference of a $SYS counter. */
@@ -37,7 +38,11 @@ struct broker_drops {
 	const char *topic;		/* "$SYS/broker/publish/messages/dropped" */
 };
 
-/* Given; to be freed. The threads have ended. Counts owed and lost into tallies[role], which are those of the whole run. */
+/*
+ * Of a shared group whose members are of several roles, the role of the first is the subscriber's. The sum of the losses is the sum of the roles' `lost`, always. A cause is named by what
+ * is nearest to the message: its publisher's trouble, its subscriber's, that its subscriber left with messages under way; what is then unexplained the broker may have dropped, if it says so.
+ *
+ * Given; to be freed. The threads have ended. Counts owed and lost into tallies[role], which are those of the whole run. */
 struct reckoning *reckon(struct ledger *const *ledgers, size_t n, struct audience *audience, const struct broker_drops *drops, struct tally *tallies, uint32_t n_roles);
 void reckoning_free(struct reckoning *reckoning);
 
