@@ -3,6 +3,7 @@
 
 #include "codec/generate.h"
 #include "harness/arrival.h"
+#include "harness/build_step.h"
 #include "harness/claimant.h"
 #include "harness/timeline.h"
 
@@ -102,7 +103,6 @@ struct mismatch {		/* why an arrival is not what a step expects */
 
 /* What the engine has to know of a kind of step. */
 struct step_trait {
-	uint8_t sends;			/* the packet that an exchange begins with; 0: none, or the step names it */
 	bool acts;			/* an actor's: `wait`, `note` and blocks are steps of nobody */
 	bool takes;			/* is offered arrivals; `closed` and `nothing` look at what is left */
 	bool judges;			/* its arrival; of an exchange only what stands behind `gets` is judged */
@@ -215,6 +215,13 @@ static inline uint64_t stretched(const struct timeline *t, uint64_t ns)
 }
 
 /* play_value.c */
+struct play_scope {
+	struct scope scope;		/* first */
+	struct timeline *timeline;
+	const struct strand *strand;
+};
+
+struct play_scope play_scope(struct timeline *t, const struct strand *s, const struct step *step);
 bool eval(struct timeline *t, const struct strand *s, const struct expr *e, struct value *value);	/* false: the timeline is over */
 bool eval_number(struct timeline *t, const struct strand *s, const struct expr *e, uint64_t *number);
 void bind_slot(struct timeline *t, int32_t slot, const struct value *value);
@@ -226,7 +233,6 @@ bool reason_fits(struct timeline *t, const struct strand *s, const struct patter
 const char *packet_text(struct timeline *t, const struct packet *packet, enum sender from);
 
 /* play_scram.c */
-bool is_scram(const struct assign *assign);
 /* The value of a scram() in this step; false: the timeline is over. */
 bool eval_scram(struct timeline *t, struct actor_state *a, const struct step *step, const struct expr *e,
                 const struct packet *packet, struct value *value);

@@ -7,11 +7,6 @@
  * message of a new exchange, as the user whom the CONNECT names or --user gave.
  */
 
-bool is_scram(const struct assign *assign)
-{
-	return assign->kind == ASSIGN_FIELD && assign->value && assign->value->kind == EXPR_SCRAM;
-}
-
 static bool begin(struct timeline *t, struct actor_state *a, const struct step *step, const struct packet *p, struct writer *w)
 {
 	static const char digits[] = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";

@@ -27,97 +27,6 @@ static bool too_large(struct timeline *t, const struct step *step)
 	return false;
 }
 
-static bool set(struct timeline *t, const struct step *step, struct builder *b, const struct assign *as, const struct value *v)
-{
-	enum status status = as->kind == ASSIGN_AGAIN ? builder_again(b, as->field, v) : builder_set(b, as->field, v);
-
-	if (status == CODEC_OK)
-		return true;
-	if (status == CODEC_LIMIT)
-		return too_large(t, step);
-	give_up(t, VERDICT_ERROR, step, "the value for %s is not of its kind or out of its range", as->field->name);
-	return false;
-}
-
-/* A length told falsely: as raw bytes, or as a number to be written in its shortest form. */
-static bool false_length(struct timeline *t, const struct value *v, struct span *place)
-{
-	if (v->kind == VALUE_BYTES) {
-		*place = v->bytes;
-		return true;
-	}
-	uint8_t *room = arena_take(t->stage->scratch, 4);
-	if (!room)
-		return false;
-	struct writer w = writer_to(room, 4);
-	wr_varint(&w, v->number > VARINT_MAX ? VARINT_MAX : (uint32_t)v->number);
-	*place = wr_span(&w);
-	return true;
-}
-
-static bool apply(struct timeline *t, const struct strand *s, const struct step *step, struct builder *b, const struct assign *as)
-{
-	struct value v = { .kind = VALUE_ABSENT };
-
-	if (as->kind == ASSIGN_OMIT) {
-		for (size_t i = 0; i < sizeof(b->lies.omit) / sizeof(*b->lies.omit); i++)
-			if (!b->lies.omit[i]) {
-				b->lies.omit[i] = as->field;
-				break;
-			}
-		return true;
-	}
-	if (as->kind == ASSIGN_ENDS_AFTER) {
-		b->lies.ends_after = as->field;
-		return true;
-	}
-	if (as->value && as->value->kind == EXPR_LIST) {
-		for (uint32_t i = 0; i < as->value->n_items; i++)
-			if (!eval(t, s, as->value->items[i], &v) || !set(t, step, b, as, &v))
-				return false;
-		return true;
-	}
-	if (as->value && !eval(t, s, as->value, &v))
-		return false;
-	switch (as->kind) {
-	case ASSIGN_REMAINING_LENGTH:     return false_length(t, &v, &b->lies.remaining_length);
-	case ASSIGN_PROPERTY_LENGTH:      return false_length(t, &v, &b->lies.property_length);
-	case ASSIGN_WILL_PROPERTY_LENGTH: return false_length(t, &v, &b->lies.will_property_length);
-	case ASSIGN_TRAILING:             b->lies.trailing = v.bytes; return true;
-	case ASSIGN_SIZE:                 b->size = v.number; return true;
-	case ASSIGN_RAW_PROPERTY:         return builder_raw_property(b, false, v.bytes) == CODEC_OK || too_large(t, step);
-	case ASSIGN_RAW_WILL_PROPERTY:    return builder_raw_property(b, true, v.bytes) == CODEC_OK || too_large(t, step);
-	default:                          return set(t, step, b, as, &v);
-	}
-}
-
-static bool apply_scram(struct timeline *t, struct actor_state *a, const struct step *step, struct builder *b, const struct assign *as)
-{
-	struct value v = { .kind = VALUE_ABSENT };
-
-	if (!as->field || as->field->property != PROP_authentication_data) {
-		give_up(t, VERDICT_ERROR, step, "scram() is what authentication_data is, and nothing else");
-		return false;
-	}
-	return eval_scram(t, a, step, as->value, &b->packet, &v) && set(t, step, b, as, &v);
-}
-
-static bool names(const struct step *step, const char *field)
-{
-	for (uint32_t i = 0; i < step->n_assigns; i++)
-		if (step->assigns[i].field && step->assigns[i].kind == ASSIGN_FIELD && !strcmp(step->assigns[i].field->name, field))
-			return true;
-	return false;
-}
-
-static bool says_scram(const struct step *step)
-{
-	for (uint32_t i = 0; i < step->n_assigns; i++)
-		if (is_scram(&step->assigns[i]))
-			return true;
-	return false;
-}
-
 /* A capture's client is given our password where it says our user name, or we know none. */
 static bool is_ours(const struct timeline *t, const struct step *step)
 {
@@ -144,15 +53,15 @@ static bool defaults(struct timeline *t, struct actor_state *a, const struct ste
 		p->client_id = span_text(id);
 		p->keep_alive = 60;
 		p->connect_flags = CONNECT_CLEAN_START;
-		if (says_scram(step))	/* the password is not to be told then */
+		if (step_says_scram(step))	/* the password is not to be told then */
 			return true;
-		if (t->capture && names(step, "user_name") && !is_ours(t, step))
+		if (t->capture && step_says(step, "user_name") && !is_ours(t, step))
 			return true;
-		if (t->stage->user_name.at && !names(step, "user_name")) {
+		if (t->stage->user_name.at && !step_says(step, "user_name")) {
 			p->connect_flags |= CONNECT_USER_NAME;
 			p->user_name = t->stage->user_name;
 		}
-		if (t->stage->password.at && !names(step, "password") && (!t->capture || p->connect_flags & CONNECT_USER_NAME || names(step, "user_name"))) {
+		if (t->stage->password.at && !step_says(step, "password") && (!t->capture || p->connect_flags & CONNECT_USER_NAME || step_says(step, "user_name"))) {
 			p->connect_flags |= CONNECT_PASSWORD;
 			p->password = t->stage->password;
 		}
@@ -165,69 +74,16 @@ static bool defaults(struct timeline *t, struct actor_state *a, const struct ste
 	}
 }
 
-static bool add_filters(struct timeline *t, const struct strand *s, const struct step *step, struct builder *b)
-{
-	const struct field *list = step->n_filters ? field_find(b->packet.type, span_text("filters")) : NULL;
-
-	for (uint32_t i = 0; i < step->n_filters; i++) {
-		const struct filter_expr *f = &step->filters[i];
-		struct value v, option;
-		uint64_t options = 0;
-
-		if (!eval(t, s, f->filter, &v))
-			return false;
-		for (uint32_t k = 0; k < f->n_options; k++) {
-			if (!eval(t, s, f->options[k].value, &option))
-				return false;
-			const struct field *field = f->options[k].field;
-			if (field->kind == BITS)
-				options |= (option.number & ((1u << field->width) - 1)) << field->shift;
-			else
-				options = option.number;	/* the whole byte */
-		}
-		v = (struct value){ .kind = VALUE_FILTER, .bytes = v.bytes, .number = options };
-		if (builder_set(b, list, &v) != CODEC_OK)
-			return too_large(t, step);
-	}
-	return true;
-}
-
-static bool needs_id(const struct packet *p)
-{
-	return p->type == SUBSCRIBE || p->type == UNSUBSCRIBE || (p->type == PUBLISH && publish_qos(p));
-}
-
-static enum packet_type sent_type(const struct step *step)
-{
-	return step_traits[step->kind].sends ? step_traits[step->kind].sends : step->type;
-}
-
 static bool build(struct timeline *t, struct actor_state *a, const struct strand *s, const struct step *step, struct builder *b)
 {
-	enum packet_type type = sent_type(step);
+	struct play_scope here = play_scope(t, s, step);
 
-	builder_start(b, type, a->version, t->stage->scratch);
+	builder_start(b, step_sends(step), a->version, t->stage->scratch);
 	if (!defaults(t, a, step, &b->packet))
 		return false;
-	if (type == CONNECT || type == AUTH) {
-		const struct actor *actor = &t->script->actors[a->number];
-
-		for (uint32_t i = 0; i < actor->n_connect; i++) {
-			bool is_method = actor->connect[i].field && actor->connect[i].field->property == PROP_authentication_method;
-
-			if ((type == CONNECT || is_method) && !apply(t, s, step, b, &actor->connect[i]))
-				return false;
-		}
-	}
-	for (uint32_t i = 0; i < step->n_assigns; i++)
-		if (!is_scram(&step->assigns[i]) && !apply(t, s, step, b, &step->assigns[i]))
-			return false;
-	for (uint32_t i = 0; i < step->n_assigns; i++)	/* it looks at what the others have said */
-		if (is_scram(&step->assigns[i]) && !apply_scram(t, a, step, b, &step->assigns[i]))
-			return false;
-	if (!add_filters(t, s, step, b))
+	if (!step_fields(&here.scope, &t->script->actors[a->number], b))
 		return false;
-	if (needs_id(&b->packet) && !b->packet.packet_id && !names(step, "packet_id")) {
+	if (packet_needs_id(&b->packet) && !b->packet.packet_id && !step_says(step, "packet_id")) {
 		b->packet.packet_id = next_packet_id(a);
 		if (!b->packet.packet_id) {
 			give_up(t, VERDICT_ERROR, step, "no packet id is free: all 65535 await an answer");
@@ -420,7 +276,7 @@ static struct offence offence_in(const struct actor_state *a, struct span bytes)
 
 static bool ready_to_send(struct timeline *t, struct actor_state *a, const struct step *step)
 {
-	bool opens = sent_type(step) == CONNECT;
+	bool opens = step_sends(step) == CONNECT;
 
 	if (!a->ever_opened || ((a->conn.end || a->conn.finished) && opens))
 		actor_open(t, a);
