@@ -161,6 +161,7 @@ struct timeline {
 	void (*ended)(struct timeline *t, void *owner);
 	void *owner;
 	char name[24];
+	struct span topic;		/* $topic: the name */
 	uint64_t seed;			/* of the next random value */
 	struct actor_state *actors;
 	struct slot *slots;

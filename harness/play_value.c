@@ -100,7 +100,7 @@ struct play_scope play_scope(struct timeline *t, const struct strand *s, const s
 	};
 
 	return (struct play_scope){
-		.scope = { .kind = &kind, .scratch = t->stage->scratch, .topic = span_text(t->name), .step = step },
+		.scope = { .kind = &kind, .scratch = t->stage->scratch, .topic = t->topic, .step = step },
 		.timeline = t, .strand = s,
 	};
 }
@@ -133,14 +133,18 @@ void bind_slot(struct timeline *t, int32_t slot, const struct value *value)
 bool packet_fits(struct timeline *t, const struct strand *s, const struct match *matches, uint32_t n,
                  const struct packet *packet, struct mismatch *mismatch)
 {
-	struct play_scope here = play_scope(t, s, NULL);
 	const struct match *missed;
-	char text[1024];
 
+	if (!n)
+		return !t->over;
+	struct play_scope here = play_scope(t, s, NULL);
 	if (match_packet(&here.scope, matches, n, packet, &missed))
 		return !t->over;
-	if (missed && mismatch && !t->over)
+	if (missed && mismatch && !t->over) {
+		char text[1024];
+
 		mismatch->because = result_text(t->result, "%s", match_why(&here.scope, missed, packet, text, sizeof(text)));
+	}
 	return false;
 }
 

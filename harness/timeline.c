@@ -20,6 +20,7 @@ struct timeline *timeline_new(const struct stage *stage, const struct script *sc
 	t->owner = owner;
 	size_t len = strlen(name) < 20 ? strlen(name) : 20;
 	memcpy(t->name, name, len);
+	t->topic = span_of(t->name, len);
 	t->seed = seed;
 	t->actors = script->n_actors ? calloc(script->n_actors, sizeof(*t->actors)) : NULL;
 	t->slots = script->n_slots ? calloc(script->n_slots, sizeof(*t->slots)) : NULL;

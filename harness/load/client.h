@@ -3,6 +3,7 @@
 
 #include "codec/build.h"
 #include "codec/generate.h"
+#include "harness/build_step.h"
 #include "harness/load/engine.h"
 
 /* The inside of an engine, shared by its files (engine.c, client*.c, values.c, posts.c) and by nobody else. */
@@ -14,11 +15,11 @@ struct frame_of_role {
 	uint64_t start_ns;		/* every: when turn 0 was due */
 };
 
-/* What a client needs beside its storage once it is in a loop or binds a name: one pooled block, sized by its role. */
+/* What a client needs beside its storage once it is in a loop or binds a name: a pooled block, sized by its role. */
 struct registers {
 	uint8_t depth;
 	struct frame_of_role *frames;	/* role_code.max_depth of them */
-	struct value *slots;		/* role_code.n_slots of them; kind 0 while unbound; bytes in pooled memory of their own */
+	struct value *slots;		/* role_code.n_slots of them, by number in script.slots; NULL: none is bound. Kind 0 while unbound; bytes in pooled memory of their own */
 };
 
 struct exchange {			/* a PUBLISH, SUBSCRIBE or UNSUBSCRIBE of ours that is not answered to the end */
@@ -63,7 +64,8 @@ struct role_code {
 	const struct role *role;
 	struct tally *tally;		/* of the whole run, this thread */
 	uint32_t n_clients, first_client;	/* in the engine's array */
-	uint32_t max_depth, n_slots;
+	uint32_t max_depth;
+	uint32_t n_slots;		/* the highest slot that its steps name, and one; a loop's own name needs none */
 	struct tally *now;		/* of this second */
 };
 
@@ -97,7 +99,10 @@ static inline struct role_code *role_of(const struct client *c)
 	return &c->engine->roles[c->role];
 }
 
-/* ---- values.c: what expressions stand for in a client; packets from steps, and whether packets fit. In c->engine->scratch ---- */
+/*
+ * ---- values.c: what expressions stand for in a client; packets from steps, and whether packets fit ----
+ * What they give lies in c->engine->scratch, until the next call of one of them.
+ */
 
 /* False: it cannot be had (an unbound name, a value that does not fit): client_stop() was called with the place and why. */
 bool value_of(struct client *c, const struct expr *e, struct value *value);
@@ -108,13 +113,19 @@ bool duration_of(struct client *c, const struct expr *e, uint64_t *ns);
  * plan), by the script's version. The packet id is left 0 where the step names none: the caller gives it and encodes. type as step_sends().
  */
 bool packet_of(struct client *c, const struct step *step, struct builder *b);
-enum packet_type step_sends(const struct step *step);
-/* Whether it is what the step expects. If not, *why is one line, "reason: 0x87, expected 0" (static room, until the next call). Binds nothing. */
+bool packet_stamped(struct client *c, const struct step *step, struct builder *b, uint8_t **stamp);	/* the same, and where its stamp() is to be written; NULL: it has none */
+/*
+ * Whether it is what the step expects. If not, *why is one line, "reason: expected 0, received Not_authorized" (until the next call in this thread);
+ * NULL: something could not be evaluated, and client_stop() was called. Binds nothing.
+ */
 bool packet_suits(struct client *c, const struct match *matches, uint32_t n, const struct packet *packet, const char **why);
 void packet_binds(struct client *c, const struct match *matches, uint32_t n, const struct packet *packet);	/* bytes copied into the pool */
 void slot_bind(struct client *c, int32_t slot, const struct value *value);
 void slots_forget(struct client *c, const struct step *steps);		/* the names that these bind: they live for one turn */
 struct registers *client_registers(struct client *c);			/* made when it has none */
+void registers_free(struct client *c);					/* harmless without any */
+uint64_t engine_pick(struct engine *e, uint32_t role);			/* the number of some client of that role in this shard */
+void engine_random(struct engine *e, uint8_t *at, size_t n);
 
 /* ---- posts.c: the fast way for `publishes` and `-> PUBLISH` ---- */
 
