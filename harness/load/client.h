@@ -23,50 +23,51 @@ struct registers {
 };
 
 struct exchange {			/* a PUBLISH, SUBSCRIBE or UNSUBSCRIBE of ours that is not answered to the end */
-	struct exchange *next;
 	const struct step *step;
-	uint16_t packet_id;
-	uint8_t type, state;
-	bool in_window;			/* of a `publishes ... in flight N`, or of a `whenever` body: nobody waits for this one */
 	uint64_t due_ns, begun_ns;
 	struct stream *stream;
+	uint8_t *packet;		/* pooled: of SUBSCRIBE and UNSUBSCRIBE, and of PUBLISH where the session outlives the connection; NULL: none */
 	uint32_t number;		/* in the stream */
-	uint32_t len;			/* of packet: 0 where it need not be sent again */
-	uint8_t *packet;		/* pooled: kept only where the session outlives the connection */
+	uint32_t len;			/* of packet */
+	uint32_t serial;		/* the order in which the engine's exchanges began */
+	uint16_t packet_id;		/* 0: this place is free */
+	uint8_t state, flags;		/* enum exchange_state, exchange_flags: client_play.h */
 };
 
-struct early;				/* an arrival that waits for a later step: only of kinds that plan_role.keeps says */
+struct exchanges;			/* by packet id; NULL: none is open */
+struct extras;				/* what few clients have: client_play.h */
 
 struct client {				/* there are very many: 18,000 idle ones in at most 512 bytes each, sockets, sessions and all */
 	struct link link;		/* first */
-	struct wheel_timer timer;	/* its next action: a wait, a turn, a deadline, back-off, keep-alive; whichever is first */
+	struct wheel_timer timer;	/* never later than the first of its next action, deadline, back-off, keep-alive */
 	struct engine *engine;
 	const struct step *step;	/* NULL: at its end, or not begun */
 	struct registers *registers;
-	struct exchange *open;
-	struct early *early;
-	struct subscriber *subscriber;
-	struct handlers *handlers;	/* `whenever`s in force; NULL: none */
-	struct stream *stream;		/* that it published to last, by last_topic: most have one topic */
-	uint64_t due_ns;		/* of what it does now: latency counts from here */
+	struct exchanges *open;
+	struct extras *extras;
+	struct stream *stream;		/* that it published to last: most have one topic */
+	uint64_t due_ns;		/* of what it does now, since the run's start: latency counts from here */
 	uint64_t base_ns;		/* when its previous step was done, for within and after */
+	uint64_t wake_ns;		/* when it goes on, or gives up waiting; UINT64_MAX: no time is set */
 	uint32_t number;		/* $n */
-	uint32_t n_open;
 	uint32_t joined;		/* epoch of the audience when its first subscription was granted */
-	uint32_t sent_s;		/* second of the run in which it last sent something, for keep-alive */
-	uint16_t role, last_id, keep_alive;
-	uint8_t state, phase, flags;
+	uint32_t sent_ms;		/* of the run, when it last sent something, for keep-alive: who sends sets it */
+	uint32_t flight;		/* number in its stream of the first message of the last second or so: what a broken connection may have swallowed */
+	uint16_t role, last_id, keep_alive, awaited_id;
+	uint16_t flags;			/* enum client_flags */
+	uint8_t state, phase, goodbye;	/* goodbye: the reason of the broker's DISCONNECT */
+	uint8_t pings, own_pings;	/* PINGRESPs that steps and the engine wait for */
 };
 
 /* What was worked out once for all clients of a role. */
 struct role_code {
 	const struct plan_role *plan;
 	const struct role *role;
-	struct tally *tally;		/* of the whole run, this thread */
+	struct tally *tally;		/* of the whole run, this thread: `now` is added to it when a second is over */
 	uint32_t n_clients, first_client;	/* in the engine's array */
 	uint32_t max_depth;
 	uint32_t n_slots;		/* the highest slot that its steps name, and one; a loop's own name needs none */
-	struct tally *now;		/* of this second */
+	struct tally *now;		/* of this second: everybody counts and times here, the ledger too */
 };
 
 struct engine {
@@ -83,15 +84,27 @@ struct engine {
 	struct role_code *roles;
 	uint32_t n_roles;
 	struct posts *posts;		/* posts.c: templates of PUBLISH by step */
+	uint8_t phase;			/* enum phase, as far as this engine has heard */
 	struct arena scratch;		/* for the values and the packet of one step: reset by each */
 	uint64_t start_ns;		/* loop time of the run's time 0 */
 	uint64_t random;		/* state of pick() and random() */
-	/* more of engine.c's own follows as needed */
+	struct engine_state *own;	/* engine.c's */
 };
 
 static inline uint64_t run_now(const struct engine *e)
 {
 	return e->loop->now_ns - e->start_ns;
+}
+
+static inline uint32_t run_ms(const struct engine *e)
+{
+	return (uint32_t)(run_now(e) / 1000000);
+}
+
+/* As audience and ledger know it. */
+static inline struct listener listener_of(const struct client *c)
+{
+	return (struct listener){ .client = (uint32_t)c->engine->options.thread << 24 | (uint32_t)(c - c->engine->clients), .role = c->role };
 }
 
 static inline struct role_code *role_of(const struct client *c)
@@ -135,7 +148,7 @@ void engine_random(struct engine *e, uint8_t *at, size_t n);
 struct posts *posts_new(struct engine *e);
 void posts_free(struct posts *posts);
 /*
- * Writes one PUBLISH of that step to the client's link, stamped, counted, told to the monitor; what it takes is what link_room() says. packet_id 0 for QoS 0. *stream and *number are what the exchange needs to know.
+ * Writes one PUBLISH of that step to the client's link, stamped, counted (packets and bytes too), timed for lateness, told to the monitor; what it takes is what link_room() says. packet_id 0 for QoS 0; where the step names one, it is that. *stream and *number are what the exchange needs to know.
  * A step that has no template goes the long way, by packet_of(): the caller need not know. kept: NULL, or where a copy of the packet goes (pooled, *kept_len).
  * 1: sent; 0: no room now, nothing was counted (link_events.room will come); -1: the client was stopped.
  */
