@@ -1,5 +1,6 @@
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "harness/capture_script.h"
 
@@ -19,6 +20,8 @@ static size_t walk(const struct script *script, const struct step *step, unsigne
 		assert(step->text && step->at.line && step->at.column);
 		assert(step->actor < (script->capture ? MAX_CAPTURE_ACTORS : MAX_ACTORS) && (step->n_matches == 0 || step->matches));
 		assert(step->slot < (int32_t)script->n_slots && step->of < (int32_t)script->n_slots);
+		assert(step->meeting < script->n_meetings || step->kind != STEP_MEET);
+		assert(step->kind != STEP_WHENEVER || (step->children && step->children->next && !step->children->next->next));
 		assert(script->n_cites == 32 || !(step->marks >> script->n_cites));
 		for (uint32_t i = 0; i < step->n_matches; i++)
 			assert(step->matches[i].field && step->matches[i].pattern && step->matches[i].bind < (int32_t)script->n_slots);
@@ -27,6 +30,15 @@ static size_t walk(const struct script *script, const struct step *step, unsigne
 		n += walk(script, step->children, depth + 1);
 	}
 	return n;
+}
+
+static void walk_role(const struct script *script, const struct role *role)
+{
+	assert(role->name && role->count->kind == EXPR_NUMBER && role->count->number <= MAX_CLIENTS && role->steps);
+	assert(!strcmp(role->name, script->actors[role - script->roles].name) && (role->file || !role->n_columns));
+	for (uint32_t i = 0; i < role->n_columns; i++)
+		assert(role->columns[i].name && role->columns[i].at.line);
+	assert(walk(script, role->steps, 0) <= MAX_STEPS);
 }
 
 /* A step that was checked is read again as the same one: the reader asserts that it is one at all. */
@@ -74,7 +86,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			continue;
 		}
 		assert(script->n_actors <= MAX_ACTORS && script->n_slots <= MAX_SLOTS && script->n_cites <= MAX_CITES);
-		assert(walk(script, script->steps, 0) <= MAX_STEPS);
+		assert(!script->steps == !!script->roles && script->n_roles <= MAX_ACTORS && walk(script, script->steps, 0) <= MAX_STEPS);
+		for (uint32_t k = 0; k < script->n_roles; k++)
+			walk_role(script, &script->roles[k]);
 	}
 	scenario_free(scenario);
 	return 0;

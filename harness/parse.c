@@ -269,6 +269,15 @@ static uint32_t watched(struct parser *p, const char **ids)
 	return n;
 }
 
+static const char *const *keep_meetings(struct parser *p)
+{
+	const char **names = region_alloc(p->region, p->n_meetings * sizeof *names + 1);
+
+	for (uint32_t i = 0; i < p->n_meetings; i++)
+		names[i] = p->meetings[i].name;
+	return names;
+}
+
 /* The case at hand in p->version. */
 static void parse_script(struct parser *p, struct script *script)
 {
@@ -284,8 +293,14 @@ static void parse_script(struct parser *p, struct script *script)
 		p->n_candidates += p->cites[i].version == p->version ||
 		                   (p->version == MQTT_3_1 && p->cites[i].version == MQTT_3_1_1);
 	parse_case_header(p);
+	p->n_roles = p->n_meetings = 0;
+	if (p->kind == FILE_WORKLOAD)
+		collect_roles(p);
 	steps = parse_block(p, false, false);
-	check_script(p, steps);
+	if (p->kind == FILE_WORKLOAD)
+		check_workload(p);
+	else
+		check_script(p, steps);
 	*script = (struct script){
 		.id = script_id(p),
 		.case_name = p->case_name,
@@ -298,7 +313,11 @@ static void parse_script(struct parser *p, struct script *script)
 		.n_actors = p->n_actors,
 		.slots = keep(p, p->slots, p->n_slots * sizeof *p->slots),
 		.n_slots = p->n_slots,
-		.steps = steps,
+		.steps = p->kind == FILE_WORKLOAD ? NULL : steps,
+		.roles = p->kind == FILE_WORKLOAD ? keep(p, p->roles, p->n_roles * sizeof *p->roles) : NULL,
+		.n_roles = p->n_roles,
+		.meetings = keep_meetings(p),
+		.n_meetings = p->n_meetings,
 	};
 	script->n_watches = watched(p, watches);
 	script->watches = keep(p, watches, script->n_watches * sizeof *watches);
@@ -389,7 +408,7 @@ static void parse_file(struct parser *p, struct span text)
 		return;
 	if (p->failed)
 		return;		/* what follows would only repeat it */
-	if (p->kind != FILE_SCENARIO) {
+	if (p->kind != FILE_SCENARIO && p->kind != FILE_WORKLOAD) {
 		fail_at(p, place_of(&p->all.at[0]), "a %s is not yet played", kind_name(p->kind));
 		return;
 	}

@@ -29,6 +29,9 @@ enum {
 	MAX_ARMS = 64,
 	MAX_FILE_CITES = 64,
 	MAX_BINDINGS = 1024,		/* places where a name is bound, in a file */
+	MAX_MEETINGS = 32,
+	LOAD_STAMP = 32,		/* bytes of a workload's stamp: STAMP_SIZE of load/ledger.h */
+	MAX_IN_FLIGHT = 65535,		/* packet ids of one session */
 };
 
 struct tokens {
@@ -72,6 +75,12 @@ enum actor_state {			/* what is certain of an actor's connection */
 	ACTOR_CONNECTED,		/* CONNECT sent */
 	ACTOR_ENDED,
 	ACTOR_UNKNOWN,
+};
+
+struct meeting {
+	const char *name;
+	struct place at;		/* of its first `meet` */
+	uint32_t roles;			/* bit per role that names it */
 };
 
 struct parser {
@@ -130,6 +139,16 @@ struct parser {
 	uint32_t n_candidates;			/* clauses cited for this version */
 	uint32_t n_steps, depth, expr_depth;
 	bool failed;
+
+	/* ---- of a workload's script ---- */
+	struct role roles[MAX_ACTORS];		/* by actor */
+	uint32_t n_roles;
+	struct role *role;			/* the one that steps stand in; NULL: none */
+	unsigned loops;				/* that the step at hand stands in */
+	bool in_whenever;
+	bool second_turn;			/* track() looks at a loop's steps once more */
+	struct meeting meetings[MAX_MEETINGS];
+	uint32_t n_meetings;
 
 	struct captured *captured;		/* parse_capture.c; NULL: no capture */
 };
@@ -204,6 +223,7 @@ struct expr *number_new(struct parser *p, struct place at, uint64_t number);
 const struct expr *parse_name(struct parser *p, struct place at, struct span name);	/* bound, a column's, $topic, $a.FIELD */
 const struct expr *parse_parenthesis(struct parser *p);					/* arithmetic, behind "$(" */
 const struct expr *parse_template(struct parser *p, const struct token *token);		/* a string */
+const struct expr *parse_pick(struct parser *p, struct place at);			/* a workload's pick(role), behind the '(' */
 const struct expr *parse_hex(struct parser *p, const struct token *token);
 bool expr_constant(const struct expr *expr);	/* EXPR_NUMBER or EXPR_BYTES */
 bool parse_string(struct parser *p, const char *what, const char **text);	/* a string without $( ) */
@@ -266,7 +286,7 @@ bool at_frame(const struct parser *p);		/* `frame=` or `!frame=`: a part of the 
 bool parse_matches(struct parser *p, unsigned type, unsigned version, struct parts *parts);
 const struct pattern *parse_pattern(struct parser *p, const struct target *target, bool *dropped);
 
-/* ---- parse_steps.c, parse_blocks.c, parse_load.c ---- */
+/* ---- parse_steps.c, parse_blocks.c ---- */
 
 struct step *parse_block(struct parser *p, bool braces, bool items);	/* the steps up to the end or '}' */
 struct step *parse_step(struct parser *p);
@@ -276,7 +296,17 @@ bool parse_repeat(struct parser *p, struct step *step, uint32_t from);	/* from: 
 bool parse_together(struct parser *p, struct step *step);
 bool parse_unordered(struct parser *p, struct step *step);
 struct step *step_new(struct parser *p, enum step_kind kind, struct place at);
-bool parse_foreign(struct parser *p, struct step **step);	/* a step that only other kinds of file have: true if it was one */
+
+/* ---- parse_load.c, parse_fault.c ---- */
+
+void collect_roles(struct parser *p);		/* of the script, from its tokens: they are its actors */
+/* A step that scenarios do not have, or one that stands where none may: true if it was; *step NULL: said what is wrong. */
+bool parse_foreign(struct parser *p, struct step **step);
+bool parse_in_fault(struct parser *p, struct step **step);
+bool belongs_in_role(struct parser *p, const struct token *word);	/* false: said that it does not */
+bool not_this_role(struct parser *p, const struct token *name);		/* fails */
+uint32_t role_column(struct parser *p, struct place at, struct span name);
+void track_turns(struct parser *p, const struct step *loop);		/* of a role: what its second turn would make of the connection */
 
 /* ---- parse_marks.c ---- */
 
@@ -292,5 +322,7 @@ void check_bytes(struct parser *p, const struct step *step);
 bool check_reaction(struct parser *p, const struct step *step);	/* owed, or the broker still waits for a packet's rest */
 void check_either(struct parser *p, const struct step *step);
 void check_script(struct parser *p, const struct step *steps);
+void check_role(struct parser *p, const struct role *role);	/* parse_advice.c */
+void check_workload(struct parser *p);
 
 #endif

@@ -125,9 +125,14 @@ bool parse_repeat(struct parser *p, struct step *step, uint32_t from)
 	step->text = text_between(p, from, p->at);
 	if (!need_sign(p, '{'))
 		return false;
+	p->loops++;
 	step->children = parse_block(p, true, false);
+	p->loops--;
 	leave_scope(p, n_names);
-	return need_sign(p, '}');
+	if (!need_sign(p, '}'))
+		return false;
+	track_turns(p, step);
+	return true;
 }
 
 bool parse_together(struct parser *p, struct step *step)

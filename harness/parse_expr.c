@@ -53,6 +53,10 @@ static struct expr *actor_field(struct parser *p, struct place at, struct span n
 		fail_at(p, at, "`$%s`: no actor `%s` before this step", shown(name), shown(span_of(name.at, dot)));
 		return NULL;
 	}
+	if (p->role && &p->roles[actor] != p->role) {
+		fail_at(p, at, "`$%s`: a client knows what is in force for itself only, `$%s.%s`", shown(name), p->role->name, shown(field));
+		return NULL;
+	}
 	expr = expr_new(p, EXPR_ACTOR_FIELD, at);
 	expr->slot = (uint32_t)actor;
 	if (span_is(field, "client_id") || span_is(field, "keep_alive")) {
@@ -82,12 +86,28 @@ static struct expr *unbound(struct parser *p, struct place at, struct span name)
 	struct nearest nearest = { .word = name };
 
 	nearest_try(&nearest, "topic");
+	if (p->role)
+		nearest_try(&nearest, "n");
 	for (uint32_t i = 0; i < p->n_names; i++)
 		nearest_try(&nearest, p->slots[p->names[i].slot]);
 	for (uint32_t i = 0; i < p->n_columns; i++)
 		nearest_try(&nearest, region_string(&p->scratch, p->columns[i].name));
 	fail_at(p, at, "`$%s` is not bound here%s", shown(name), did_you_mean(&nearest));
 	return NULL;
+}
+
+/* In a role: the client's number, or a column of its row. */
+static struct expr *client_name(struct parser *p, struct place at, struct span name)
+{
+	struct expr *expr;
+
+	if (span_is(name, "n"))
+		return expr_new(p, EXPR_CLIENT, at);
+	if (!p->role->file)
+		return unbound(p, at, name);
+	expr = expr_new(p, EXPR_COLUMN, at);
+	expr->slot = role_column(p, at, name);
+	return expr;
 }
 
 /* What $name or, in $( ), name stands for. */
@@ -102,12 +122,8 @@ const struct expr *parse_name(struct parser *p, struct place at, struct span nam
 	if (dot)
 		return actor_field(p, at, name, (size_t)(dot - name.at));
 	bound = find_name(p, name);
-	if (!bound && p->kind == FILE_WORKLOAD) {	/* a column of the role's file, or its number n */
-		expr = expr_new(p, EXPR_VAR, at);
-		return expr;
-	}
 	if (!bound)
-		return unbound(p, at, name);
+		return p->role ? client_name(p, at, name) : unbound(p, at, name);
 	if (bound->kind == NAME_LOST)
 		return lost_name(p, at, name);
 	if (bound->kind == NAME_MOMENT) {
@@ -155,6 +171,30 @@ static const struct expr *parse_column(struct parser *p, const struct column *co
 	return value;
 }
 
+const struct expr *parse_pick(struct parser *p, struct place at)
+{
+	const struct token *name = now(p);
+	struct nearest nearest = { .word = name->text };
+	struct expr *expr;
+	int number;
+
+	if (name->kind != TOKEN_WORD) {
+		expected(p, "a role's name");
+		return NULL;
+	}
+	take(p);
+	number = find_actor(p, name->text);
+	if (number < 0) {
+		for (uint32_t i = 0; i < p->n_actors; i++)
+			nearest_try(&nearest, p->actors[i].name);
+		fail_at(p, place_of(name), "no role `%s` to pick from%s", shown(name->text), did_you_mean(&nearest));
+		return NULL;
+	}
+	expr = expr_new(p, EXPR_PICK, at);
+	expr->slot = (uint32_t)number;
+	return need_sign(p, ')') ? expr : NULL;
+}
+
 static const struct expr *parse_atom(struct parser *p)
 {
 	const struct token *t = now(p);
@@ -179,14 +219,8 @@ static const struct expr *parse_atom(struct parser *p)
 		return NULL;
 	}
 	take(p);
-	if (p->kind == FILE_WORKLOAD && take_sign_if(p, '(')) {		/* pick(role) */
-		if (now(p)->kind != TOKEN_WORD) {
-			expected(p, "a role's name");
-			return NULL;
-		}
-		take(p);
-		return need_sign(p, ')') ? expr_new(p, EXPR_VAR, place_of(t)) : NULL;
-	}
+	if (p->kind == FILE_WORKLOAD && token_word(t, "pick") && take_sign_if(p, '('))
+		return parse_pick(p, place_of(t));
 	column = find_column(p, t->text);
 	return column ? parse_column(p, column) : parse_name(p, place_of(t), t->text);
 }

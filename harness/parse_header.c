@@ -170,6 +170,8 @@ static bool parse_param(struct parser *p)
 		return expected(p, "the parameter's name");
 	if (p->n_defaults == MAX_COLUMNS)
 		return fail_at(p, place_of(now(p)), "more than %d parameters", MAX_COLUMNS);
+	if (p->kind == FILE_WORKLOAD && token_word(now(p), "n"))
+		return fail_at(p, place_of(now(p)), "`n` is the client's number in its role; choose another name");
 	for (uint32_t i = 0; i < p->n_defaults; i++)
 		if (span_equal(p->defaults[i].name, now(p)->text))
 			return fail_at(p, place_of(now(p)), "parameter `%s` stands twice", shown(now(p)->text));
@@ -187,10 +189,31 @@ static bool parse_param(struct parser *p)
 	return given_value(p, column);
 }
 
+static bool not_in_workload(struct parser *p, const struct token *word)
+{
+	static const struct { const char *word, *why; } lines[] = {
+		{ "cites", "a workload judges nothing by clause; what it is to reach is said by `--expect`" },
+		{ "watches", "a workload judges nothing by clause; every broken rule that is seen is reported" },
+		{ "case", "a workload has no cases; `param` gives it a value that -D can change" },
+		{ "actor", "a workload has roles; what an actor's CONNECT says stands behind `connects`" },
+		{ "alone", "a workload is played by itself; take `alone` out" },
+		{ "bulk", "a workload is played by itself; take `bulk` out" },
+	};
+
+	for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
+		if (token_word(word, lines[i].word)) {
+			fail_at(p, place_of(word), "%s", lines[i].why);
+			return true;
+		}
+	return false;
+}
+
 static bool parse_header_line(struct parser *p)
 {
 	const struct token *word = take(p);
 
+	if (p->kind == FILE_WORKLOAD && not_in_workload(p, word))
+		return false;
 	if (token_word(word, "mqtt"))
 		return parse_mqtt(p);
 	if (token_word(word, "cites"))
@@ -229,7 +252,8 @@ bool parse_title(struct parser *p)
 			if (!parse_string(p, "the title in quotes", &p->title))
 				return false;
 			return *p->title ? need_line_end(p, "the end of the line behind the title")
-			                 : fail_at(p, at, "the title is empty; say what holds when the test passes");
+			                 : fail_at(p, at, p->kind == FILE_WORKLOAD ? "the title is empty; say what is played"
+			                                                           : "the title is empty; say what holds when the test passes");
 		}
 	return expected(p, "`scenario \"title\"` as the first line");
 }
@@ -240,7 +264,8 @@ static void check_versions(struct parser *p, struct place at)
 		if (p->kind == FILE_FAULT)
 			p->versions[p->n_versions++] = MQTT_5;
 		else
-			fail_at(p, at, "no `mqtt` line before the first step; say for which versions, such as `mqtt 3.1.1 5`");
+			fail_at(p, at, "no `mqtt` line before the first %s; say for which versions, such as `mqtt 3.1.1 5`",
+			        p->kind == FILE_WORKLOAD ? "role" : "step");
 		return;
 	}
 	for (uint32_t k = 0; k < p->n_cites + p->n_watches; k++) {

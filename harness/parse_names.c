@@ -45,8 +45,14 @@ bool bind_name(struct parser *p, const struct token *token, enum name_kind kind,
 		return fail_at(p, place_of(token), "expected a name such as `$p` behind `as`, found `%s`", shown(token->text));
 	if (is_reserved(token->text))
 		return fail_at(p, place_of(token), "`$%s` is a word of the notation; choose another name", shown(token->text));
-	if (find_actor(p, token->text) >= 0 && p->kind == FILE_SCENARIO)
-		return fail_at(p, place_of(token), "`%s` is an actor; choose another name", shown(token->text));
+	if (find_actor(p, token->text) >= 0 && (p->kind == FILE_SCENARIO || p->kind == FILE_WORKLOAD))
+		return fail_at(p, place_of(token), "`%s` is %s; choose another name", shown(token->text), p->role ? "a role" : "an actor");
+	if (p->role && span_is(token->text, "n"))
+		return fail_at(p, place_of(token), "`$n` is the client's number in its role; choose another name");
+	for (uint32_t i = 0; p->role && i < p->role->n_columns; i++)
+		if (span_is(token->text, p->role->columns[i].name))
+			return fail_at(p, place_of(token), "`$%s` stands for a column of %s in line %u; choose another name", shown(token->text),
+			               p->role->file, p->role->columns[i].at.line);
 	if (before)
 		return fail_at(p, place_of(token), "`$%s` is bound already, in line %u; choose another name", shown(token->text),
 		               before->at.line);
@@ -98,11 +104,12 @@ int find_actor(const struct parser *p, struct span name)
 bool new_actor(struct parser *p, const struct token *token, uint16_t *number)
 {
 	if (is_reserved(token->text))
-		return fail_at(p, place_of(token), "`%s` is a word of the notation and names no actor", shown(token->text));
+		return fail_at(p, place_of(token), "`%s` is a word of the notation and names no %s", shown(token->text),
+		               p->kind == FILE_WORKLOAD ? "role" : "actor");
 	if (memchr(token->text.at, '.', token->text.len) || memchr(token->text.at, '-', token->text.len))
 		return fail_at(p, place_of(token), "`%s`: a name has neither `.` nor `-`", shown(token->text));
 	if (!p->captured && p->n_actors == MAX_ACTORS)
-		return fail_at(p, place_of(token), "more than %d actors", MAX_ACTORS);
+		return fail_at(p, place_of(token), "more than %d %s", MAX_ACTORS, p->kind == FILE_WORKLOAD ? "roles" : "actors");
 	if (p->captured && !captured_room(p, token))
 		return false;
 	if (!p->captured) {

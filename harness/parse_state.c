@@ -16,10 +16,15 @@ static bool no_connection(struct parser *p, const struct step *step, unsigned ac
 	               did_you_mean(&nearest));
 }
 
+static const char *when(const struct parser *p)
+{
+	return p->second_turn ? " in the second turn" : "";
+}
+
 static bool has_ended(struct parser *p, const struct step *step)
 {
-	return fail_at(p, step->at, "the connection of `%s` has ended; `opens`, `connects` or a CONNECT opens it again",
-	               p->actors[step->actor].name);
+	return fail_at(p, step->at, "the connection of `%s` has ended%s; `opens`, `connects` or a CONNECT opens it again",
+	               p->actors[step->actor].name, when(p));
 }
 
 static bool track_send(struct parser *p, const struct step *step, enum actor_state *state)
@@ -29,7 +34,7 @@ static bool track_send(struct parser *p, const struct step *step, enum actor_sta
 	if (*state == ACTOR_ENDED && !connect)
 		return has_ended(p, step);
 	if (*state == ACTOR_CONNECTED && connect && !step->illegal)
-		return fail_at(p, step->at, "a second CONNECT on one connection is wrong; write `-> !CONNECT` if that is meant");
+		return fail_at(p, step->at, "a second CONNECT on one connection is wrong%s; write `-> !CONNECT` if that is meant", when(p));
 	if (connect)
 		*state = ACTOR_CONNECTED;
 	else if (step->kind == STEP_BYTES || step->type == DISCONNECT)
@@ -43,7 +48,7 @@ bool track(struct parser *p, const struct step *step)
 {
 	enum actor_state *state;
 
-	if (p->kind != FILE_SCENARIO)
+	if (p->kind != FILE_SCENARIO && p->kind != FILE_WORKLOAD)
 		return true;
 	state = &p->states[step->actor];
 	switch (step->kind) {
@@ -58,8 +63,8 @@ bool track(struct parser *p, const struct step *step)
 		return true;
 	case STEP_CONNECTS:
 		if (*state == ACTOR_CONNECTED)
-			return fail_at(p, step->at, "`%s` is connected already; end that connection first, or write `-> !CONNECT`",
-			               p->actors[step->actor].name);
+			return fail_at(p, step->at, "`%s` is connected already%s; end that connection first, or write `-> !CONNECT`",
+			               p->actors[step->actor].name, when(p));
 		*state = ACTOR_CONNECTED;
 		return true;
 	case STEP_SUBSCRIBES: case STEP_UNSUBSCRIBES: case STEP_PUBLISHES: case STEP_PINGS: case STEP_DISCONNECTS:

@@ -29,6 +29,8 @@ static bool parse_actors(struct parser *p, struct step *step)
 
 		if (name->kind != TOKEN_WORD)
 			return expected(p, "an actor's name");
+		if (p->role && !span_is(name->text, p->role->name))
+			return not_this_role(p, name);
 		take(p);
 		known = find_actor(p, name->text);
 		if (known < 0 && !new_actor(p, name, &number))
@@ -181,7 +183,7 @@ static bool parse_take(struct parser *p, struct step *step, struct parts *parts)
 		return fail_at(p, place_of(name), "`!` marks what we send; an expectation has none");
 	if (!parse_packet(p, &step->type, version))
 		return false;
-	if ((p->kind == FILE_SCENARIO || p->kind == FILE_CAPTURE) && !sent_by_broker(step->type, version))
+	if (p->kind != FILE_FAULT && !sent_by_broker(step->type, version))
 		return fail_at(p, place_of(name), "no broker sends %s in %s", packet_name((enum packet_type)step->type),
 		               version_name(version));
 	if (!moment_behind_packet(p, step) || !parse_matches(p, step->type, version, parts))
@@ -339,13 +341,25 @@ static bool parse_of(struct parser *p, struct step *step)
 	return true;
 }
 
+static bool parse_in_flight(struct parser *p, struct step *step)
+{
+	if (p->kind != FILE_WORKLOAD)
+		return fail_at(p, step->at, "`in flight` stands in workloads only; a scenario waits for each exchange");
+	if (step->kind != STEP_PUBLISHES)
+		return fail_at(p, step->at, "`in flight` stands behind `publishes`");
+	if (step->n_matches)
+		return fail_at(p, step->at, "nobody waits for an exchange in flight, so that `gets` has nothing to look at");
+	if (!(step->in_flight = parse_count(p, "how many exchanges may be open")))
+		return false;
+	if (step->in_flight->kind == EXPR_NUMBER && (!step->in_flight->number || step->in_flight->number > MAX_IN_FLIGHT))
+		return fail_at(p, step->in_flight->at, "1 to %d exchanges are in flight", MAX_IN_FLIGHT);
+	return true;
+}
+
 static bool parse_pieces(struct parser *p, struct step *step)
 {
-	if (take_word_if(p, "flight")) {
-		if (p->kind != FILE_WORKLOAD)
-			return fail_at(p, step->at, "`in flight` is not yet played; it belongs in a workload");
-		return parse_count(p, "how many exchanges may be open");
-	}
+	if (take_word_if(p, "flight"))
+		return parse_in_flight(p, step);
 	if (!take_word_if(p, "pieces"))
 		return expected(p, "`pieces of N`");
 	if (step->kind != STEP_SEND && step->kind != STEP_BYTES && step->kind != STEP_TOGETHER)
@@ -408,6 +422,8 @@ static bool parse_tail(struct parser *p, struct step *step)
 
 			if (!waits(step) && !(step->kind == STEP_TARGET_LIVES && !after))
 				return fail_at(p, at, "`%s` stands behind a step that waits for the broker", after ? "after" : "within");
+			if (step->in_flight)
+				return fail_at(p, at, "nobody waits for an exchange in flight; take `%s` out", after ? "after" : "within");
 			if (*duration)
 				return fail_at(p, at, "`%s` stands twice", after ? "after" : "within");
 			if (!(*duration = parse_duration(p)))
@@ -477,6 +493,8 @@ static int parse_keyword(struct parser *p, struct step *step)
 {
 	uint32_t from = p->at;
 
+	if (p->role && !belongs_in_role(p, now(p)))
+		return 0;
 	if (p->captured && in_scenarios_only(p))
 		return fail_at(p, place_of(now(p)), "`%s` does not stand in a capture: what was seen is one step after the other", shown(now(p)->text));
 	if (take_word_if(p, "wait")) {
@@ -543,6 +561,7 @@ struct step *parse_step(struct parser *p)
 	step = step_new(p, STEP_BLOCK, place_of(first));
 	if (!step)
 		return NULL;
+	step->actor = (uint16_t)(p->role ? p->role - p->roles : 0);
 	keyword = parse_keyword(p, step);
 	if (keyword == 0)
 		return NULL;

@@ -14,6 +14,8 @@ static const struct expr *parse_function(struct parser *p, const struct token *w
 	struct expr *expr;
 
 	take(p);	/* '(' */
+	if (p->kind == FILE_WORKLOAD && span_is(word->text, "pick"))
+		return parse_pick(p, place_of(word));
 	for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {
 		nearest_try(&nearest, functions[i].name);
 		if (!span_is(word->text, functions[i].name))
@@ -27,9 +29,15 @@ static const struct expr *parse_function(struct parser *p, const struct token *w
 			fail_at(p, expr->left->at, "%s: at most %u bytes", functions[i].name, VARINT_MAX);
 			return NULL;
 		}
+		if (expr->kind == EXPR_STAMP && p->kind == FILE_WORKLOAD && expr->left->kind == EXPR_NUMBER && expr->left->number < LOAD_STAMP) {
+			fail_at(p, expr->left->at, "a workload's stamp takes %d bytes, found stamp(%llu)", LOAD_STAMP,
+			        (unsigned long long)expr->left->number);
+			return NULL;
+		}
 		return need_sign(p, ')') ? expr : NULL;
 	}
-	fail_at(p, place_of(word), "unknown function `%s`; expected fill random stamp scram%s", shown(word->text), did_you_mean(&nearest));
+	fail_at(p, place_of(word), "unknown function `%s`; expected fill random stamp scram%s%s", shown(word->text),
+	        p->kind == FILE_WORKLOAD ? " pick" : "", did_you_mean(&nearest));
 	return NULL;
 }
 
@@ -88,12 +96,18 @@ static size_t width_of(const struct field *field)
 	return field->kind == U8 || field->kind == CODES ? 1 : field->kind == U16 ? 2 : field->kind == U32 ? 4 : 0;
 }
 
+/* A number that only the run knows. */
+static bool is_made_number(const struct expr *value)
+{
+	return value->kind == EXPR_ARITH || value->kind == EXPR_CLIENT || value->kind == EXPR_PICK;
+}
+
 static bool fits(struct parser *p, const struct target *target, const struct expr *value)
 {
 	const struct field *field = target->field;
 	bool number = is_number_kind(field->kind), text = field->kind == STR || field->kind == BIN || field->kind == REST;
 
-	if (value->kind == EXPR_ABSENT || value->kind == EXPR_VAR || value->kind == EXPR_ACTOR_FIELD)
+	if (value->kind == EXPR_ABSENT || value->kind == EXPR_VAR || value->kind == EXPR_ACTOR_FIELD || value->kind == EXPR_COLUMN)
 		return true;
 	if (field->kind == PAIR)
 		return value->kind == EXPR_PAIR || value->kind == EXPR_LIST ||
@@ -109,12 +123,12 @@ static bool fits(struct parser *p, const struct target *target, const struct exp
 			return true;
 		return fail_at(p, value->at, "%s takes a number", field->name);
 	}
-	if (number && value->kind != EXPR_NUMBER && value->kind != EXPR_ARITH)
+	if (number && value->kind != EXPR_NUMBER && !is_made_number(value))
 		return fail_at(p, value->at, "%s takes a number", field->name);
 	if (number && value->kind == EXPR_NUMBER && value->number > largest(field))
 		return fail_at(p, value->at, "%s is 0 to %llu, found %llu", field->name, (unsigned long long)largest(field),
 		               (unsigned long long)value->number);
-	if (text && (value->kind == EXPR_NUMBER || value->kind == EXPR_ARITH))
+	if (text && (value->kind == EXPR_NUMBER || is_made_number(value)))
 		return fail_at(p, value->at, "%s takes a string; write \"...\" or \"$( )\"", field->name);
 	if (text && field->kind != REST && value->kind == EXPR_BYTES && value->bytes.len > 0xffff)
 		return fail_at(p, value->at, "%s has at most 65535 bytes, found %zu", field->name, value->bytes.len);
@@ -243,7 +257,8 @@ const struct expr *parse_count(struct parser *p, const char *what)
 		return NULL;
 	}
 	value = parse_value(p, &(struct target){ .version = p->version });
-	if (value && value->kind != EXPR_NUMBER && value->kind != EXPR_VAR && value->kind != EXPR_ARITH && value->kind != EXPR_ACTOR_FIELD) {
+	if (value && value->kind != EXPR_NUMBER && value->kind != EXPR_VAR && !is_made_number(value) && value->kind != EXPR_ACTOR_FIELD &&
+	    value->kind != EXPR_COLUMN) {
 		fail_at(p, place_of(t), "expected %s", what);
 		return NULL;
 	}

@@ -187,12 +187,12 @@ struct actor {
 	struct place at;
 };
 
-/* Clients of a workload that do the same. Each is one actor: script.actors has a row of the same number for each role. */
+/* Clients of a workload that do the same, each in its own connection. Each is one actor: script.actors has a row of the same number for each role. */
 struct role {
 	const char *name;
 	struct place at;
-	const struct expr *count;	/* how many; constant, or of params */
-	const struct expr *over;	/* the ramp; NULL: at once */
+	const struct expr *count;	/* how many: EXPR_NUMBER, 1 to MAX_CLIENTS */
+	const struct expr *over;	/* the ramp: EXPR_NUMBER; NULL: at once */
 	const char *file;		/* with "fleet.csv"; NULL */
 	const struct column_use {
 		const char *name;
@@ -204,7 +204,7 @@ struct role {
 
 enum { NOTHING_NS = 1000000000 };	/* how long `nothing` watches when it does not say */
 
-enum { MAX_CITES = 32, MAX_ACTORS = 32, MAX_STEPS = 4096, MAX_SLOTS = 256 };
+enum { MAX_CITES = 32, MAX_ACTORS = 32, MAX_STEPS = 4096, MAX_SLOTS = 256, MAX_CLIENTS = 10000000 };
 
 struct script {
 	const struct scenario *scenario;
@@ -260,7 +260,8 @@ struct diagnostics {
  * Given: *scenario, to be freed with scenario_free(); NULL when diagnostics->n_errors > 0. Memory is
  * bounded by the limits above whatever the text; a bound that is passed is an error with its place.
  * A capture is one script, whose steps stay in the text: see capture_script.h.
- * Workloads, findings, faults and servers parse and end in an error "not yet".
+ * A workload is one script for each version, of roles; it has neither cases nor clauses. Findings, faults and servers parse
+ * and end in an error "not yet".
  */
 struct scenario *scenario_parse(const char *name, struct span text, const struct param *params, size_t n_params,
                                 struct diagnostics *diagnostics);

@@ -25,8 +25,9 @@ static void *grown(void *list, size_t *cap, size_t n, size_t size)
 	return list;
 }
 
-/* lasts: text outlives the suite; captures: they are wanted too */
-static int take(struct suite *suite, const char *name, struct span text, bool lasts, bool captures, const struct param *params, size_t n_params)
+enum { LASTS = 1, CAPTURES = 2, IN_FOLDER = 4 };	/* the text outlives the suite; captures are wanted too; nobody named the file */
+
+static int take(struct suite *suite, const char *name, struct span text, unsigned how, const struct param *params, size_t n_params)
 {
 	static struct diagnostics found;
 	struct scenario *scenario = scenario_parse(name, text, params, n_params, &found);
@@ -36,23 +37,29 @@ static int take(struct suite *suite, const char *name, struct span text, bool la
 			fprintf(stderr, "%s:%u:%u: error: %s\n", console_safe(name), found.list[i].at.line, found.list[i].at.column, found.list[i].text);
 	if (!scenario)
 		return EXIT_USAGE;
-	if (scenario->scripts[0].capture && !captures) {
+	if (scenario->scripts[0].roles) {
+		if (!(how & IN_FOLDER))
+			console_error("%s is a workload: `mqassay load FILE TARGET` plays it", console_safe(name));
+		scenario_free(scenario);
+		return how & IN_FOLDER ? 0 : EXIT_USAGE;
+	}
+	if (scenario->scripts[0].capture && !(how & CAPTURES)) {
 		console_error("%s is a capture: `mqassay replay FILE` plays it", console_safe(name));
 		scenario_free(scenario);
 		return EXIT_USAGE;
 	}
 	suite->scenarios = grown(suite->scenarios, &suite->cap, suite->n_scenarios, sizeof(*suite->scenarios));
 	suite->scenarios[suite->n_scenarios++] = scenario;
-	scenario->text = lasts ? text : region_copy(&scenario->region, text);
+	scenario->text = how & LASTS ? text : region_copy(&scenario->region, text);
 	return 0;
 }
 
 int suite_take(struct suite *suite, const char *name, struct span text)
 {
-	return take(suite, name, text, true, true, NULL, 0);
+	return take(suite, name, text, LASTS | CAPTURES, NULL, 0);
 }
 
-static int read_file(struct suite *suite, const char *path, const struct param *params, size_t n_params)
+static int read_file(struct suite *suite, const char *path, unsigned how, const struct param *params, size_t n_params)
 {
 	char *text = malloc(MAX_FILE + 1);
 	int status;
@@ -68,7 +75,7 @@ static int read_file(struct suite *suite, const char *path, const struct param *
 		console_error("%s is larger than the 1 MB that a scenario may have", console_safe(path));
 		status = EXIT_USAGE;
 	} else {
-		status = take(suite, path, span_of(text, len), false, false, params, n_params);
+		status = take(suite, path, span_of(text, len), how, params, n_params);
 	}
 	if (f)
 		fclose(f);
@@ -94,7 +101,7 @@ static int read_path(struct suite *suite, const char *path, const struct param *
 		return EXIT_UNABLE;
 	}
 	if (!S_ISDIR(st.st_mode) || depth > 16)
-		return read_file(suite, path, params, n_params);
+		return read_file(suite, path, depth ? IN_FOLDER : 0, params, n_params);
 	int n = scandir(path, &entries, is_scenario, alphasort);
 	for (int i = 0; i < n; i++) {
 		char below[4096];
@@ -127,7 +134,7 @@ int suite_load(struct suite *suite, const char *const *paths, size_t n_paths, co
 		if (len < 4 || strcmp(e->name + len - 4, ".scn") || strncmp(e->name, folder, sizeof(folder) - 1) ||
 		    !strncmp(e->name + sizeof(folder) - 1, "load/", 5) || !strncmp(e->name + sizeof(folder) - 1, "faults/", 7))
 			continue;
-		int one = take(suite, e->name + sizeof(folder) - 1, span_of(e->start, (size_t)(e->end - e->start)), true, false, params, n_params);
+		int one = take(suite, e->name + sizeof(folder) - 1, span_of(e->start, (size_t)(e->end - e->start)), LASTS, params, n_params);
 		status = one > status ? one : status;
 	}
 	return status;

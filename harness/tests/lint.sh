@@ -72,7 +72,7 @@ mistake 'title missing' 1:1 'expected `scenario "title"`'
 { header 5; printf 'case "x" k=1\ncase "x" k=2\na connects keep_alive=$k\n'; } >"$file"
 mistake 'duplicate case' 5:6 'stands twice'
 printf 'workload "w"\nmqtt 5\n' >"$file"
-mistake 'workload' 1:1 'not yet played'
+mistake 'workload' 1:1 'there are no roles'
 printf '\033[2J\377"\001' >"$file"
 mistake 'foreign bytes' 1:1 '\x1b'
 printf '\033[2J\377"\000' >"$file"

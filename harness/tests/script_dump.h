@@ -11,6 +11,7 @@ struct dump {
 	char text[8192];
 	size_t n;
 	const struct script *script;
+	const struct role *role;	/* whose steps they are; NULL: no role's */
 };
 
 __attribute__((format(printf, 2, 3))) static void put(struct dump *d, const char *format, ...)
@@ -73,7 +74,7 @@ static void dump_expr(struct dump *d, const struct expr *e)
 	case EXPR_ABSENT: put(d, "absent"); break;
 	case EXPR_CLIENT: put(d, "$n"); break;
 	case EXPR_PICK: put(d, "pick %s", d->script->roles[e->slot].name); break;
-	case EXPR_COLUMN: put(d, "column %u", e->slot); break;
+	case EXPR_COLUMN: put(d, "$%s of %s", d->role->columns[e->slot].name, d->role->file); break;
 	}
 }
 
@@ -178,6 +179,9 @@ static void dump_step(struct dump *d, const struct step *s)
 	dump_duration(d, "to", s->to);
 	if (s->slot >= 0)
 		put(d, " as %s", d->script->slots[s->slot]);
+	if (s->kind == STEP_MEET)
+		put(d, " %s", d->script->meetings[s->meeting]);
+	dump_duration(d, "flight", s->in_flight);
 	dump_duration(d, "pieces", s->pieces);
 	dump_duration(d, "every", s->every);
 	dump_duration(d, "within", s->within);
@@ -208,6 +212,20 @@ static void dump_steps(struct dump *d, const struct step *s)
 		put(d, first ? "" : "; ");
 		dump_step(d, s);
 	}
+}
+
+static void dump_roles(struct dump *d)
+{
+	for (const struct role *r = d->script->roles; r < d->script->roles + d->script->n_roles; r++) {
+		put(d, "%srole %s", r > d->script->roles ? "; " : "", r->name);
+		dump_duration(d, "x", r->count);
+		dump_duration(d, "over", r->over);
+		put(d, "%s%s { ", r->file ? " with " : "", r->file ? r->file : "");
+		d->role = r;
+		dump_steps(d, r->steps);
+		put(d, " }");
+	}
+	d->role = NULL;
 }
 
 #endif

@@ -193,7 +193,7 @@ static const struct row {
 	{ "repeat nothing", HEAD "a connects; repeat 0 { a pings }", "4:20: nothing is repeated 0 times" },
 	{ "repeat too often", HEAD "a connects; repeat 2000000 { a pings }", "4:20: at most 1000000 turns" },
 	{ "empty range", HEAD "a connects; repeat 5..1 { a pings }", "4:20: the range is empty: its low end is above its high end" },
-	{ "workload's word", HEAD "a connects; every 1s { a pings }", "4:13: `every` is not yet played" },
+	{ "workload's word", HEAD "a connects; every 1s { a pings }", "4:13: `every` stands in workloads only, whose first line is `workload \"title\"`" },
 	{ "function", HEAD "a connects; a publishes payload=fil(3)", "4:33: unknown function `fil`; expected fill random stamp scram; did you mean `fill`?" },
 	{ "reason of a close", HEAD "a connects; a <- closed reason=0", "4:32: a broker that ends the connection says why with a reason of 0x80 or more" },
 
@@ -257,7 +257,7 @@ static const struct row {
 	{ "a case of a capture", "capture \"c\"\nmqtt 5\ncase \"x\" y=1\na connects", "3:1: `case` does not stand in a capture, which has `mqtt`, `actor` and `tags`" },
 	{ "a loop in a capture", CAP "a connects\nrepeat 3 { a pings }", "4:1: `repeat` does not stand in a capture: what was seen is one step after the other" },
 	{ "a verdict in a capture", CAP "a connects\nskip \"x\"", "4:1: `skip` does not stand in a capture: what was seen is one step after the other" },
-	{ "a role in a capture", CAP "a connects\nrole r x 3 { r connects }", "4:1: `role` is not yet played" },
+	{ "a role in a capture", CAP "a connects\nrole r x 3 { r connects }", "4:1: `role` stands in workloads only, whose first line is `workload \"title\"`" },
 	{ "nothing in a capture", CAP "a connects\na <- nothing", "4:1: `nothing` does not stand in a capture: what did not come was not seen" },
 	{ "after in a capture", CAP "a connects\na <- closed after 2s", "4:1: `after` and `of` do not stand in a capture: it is played as fast as it goes" },
 	{ "a moment in a capture", CAP "a connects\na drops as $cut", "4:12: a capture names no moments" },
@@ -272,8 +272,8 @@ static const struct row {
 
 	/* ---- other kinds of file ---- */
 	{ "workload", "workload \"w\"\nmqtt 5\nrole r x 3 over 2s with \"f.csv\" {\n again after 1s..60s {\n  r connects client_id=$client_id\n  meet \"ready\"\n  every 1s { r publishes topic=\"t/$(n)\" in flight 2 }\n }\n}",
-	  "1:1: a workload is not yet played" },
-	{ "mistake in a workload", "workload \"w\"\nmqtt 5\nrole r x 3 { r connets }", "3:16: " },
+	  "role r x 3 over 2000000000 with f.csv { again from 1000000000 to 60000000000 { r connects client_id=$client_id of f.csv; meet ready; "
+	  "every for 1000000000 { r publishes topic=<\"t/\" $n> flight 2 } } }" },
 	{ "fault", "fault \"f\"\nwhenever client -> PUBREL once { }\nwhenever broker -> PUBACK packet_id as $p { pass packet_id=$(p + 1) }\nwhenever client closes { wait 2s; pass }", "1:1: a fault is not yet played" },
 };
 
@@ -335,7 +335,9 @@ static void reads_as_written(void **state)
 	} else {
 		assert_non_null(scenario);
 		dump.script = &scenario->scripts[0];
-		if (scenario->scripts[0].capture)
+		if (scenario->scripts[0].roles)
+			dump_roles(&dump);
+		else if (scenario->scripts[0].capture)
 			dump_capture(&dump, scenario, row->text);
 		else
 			dump_steps(&dump, scenario->scripts[0].steps);
