@@ -336,6 +336,12 @@ static void print_ms(FILE *out, uint64_t ns)
 	fprintf(out, "%12s", text);
 }
 
+/* To so many places, of which a half is rounded up as well. */
+static void print_real(FILE *out, int width, int places, double value)
+{
+	fprintf(out, " %*.*f", width, places, nextafter(value, INFINITY));
+}
+
 static void print_ticks(FILE *out, const struct hdr *h)
 {
 	double wanted = 0;
@@ -350,7 +356,10 @@ static void print_ticks(FILE *out, const struct hdr *h)
 		/* In the last bucket one tick is printed, not all that it reaches. */
 		for (bool more = true; more && 100.0 * (double)seen / (double)h->count >= wanted; wanted = next_percentile(wanted)) {
 			print_ms(out, hdr_bucket_high(i));
-			fprintf(out, " %2.12f %10" PRIu64 " %14.2f\n", wanted / 100, seen, 1 / (1 - wanted / 100));
+			print_real(out, 14, 12, wanted / 100);
+			fprintf(out, " %10" PRIu64, seen);
+			print_real(out, 14, 2, 1 / (1 - wanted / 100));
+			fputc('\n', out);
 			more = seen < h->count;
 		}
 	}
