@@ -94,16 +94,25 @@ bool run_interrupted(void);
 
 /* ---- progress.c, metrics.c: for tick() ---- */
 
+/* Where a run is that is not over. */
+static inline enum phase phase_of(const struct figures *so_far)
+{
+	return so_far->drain_ns ? PHASE_DRAIN : so_far->steady_ns ? PHASE_STEADY : PHASE_RAMP;
+}
+
 struct progress;
 struct progress *progress_new(bool quiet);	/* a small table that is drawn anew on a terminal; elsewhere a line every 10 s, on stderr */
 void progress_show(struct progress *progress, const struct figures *so_far);
 void progress_end(struct progress *progress);
 
-/* Prometheus text over HTTP on that port of loopback (or HOST:PORT), GET /metrics; in the control thread's loop. NULL: *fault. */
+/*
+ * Prometheus text over HTTP, GET /metrics, in the control thread's loop: "9100" (on loopback), "HOST:PORT", "[::]:9100"; port 0 is any. NULL: *fault. The loop does not
+ * run out of events while it is there.
+ */
 struct metrics;
 struct metrics *metrics_new(struct loop *loop, const char *listen, struct fault *fault);
 unsigned metrics_port(const struct metrics *metrics);
 void metrics_show(struct metrics *metrics, const struct figures *so_far);	/* what is told from now on; copied as text */
-void metrics_free(struct metrics *metrics);
+void metrics_free(struct metrics *metrics);	/* what is on its way is cut off; freed by the loop, or loop_settle(). Harmless with NULL */
 
 #endif

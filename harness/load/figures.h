@@ -86,7 +86,8 @@ struct figures {
 	uint64_t seed;
 	unsigned shard, n_shards;	/* of one run; merged: n_merged shards */
 	unsigned n_merged;
-	uint64_t duration_ns;		/* time 0 to the end of the drain */
+	uint64_t duration_ns;		/* time 0 to the end of the drain; while it runs, to now */
+	uint64_t active;		/* clients that are connected, while it runs */
 	uint64_t steady_ns, drain_ns;	/* since time 0: when it became steady, when the loops ended; 0: never */
 	const char *why;		/* it ended before its time: "interrupted", "the target is gone: ...", NULL */
 	const char *unable;		/* it could not be played: one line; NULL */
