@@ -30,7 +30,8 @@ struct wheel {
 	uint64_t tick;			/* all before it have fired */
 	uint64_t used[WHEEL_LEVELS];	/* bit per slot that holds something */
 	struct wheel_timer *slots[WHEEL_LEVELS][WHEEL_SLOTS];
-	size_t n;
+	size_t n;			/* timers that are set */
+	bool firing;
 };
 
 void wheel_init(struct wheel *wheel, struct loop *loop, void (*fire)(struct wheel_timer *timer, void *context), void *context);
