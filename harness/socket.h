@@ -5,8 +5,9 @@
 
 /* Between transport.c, which knows every kind of transport, and the files that implement one. */
 
-struct transport *socket_connect(struct loop *loop, const struct address *address,
+struct transport *socket_connect(struct loop *loop, const struct address *address, const struct departure *departure,
                                  void (*event)(struct transport *t, unsigned events), void *owner);
+void socket_acknowledge(struct transport *t);		/* harmless when it is no TCP socket */
 struct transport *mem_connect(struct loop *loop, const struct address *address,
                               void (*event)(struct transport *t, unsigned events), void *owner);
 

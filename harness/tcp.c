@@ -1,3 +1,4 @@
+#include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -17,7 +18,13 @@ struct sock {
 	struct transport t;		/* first */
 	struct watch watch;
 	struct task task;		/* tells a failure, frees */
-	const struct names *names;	/* while connecting */
+	struct attempt *attempt;	/* while connecting to a name */
+};
+
+struct attempt {
+	const struct names *names;
+	unsigned next;			/* of them to try */
+	const struct sockaddr *from;	/* NULL: the kernel's choice */
 };
 
 enum {					/* transport.state */
@@ -29,7 +36,7 @@ enum {					/* transport.state */
 	FINISHED = 32,			/* FIN is sent, or to be sent once connected */
 	DELAYS_ACK = 64,		/* not told to acknowledge at once: see sock_recv() */
 	FAILED = 128,			/* could not connect; the task tells */
-	NEXT_NAME = 1 << 16,		/* counts from here up: which address to try next */
+	IS_TCP = 256,
 };
 
 static const struct transport_ops socket_ops;
@@ -46,9 +53,10 @@ static void sock_task(struct task *task, struct loop *loop)
 	struct sock *s = (struct sock *)((char *)task - offsetof(struct sock, task));
 
 	(void)loop;
-	if (s->t.state & CLOSED)
+	if (s->t.state & CLOSED) {
+		free(s->attempt);
 		free(s);
-	else if (s->t.state & FAILED)
+	} else if (s->t.state & FAILED)
 		s->t.event(&s->t, TRANSPORT_FAILED);
 	else if (!(s->t.state & PAUSED))
 		s->t.event(&s->t, TRANSPORT_READABLE);
@@ -76,6 +84,8 @@ static void ask(struct sock *s)
 
 static void fail(struct sock *s, int error)
 {
+	free(s->attempt);
+	s->attempt = NULL;
 	s->t.state |= FAILED;
 	s->t.error = error;
 	loop_post(s->t.loop, &s->task);
@@ -100,7 +110,8 @@ static void connected(struct sock *s)
 		return;
 	}
 	s->t.state &= ~(unsigned)CONNECTING;
-	s->names = NULL;
+	free(s->attempt);
+	s->attempt = NULL;
 	if (s->t.state & FINISHED)
 		shutdown(s->watch.fd, SHUT_WR);
 	s->t.event(&s->t, TRANSPORT_OPEN);
@@ -152,7 +163,6 @@ static ssize_t sock_send(struct transport *t, const void *bytes, size_t len)
 
 static ssize_t sock_recv(struct transport *t, void *bytes, size_t len)
 {
-	static const int on = 1;
 	struct sock *s = sock_of(t);
 	ssize_t n;
 
@@ -171,7 +181,7 @@ static ssize_t sock_recv(struct transport *t, void *bytes, size_t len)
 		 * system call and a segment for each read, and its answer carries the ACK.
 		 */
 		if (!(t->state & DELAYS_ACK))
-			setsockopt(s->watch.fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof(on));
+			socket_acknowledge(t);
 		return n;
 	}
 	if (n < 0 && errno == EAGAIN)
@@ -179,6 +189,14 @@ static ssize_t sock_recv(struct transport *t, void *bytes, size_t len)
 	t->state |= ENDED;
 	t->error = n < 0 ? errno : 0;
 	return -t->error;
+}
+
+void socket_acknowledge(struct transport *t)
+{
+	static const int on = 1;
+
+	if (t->ops == &socket_ops && (t->state & (IS_TCP | CONNECTING | ENDED | CLOSED)) == IS_TCP)
+		setsockopt(sock_of(t)->watch.fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof(on));
 }
 
 static void sock_pause(struct transport *t, bool pause)
@@ -239,17 +257,41 @@ static struct sock *sock_new(struct loop *loop, int fd, unsigned state)
 	return s;
 }
 
-/* 0: the watch tells the outcome. Else positive errno, and no descriptor is left open. */
-static int begin_connect(struct sock *s, const struct sockaddr *name, socklen_t len)
+/* The address alone: its port is chosen with regard to the peer. 0 or an error. */
+static int bind_source(int fd, const struct sockaddr *from)
 {
 	static const int on = 1;
-	int fd = socket(name->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	int rc, error;
+	bool v6 = from->sa_family == AF_INET6;
+	char text[INET6_ADDRSTRLEN] = "";
 
+	setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));
+	if (bind(fd, from, v6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in)) == 0)
+		return 0;
+	if (errno != EADDRNOTAVAIL)
+		return errno;
+	inet_ntop(from->sa_family, v6 ? (const void *)&((const struct sockaddr_in6 *)from)->sin6_addr : &((const struct sockaddr_in *)from)->sin_addr,
+	          text, sizeof(text));
+	return transport_error("no interface of this machine has the source address %s", text);
+}
+
+/* 0: the watch tells the outcome. Else an error, and no descriptor is left open. */
+static int begin_connect(struct sock *s, const struct sockaddr *from, const struct sockaddr *name, socklen_t len)
+{
+	static const int on = 1;
+	int fd, rc, error;
+
+	if (from && from->sa_family != name->sa_family)
+		return EAFNOSUPPORT;
+	fd = socket(name->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return errno;
 	if (name->sa_family != AF_UNIX)
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	error = from ? bind_source(fd, from) : 0;
+	if (error) {
+		close(fd);
+		return error;
+	}
 	if (connect(fd, name, len) == 0 || errno == EINPROGRESS || errno == EINTR) {
 		s->watch.fd = fd;
 		rc = loop_watch(s->t.loop, &s->watch, EPOLLOUT);
@@ -266,11 +308,12 @@ static int begin_connect(struct sock *s, const struct sockaddr *name, socklen_t 
 /* Returns as begin_connect() does; error is what the one before met. */
 static int try_next_name(struct sock *s, int error)
 {
-	while (s->names && s->t.state / NEXT_NAME < s->names->n) {
-		const struct name *name = &s->names->name[s->t.state / NEXT_NAME];
+	struct attempt *a = s->attempt;
 
-		s->t.state += NEXT_NAME;
-		error = begin_connect(s, (const struct sockaddr *)&name->at, name->len);
+	while (a && a->next < a->names->n) {
+		const struct name *name = &a->names->name[a->next++];
+
+		error = begin_connect(s, a->from, (const struct sockaddr *)&name->at, name->len);
 		if (!error)
 			return 0;
 	}
@@ -286,7 +329,7 @@ int socket_unix_name(const char *path, struct sockaddr_un *name)
 	return 0;
 }
 
-static int begin(struct sock *s, const struct address *address)
+static int begin(struct sock *s, const struct address *address, const struct departure *departure)
 {
 	struct sockaddr_un name;
 	int error;
@@ -294,13 +337,18 @@ static int begin(struct sock *s, const struct address *address)
 	if (address->kind == ADDRESS_UNIX) {
 		s->t.state |= DELAYS_ACK;
 		error = socket_unix_name(address->host, &name);
-		return error ? error : begin_connect(s, (const struct sockaddr *)&name, sizeof(name));
+		return error ? error : begin_connect(s, NULL, (const struct sockaddr *)&name, sizeof(name));
 	}
-	error = names_find(*address->host ? address->host : "localhost", address->port, false, &s->names);
+	s->t.state |= departure->acks_when_told ? IS_TCP | DELAYS_ACK : IS_TCP;
+	s->attempt = calloc(1, sizeof(*s->attempt));
+	if (!s->attempt)
+		return ENOMEM;
+	s->attempt->from = departure->from;
+	error = names_find(*address->host ? address->host : "localhost", address->port, false, &s->attempt->names);
 	return error ? error : try_next_name(s, EADDRNOTAVAIL);
 }
 
-struct transport *socket_connect(struct loop *loop, const struct address *address,
+struct transport *socket_connect(struct loop *loop, const struct address *address, const struct departure *departure,
                                  void (*event)(struct transport *t, unsigned events), void *owner)
 {
 	struct sock *s = sock_new(loop, -1, CONNECTING);
@@ -310,8 +358,9 @@ struct transport *socket_connect(struct loop *loop, const struct address *addres
 		return NULL;
 	s->t.event = event;
 	s->t.owner = owner;
-	error = begin(s, address);
+	error = begin(s, address, departure);
 	if (error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS) {
+		free(s->attempt);
 		free(s);
 		errno = error;
 		return NULL;

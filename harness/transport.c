@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "harness/layer.h"
 #include "harness/socket.h"
 #include "harness/tls.h"
 #include "harness/websocket.h"
@@ -34,11 +35,11 @@ static struct transport *put_client_layers(struct transport *t, const struct add
 	return t;
 }
 
-struct transport *transport_connect(struct loop *loop, const struct address *address,
-                                    void (*event)(struct transport *t, unsigned events), void *owner)
+struct transport *transport_depart(struct loop *loop, const struct address *address, const struct departure *departure,
+                                   void (*event)(struct transport *t, unsigned events), void *owner)
 {
 	struct transport *t = address->kind == ADDRESS_MEMORY ? mem_connect(loop, address, event, owner)
-	                                                      : socket_connect(loop, address, event, owner);
+	                                                      : socket_connect(loop, address, departure, event, owner);
 
 	if (!t || !(address->layers.tls || address->layers.websocket))
 		return t;
@@ -50,6 +51,19 @@ struct transport *transport_connect(struct loop *loop, const struct address *add
 	t->event = event;
 	t->owner = owner;
 	return t;
+}
+
+struct transport *transport_connect(struct loop *loop, const struct address *address,
+                                    void (*event)(struct transport *t, unsigned events), void *owner)
+{
+	return transport_depart(loop, address, &(struct departure){ 0 }, event, owner);
+}
+
+void transport_acknowledge(struct transport *t)
+{
+	while (ws_below(t) || tls_is(t))
+		t = ((struct layer *)t)->below;
+	socket_acknowledge(t);
 }
 
 struct transport *transport_server_layers(struct transport *t, const struct layers *layers)

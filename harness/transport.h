@@ -2,6 +2,7 @@
 #define HARNESS_TRANSPORT_H
 
 #include <stddef.h>
+#include <sys/socket.h>
 #include <sys/types.h>
 
 #include "harness/loop.h"
@@ -94,6 +95,22 @@ struct address {
  */
 struct transport *transport_connect(struct loop *loop, const struct address *address,
                                     void (*event)(struct transport *t, unsigned events), void *owner);
+
+/* How a connection sets out; zeroed, it is as transport_connect() makes it. Only TCP heeds it. */
+struct departure {
+	/*
+	 * A local sockaddr_in or sockaddr_in6 with port 0, borrowed until the outcome is told; NULL: the kernel's choice. The port is chosen when the peer is known (IP_BIND_ADDRESS_NO_PORT), so that
+	 * each source has all of net.ipv4.ip_local_port_range to each peer; EADDRNOTAVAIL says that none was left. Names of the other family are not tried.
+	 */
+	const struct sockaddr *from;
+	bool acks_when_told;		/* no TCP_QUICKACK around reads, a system call each: the owner calls transport_acknowledge() where it sends no answer */
+};
+
+struct transport *transport_depart(struct loop *loop, const struct address *address, const struct departure *departure,
+                                   void (*event)(struct transport *t, unsigned events), void *owner);
+
+/* What was read is acknowledged now, not up to 40 ms later. Through all layers; harmless where there is nothing to acknowledge. Not after close(). */
+void transport_acknowledge(struct transport *t);
 
 /* Whom the peer has proven to be by a certificate, whatever lies over its TLS: as tls_peer_name(). False: nobody we could name. */
 bool transport_peer_name(const struct transport *t, char *name, size_t cap);
