@@ -167,11 +167,8 @@ static void sent_by_flow(struct monitor *m, const struct packet *p, size_t len)
 	}
 }
 
-void monitor_sent(struct monitor *m, const uint8_t *bytes, size_t len, const struct packet *packet)
+static void sent(struct monitor *m, const struct packet *packet, size_t len, bool proper)
 {
-	struct finding finding;
-	bool proper = packet && len >= 2 && length_is_proper(bytes, len) && check(packet, FROM_CLIENT, &finding) == CODEC_OK;
-
 	if (!m->world)		/* the connection has ended, and the script has not seen it yet */
 		return;
 	if (m->state == NOT_CONNECTED) {
@@ -197,6 +194,26 @@ void monitor_sent(struct monitor *m, const uint8_t *bytes, size_t len, const str
 	} else {
 		sent_by_flow(m, packet, len);
 	}
+}
+
+void monitor_sent(struct monitor *m, const uint8_t *bytes, size_t len, const struct packet *packet)
+{
+	struct finding finding;
+	bool proper = packet && len >= 2 && length_is_proper(bytes, len) && check(packet, FROM_CLIENT, &finding) == CODEC_OK;
+
+	sent(m, packet, len, proper);
+}
+
+void monitor_posted(struct monitor *m, unsigned flags, uint16_t packet_id, size_t len)
+{
+	struct packet packet = { .version = m->version, .type = PUBLISH, .flags = (uint8_t)flags, .packet_id = packet_id };
+
+	if (m->state == CONNECTED && !(m->bits & (LENIENT | DISCONNECTED | REPLACED)) && len <= m->maximum_packet_size) {
+		monitor_sent_publish(m, &packet);
+		return;
+	}
+	packet.topic = span_of("t", 1);		/* it has one */
+	sent(m, &packet, len, true);
 }
 
 /* ---- what they send ---- */

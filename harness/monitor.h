@@ -108,6 +108,11 @@ void monitor_assume(struct monitor *m, enum version version);
  * To be told before anything that may answer it is handed to monitor_received(). After monitor_close(): harmless.
  */
 void monitor_sent(struct monitor *m, const uint8_t *bytes, size_t len, const struct packet *packet);
+/*
+ * The same for a PUBLISH that is made by a template of which check() has approved, and whose lengths tell the truth: nothing is looked at again but
+ * what the flow asks. It has a topic and no topic alias. flags: the low four bits of its first byte.
+ */
+void monitor_posted(struct monitor *m, unsigned flags, uint16_t packet_id, size_t len);
 void monitor_misbehaved(struct monitor *m);	/* our side broke a rule in some other way */
 bool monitor_is_lenient(const struct monitor *m);	/* form only from here on */
 

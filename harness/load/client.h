@@ -57,6 +57,7 @@ struct client {				/* there are very many: 18,000 idle ones in at most 512 bytes
 	uint16_t flags;			/* enum client_flags */
 	uint8_t state, phase, goodbye;	/* goodbye: the reason of the broker's DISCONNECT */
 	uint8_t pings, own_pings;	/* PINGRESPs that steps and the engine wait for */
+	uint8_t posted;			/* posts.c: by which template of its role it published last; 0: none that has one topic for each client */
 };
 
 /* What was worked out once for all clients of a role. */
@@ -135,6 +136,8 @@ bool packet_suits(struct client *c, const struct match *matches, uint32_t n, con
 void packet_binds(struct client *c, const struct match *matches, uint32_t n, const struct packet *packet);	/* bytes copied into the pool */
 void slot_bind(struct client *c, int32_t slot, const struct value *value);
 void slots_forget(struct client *c, const struct step *steps);		/* the names that these bind: they live for one turn */
+/* Of several expressions at once, whose values lie side by side. */
+bool values_of(struct client *c, const struct step *step, const struct expr *const *exprs, uint32_t n, struct value *values);
 struct registers *client_registers(struct client *c);			/* made when it has none */
 void registers_free(struct client *c);					/* harmless without any */
 uint64_t engine_pick(struct engine *e, uint32_t role);			/* the number of some client of that role in this shard */

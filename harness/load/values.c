@@ -222,6 +222,16 @@ bool value_of(struct client *c, const struct expr *e, struct value *value)
 	return expr_value(&here.scope, e, value);
 }
 
+bool values_of(struct client *c, const struct step *step, const struct expr *const *exprs, uint32_t n, struct value *values)
+{
+	struct client_scope here = scope_in(c, step);
+
+	for (uint32_t i = 0; i < n; i++)
+		if (!expr_value(&here.scope, exprs[i], &values[i]))
+			return false;
+	return true;
+}
+
 bool number_of(struct client *c, const struct expr *e, uint64_t *number)
 {
 	struct client_scope here;

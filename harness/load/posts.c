@@ -1,0 +1,368 @@
+#include "harness/load/client.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "codec/topic.h"
+#include "harness/load/post_template.h"
+
+/* PUBLISH, as fast as it goes: from templates, or else the long way. */
+
+struct posts {
+	struct region region;
+	struct post **table;		/* by step, open addressing */
+	unsigned shift;			/* 64 less the bits of a place in it */
+};
+
+static size_t place_of(const struct posts *posts, const struct step *step)
+{
+	return (size_t)((uint64_t)(uintptr_t)step * 0x9e3779b97f4a7c15u >> posts->shift);
+}
+
+static const struct post *find(const struct posts *posts, const struct step *step)
+{
+	size_t mask = ((size_t)1 << (64 - posts->shift)) - 1;
+
+	for (size_t i = place_of(posts, step); posts->table[i]; i = (i + 1) & mask)
+		if (posts->table[i]->step == step)
+			return posts->table[i];
+	return NULL;
+}
+
+static bool is_post(const struct step *step)
+{
+	return step->kind == STEP_PUBLISHES || (step->kind == STEP_SEND && step->type == PUBLISH);
+}
+
+static uint32_t count(const struct step *step)
+{
+	uint32_t n = 0;
+
+	for (; step; step = step->next)
+		n += is_post(step) + count(step->children);
+	return n;
+}
+
+static void add_all(struct posts *posts, const struct plan *plan, uint32_t role, const struct step *step, uint16_t *number)
+{
+	size_t mask = ((size_t)1 << (64 - posts->shift)) - 1;
+
+	for (; step; step = step->next) {
+		struct post *p = is_post(step) && *number < UINT16_MAX ? post_template(&posts->region, plan, role, step) : NULL;
+
+		if (p) {
+			size_t i = place_of(posts, step);
+
+			while (posts->table[i])
+				i = (i + 1) & mask;
+			p->number = ++*number;
+			posts->table[i] = p;
+		}
+		add_all(posts, plan, role, step->children, number);
+	}
+}
+
+struct posts *posts_new(struct engine *e)
+{
+	const struct plan *plan = e->options.plan;
+	struct posts *posts = calloc(1, sizeof(*posts));
+	uint32_t n = 0;
+	uint16_t number = 0;
+	unsigned bits = 2;
+
+	if (!posts)
+		abort();
+	for (uint32_t i = 0; i < plan->n_roles; i++)
+		n += count(plan->roles[i].role->steps);
+	while ((size_t)1 << bits < 2 * (size_t)n)
+		bits++;
+	posts->shift = 64 - bits;
+	posts->table = region_alloc(&posts->region, sizeof(*posts->table) << bits);
+	for (uint32_t i = 0; i < plan->n_roles; i++)
+		add_all(posts, plan, i, plan->roles[i].role->steps, &number);
+	return posts;
+}
+
+void posts_free(struct posts *posts)
+{
+	if (!posts)
+		return;
+	region_release(&posts->region);
+	free(posts);
+}
+
+/* ---- one packet ---- */
+
+struct words {				/* what stands in the topic's places this time */
+	struct span at[MAX_PLACES];
+	uint8_t digits[MAX_PLACES][20];
+};
+
+static struct span decimal(uint8_t room[20], uint64_t n)
+{
+	uint8_t *end = room + 20, *at = end;
+
+	do
+		*--at = (uint8_t)('0' + n % 10);
+	while (n /= 10);
+	return span_of(at, (size_t)(end - at));
+}
+
+static size_t say_topic(struct client *c, const struct post *p, const struct value *values, struct words *words)
+{
+	size_t len = p->constant_len;
+
+	for (uint32_t i = 0; i < p->n_places; i++) {
+		const struct post_place *place = &p->places[i];
+
+		switch (place->kind) {
+		case PLACE_CLIENT:
+			words->at[i] = decimal(words->digits[i], c->number);
+			break;
+		case PLACE_PICK:
+			words->at[i] = decimal(words->digits[i], engine_pick(c->engine, place->which));
+			break;
+		case PLACE_COLUMN:
+			words->at[i] = fleet_value(role_of(c)->plan->fleet, c->number, place->which);
+			break;
+		case PLACE_VALUE:
+			words->at[i] = values[place->which].kind == VALUE_NUMBER ? decimal(words->digits[i], values[place->which].number)
+			                                                         : values[place->which].bytes;
+			break;
+		}
+		len += words->at[i].len;
+	}
+	return len;
+}
+
+static uint8_t *put(uint8_t *at, struct span s)
+{
+	if (s.len)
+		memcpy(at, s.at, s.len);
+	return at + s.len;
+}
+
+/* All in front of the payload; where the payload begins. */
+static uint8_t *put_head(uint8_t *at, const struct post *p, const struct words *words, size_t topic_len, uint16_t packet_id, size_t remaining, struct span *topic)
+{
+	*at++ = p->first;
+	for (; remaining > 0x7f; remaining >>= 7)
+		*at++ = (uint8_t)(remaining | 0x80);
+	*at++ = (uint8_t)remaining;
+	*at++ = (uint8_t)(topic_len >> 8);
+	*at++ = (uint8_t)topic_len;
+	*topic = span_of(at, topic_len);
+	for (uint32_t i = 0; i < p->n_places; i++)
+		at = put(put(at, p->places[i].before), words->at[i]);
+	at = put(at, p->behind);
+	if (p->qos) {
+		*at++ = (uint8_t)(packet_id >> 8);
+		*at++ = (uint8_t)packet_id;
+	}
+	return put(at, p->properties);
+}
+
+/* A message that is out: who counts what. */
+static void account(struct client *c, size_t len)
+{
+	const struct engine *e = c->engine;
+	struct tally *t = role_of(c)->now;
+	uint64_t now = e->loop->now_ns, late = now > c->due_ns ? now - c->due_ns : 0;
+
+	tally_count(t, COUNT_sent);
+	tally_count(t, COUNT_packets_sent);
+	t->counts[COUNT_bytes_sent] += len;
+	t->counts[COUNT_late] += late > 1000000;
+	tally_time(t, TIME_LATENESS, c->due_ns, now, now);
+	c->sent_s = (uint32_t)(run_now(e) / 1000000000);
+}
+
+static void keep_copy(struct client *c, const uint8_t *at, size_t len, uint8_t **kept, uint32_t *kept_len)
+{
+	if (!kept)
+		return;
+	*kept = pool_take(c->engine->pool, len);
+	*kept_len = (uint32_t)len;
+	memcpy(*kept, at, len);
+}
+
+static struct listener me(const struct client *c)
+{
+	return (struct listener){ .client = c->engine->options.thread << 24 | (uint32_t)(c - c->engine->clients), .role = c->role };
+}
+
+/* The next message of that stream: what it carries. */
+static void send_stamp(struct client *c, struct stream *stream, uint8_t *at, uint32_t *number)
+{
+	const struct engine *e = c->engine;
+	uint64_t now = run_now(e), due = c->due_ns > e->start_ns ? c->due_ns - e->start_ns : 0;
+	struct stamp stamp;
+
+	ledger_send(e->ledger, me(c), stream, due, now, &stamp);
+	stamp_write(at, &stamp);
+	*number = stamp.number;
+}
+
+static struct stream *stream_of(struct client *c, const struct post *p, struct span topic)
+{
+	struct stream *stream;
+
+	if (p->is_clients && c->posted == p->number)
+		return c->stream;
+	stream = ledger_stream(c->engine->ledger, me(c), topic, p->qos);
+	if (p->is_clients) {
+		c->stream = stream;
+		c->posted = p->number;
+	}
+	return stream;
+}
+
+static void echo(struct client *c, struct span topic, struct span payload, unsigned qos)
+{
+	struct stamp stamp;
+
+	if (payload.len >= STAMP_SIZE && stamp_read(payload, c->engine->options.run, &stamp))
+		ledger_echo(c->engine->ledger, me(c), topic, qos);
+}
+
+/* ---- the long way ---- */
+
+/* What may be anything: told to the monitor packet by packet, as it frames. */
+static void tell_monitor(struct client *c, struct span bytes)
+{
+	while (bytes.len) {
+		struct frame frame = { 0 };
+		struct finding finding;
+		struct packet packet;
+
+		if (frame_next(bytes.at, bytes.len, &frame, &finding) != FRAME_OK) {
+			monitor_misbehaved(&c->link.monitor);
+			return;
+		}
+		bool readable = decode(bytes.at, frame.size, monitor_version(&c->link.monitor), &packet, &finding) == CODEC_OK;
+		monitor_sent(&c->link.monitor, bytes.at, frame.size, readable ? &packet : NULL);
+		bytes.at += frame.size;
+		bytes.len -= frame.size;
+	}
+}
+
+static bool too_large(struct client *c, const struct step *step)
+{
+	client_stop(c, step, false, "the packet is larger than the room for one step (%zu bytes), or than MQTT allows", c->engine->scratch.cap);
+	return false;
+}
+
+/* How long it will be; once it is padded, it stays so. */
+static bool measure(struct client *c, const struct step *step, struct builder *b, size_t *len)
+{
+	struct writer w = writer_to(NULL, 0);
+	enum status status = builder_encode(b, &w);
+
+	*len = w.len;
+	if (status == CODEC_OK)
+		return true;
+	if (status == CODEC_LIMIT)
+		return too_large(c, step);
+	client_stop(c, step, false, "the packet cannot be padded to %zu bytes", b->size);
+	return false;
+}
+
+static int post_long(struct client *c, const struct step *step, uint16_t packet_id, struct stream **stream, uint32_t *number, uint8_t **kept, uint32_t *kept_len)
+{
+	struct builder b;
+	uint8_t *stamp, *at;
+	size_t len;
+
+	if (!packet_stamped(c, step, &b, &stamp))
+		return -1;
+	unsigned qos = publish_qos(&b.packet);
+	if (qos && !b.packet.packet_id && !step_says(step, "packet_id"))
+		b.packet.packet_id = packet_id;
+	if (!measure(c, step, &b, &len))
+		return -1;
+	if (!(at = link_room(&c->link, len)))
+		return 0;
+	if (stamp && b.packet.topic.len) {	/* by an alias alone it is of no stream: to whom it is owed is not known */
+		*stream = ledger_stream(c->engine->ledger, me(c), b.packet.topic, qos);
+		send_stamp(c, *stream, stamp, number);
+		if (b.packet.payload.at != stamp)	/* padding has made a copy */
+			memcpy((uint8_t *)b.packet.payload.at, stamp, STAMP_SIZE);
+	} else if (b.packet.topic.len) {
+		echo(c, b.packet.topic, b.packet.payload, qos);
+	}
+	struct writer w = writer_to(at, len);
+	builder_encode(&b, &w);
+	tell_monitor(c, span_of(at, len));
+	keep_copy(c, at, len, kept, kept_len);
+	link_commit(&c->link, len);
+	account(c, len);
+	return 1;
+}
+
+/* ---- the fast way ---- */
+
+static void put_payload(struct client *c, const struct post *p, struct span topic, struct span payload, uint8_t *at, struct stream **stream, uint32_t *number)
+{
+	switch (p->payload) {
+	case PAYLOAD_STAMP:
+		*stream = stream_of(c, p, topic);
+		send_stamp(c, *stream, at, number);
+		memcpy(at + STAMP_SIZE, payload.at + STAMP_SIZE, payload.len - STAMP_SIZE);
+		break;
+	case PAYLOAD_RANDOM:
+		engine_random(c->engine, at, payload.len);
+		break;
+	case PAYLOAD_VALUE:
+		put(at, payload);
+		echo(c, topic, payload, p->qos);
+		break;
+	default:
+		put(at, payload);
+	}
+}
+
+int post(struct client *c, const struct step *step, uint16_t packet_id, struct stream **stream, uint32_t *number, uint8_t **kept, uint32_t *kept_len)
+{
+	const struct post *p = find(c->engine->posts, step);
+	struct value values[MAX_PLACES + 1];
+	struct words words;
+	struct span topic, payload;
+
+	*stream = NULL;
+	*number = 0;
+	if (!p)
+		return post_long(c, step, packet_id, stream, number, kept, kept_len);
+	if (p->n_values && !values_of(c, step, p->values, p->n_values, values))
+		return -1;
+	payload = p->payload == PAYLOAD_VALUE ? values[p->n_values - 1].bytes : p->bytes;
+	if (p->payload == PAYLOAD_VALUE && values[p->n_values - 1].kind != VALUE_BYTES)
+		return post_long(c, step, packet_id, stream, number, kept, kept_len);
+
+	size_t topic_len = say_topic(c, p, values, &words);
+	size_t remaining = 2 + topic_len + (p->qos ? 2 : 0) + p->properties.len + payload.len;
+	if (topic_len > 65535 || remaining > VARINT_MAX)
+		return post_long(c, step, packet_id, stream, number, kept, kept_len);
+	size_t len = 1 + varint_size((uint32_t)remaining) + remaining;
+	uint8_t *at = link_room(&c->link, len);
+	if (!at)
+		return 0;
+	uint8_t *payload_at = put_head(at, p, &words, topic_len, packet_id, remaining, &topic);
+	if (p->is_foreign && !(topic_name_valid(topic) && utf8_valid(topic)))
+		return post_long(c, step, packet_id, stream, number, kept, kept_len);
+	put_payload(c, p, topic, payload, payload_at, stream, number);
+	monitor_posted(&c->link.monitor, p->first & 0x0f, packet_id, len);
+	keep_copy(c, at, len, kept, kept_len);
+	link_commit(&c->link, len);
+	account(c, len);
+	return 1;
+}
+
+unsigned post_qos(struct client *c, const struct step *step)
+{
+	const struct post *p = find(c->engine->posts, step);
+	struct builder b;
+
+	if (p)
+		return p->qos;
+	return packet_of(c, step, &b) ? publish_qos(&b.packet) : 0;
+}
