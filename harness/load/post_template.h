@@ -30,7 +30,7 @@ enum post_payload {
 
 struct post {
 	const struct step *step;
-	uint16_t number;		/* from 1; posts.c gives it */
+	uint8_t number;			/* in its role, from 1; posts.c gives it where is_clients, to the first 255 */
 	uint8_t first, qos;
 	bool is_clients;		/* the topic: a client has always the same */
 	bool is_foreign;		/* text in it that may be anything: it is to be looked at each time */

@@ -43,19 +43,20 @@ static uint32_t count(const struct step *step)
 	return n;
 }
 
-static void add_all(struct posts *posts, const struct plan *plan, uint32_t role, const struct step *step, uint16_t *number)
+static void add_all(struct posts *posts, const struct plan *plan, uint32_t role, const struct step *step, uint8_t *number)
 {
 	size_t mask = ((size_t)1 << (64 - posts->shift)) - 1;
 
 	for (; step; step = step->next) {
-		struct post *p = is_post(step) && *number < UINT16_MAX ? post_template(&posts->region, plan, role, step) : NULL;
+		struct post *p = is_post(step) ? post_template(&posts->region, plan, role, step) : NULL;
 
 		if (p) {
 			size_t i = place_of(posts, step);
 
 			while (posts->table[i])
 				i = (i + 1) & mask;
-			p->number = ++*number;
+			if (p->is_clients && *number < UINT8_MAX)
+				p->number = ++*number;
 			posts->table[i] = p;
 		}
 		add_all(posts, plan, role, step->children, number);
@@ -67,7 +68,6 @@ struct posts *posts_new(struct engine *e)
 	const struct plan *plan = e->options.plan;
 	struct posts *posts = calloc(1, sizeof(*posts));
 	uint32_t n = 0;
-	uint16_t number = 0;
 	unsigned bits = 2;
 
 	if (!posts)
@@ -78,8 +78,11 @@ struct posts *posts_new(struct engine *e)
 		bits++;
 	posts->shift = 64 - bits;
 	posts->table = region_alloc(&posts->region, sizeof(*posts->table) << bits);
-	for (uint32_t i = 0; i < plan->n_roles; i++)
+	for (uint32_t i = 0; i < plan->n_roles; i++) {
+		uint8_t number = 0;
+
 		add_all(posts, plan, i, plan->roles[i].role->steps, &number);
+	}
 	return posts;
 }
 
@@ -162,19 +165,21 @@ static uint8_t *put_head(uint8_t *at, const struct post *p, const struct words *
 	return put(at, p->properties);
 }
 
-/* A message that is out: who counts what. */
-static void account(struct client *c, size_t len)
+/* The ledger counts and times what it knows of: stamps, and their echoes. */
+static void account(struct client *c, size_t len, bool in_ledger)
 {
 	const struct engine *e = c->engine;
 	struct tally *t = role_of(c)->now;
-	uint64_t now = e->loop->now_ns, late = now > c->due_ns ? now - c->due_ns : 0;
+	uint64_t now = run_now(e);
 
-	tally_count(t, COUNT_sent);
 	tally_count(t, COUNT_packets_sent);
 	t->counts[COUNT_bytes_sent] += len;
-	t->counts[COUNT_late] += late > 1000000;
+	c->sent_ms = (uint32_t)(now / 1000000);
+	if (in_ledger)
+		return;
+	tally_count(t, COUNT_sent);
+	t->counts[COUNT_late] += now > c->due_ns + 1000000;
 	tally_time(t, TIME_LATENESS, c->due_ns, now, now);
-	c->sent_s = (uint32_t)(run_now(e) / 1000000000);
 }
 
 static void keep_copy(struct client *c, const uint8_t *at, size_t len, uint8_t **kept, uint32_t *kept_len)
@@ -186,19 +191,13 @@ static void keep_copy(struct client *c, const uint8_t *at, size_t len, uint8_t *
 	memcpy(*kept, at, len);
 }
 
-static struct listener me(const struct client *c)
-{
-	return (struct listener){ .client = c->engine->options.thread << 24 | (uint32_t)(c - c->engine->clients), .role = c->role };
-}
-
 /* The next message of that stream: what it carries. */
 static void send_stamp(struct client *c, struct stream *stream, uint8_t *at, uint32_t *number)
 {
-	const struct engine *e = c->engine;
-	uint64_t now = run_now(e), due = c->due_ns > e->start_ns ? c->due_ns - e->start_ns : 0;
+	struct engine *e = c->engine;
 	struct stamp stamp;
 
-	ledger_send(e->ledger, me(c), stream, due, now, &stamp);
+	ledger_send(e->ledger, listener_of(c), stream, c->due_ns, run_now(e), &stamp);
 	stamp_write(at, &stamp);
 	*number = stamp.number;
 }
@@ -207,22 +206,23 @@ static struct stream *stream_of(struct client *c, const struct post *p, struct s
 {
 	struct stream *stream;
 
-	if (p->is_clients && c->posted == p->number)
+	if (p->number && c->posted == p->number)
 		return c->stream;
-	stream = ledger_stream(c->engine->ledger, me(c), topic, p->qos);
-	if (p->is_clients) {
-		c->stream = stream;
-		c->posted = p->number;
-	}
+	stream = ledger_stream(c->engine->ledger, listener_of(c), topic, p->qos);
+	c->stream = stream;
+	c->posted = p->number;
 	return stream;
 }
 
-static void echo(struct client *c, struct span topic, struct span payload, unsigned qos)
+/* A stamp that came from elsewhere; false: it is none. */
+static bool echo(struct client *c, struct span topic, struct span payload, unsigned qos)
 {
 	struct stamp stamp;
 
-	if (payload.len >= STAMP_SIZE && stamp_read(payload, c->engine->options.run, &stamp))
-		ledger_echo(c->engine->ledger, me(c), topic, qos);
+	if (payload.len < STAMP_SIZE || !stamp_read(payload, c->engine->options.run, &stamp))
+		return false;
+	ledger_echo(c->engine->ledger, listener_of(c), topic, qos);
+	return true;
 }
 
 /* ---- the long way ---- */
@@ -272,6 +272,7 @@ static int post_long(struct client *c, const struct step *step, uint16_t packet_
 	struct builder b;
 	uint8_t *stamp, *at;
 	size_t len;
+	bool in_ledger;
 
 	if (!packet_stamped(c, step, &b, &stamp))
 		return -1;
@@ -282,42 +283,44 @@ static int post_long(struct client *c, const struct step *step, uint16_t packet_
 		return -1;
 	if (!(at = link_room(&c->link, len)))
 		return 0;
-	if (stamp && b.packet.topic.len) {	/* by an alias alone it is of no stream: to whom it is owed is not known */
-		*stream = ledger_stream(c->engine->ledger, me(c), b.packet.topic, qos);
+	in_ledger = stamp && b.packet.topic.len;
+	if (in_ledger) {	/* by an alias alone it is of no stream: to whom it is owed is not known */
+		*stream = ledger_stream(c->engine->ledger, listener_of(c), b.packet.topic, qos);
 		send_stamp(c, *stream, stamp, number);
 		if (b.packet.payload.at != stamp)	/* padding has made a copy */
 			memcpy((uint8_t *)b.packet.payload.at, stamp, STAMP_SIZE);
 	} else if (b.packet.topic.len) {
-		echo(c, b.packet.topic, b.packet.payload, qos);
+		in_ledger = echo(c, b.packet.topic, b.packet.payload, qos);
 	}
 	struct writer w = writer_to(at, len);
 	builder_encode(&b, &w);
 	tell_monitor(c, span_of(at, len));
 	keep_copy(c, at, len, kept, kept_len);
 	link_commit(&c->link, len);
-	account(c, len);
+	account(c, len, in_ledger);
 	return 1;
 }
 
 /* ---- the fast way ---- */
 
-static void put_payload(struct client *c, const struct post *p, struct span topic, struct span payload, uint8_t *at, struct stream **stream, uint32_t *number)
+/* True: the ledger knows of it. */
+static bool put_payload(struct client *c, const struct post *p, struct span topic, struct span payload, uint8_t *at, struct stream **stream, uint32_t *number)
 {
 	switch (p->payload) {
 	case PAYLOAD_STAMP:
 		*stream = stream_of(c, p, topic);
 		send_stamp(c, *stream, at, number);
 		memcpy(at + STAMP_SIZE, payload.at + STAMP_SIZE, payload.len - STAMP_SIZE);
-		break;
+		return true;
 	case PAYLOAD_RANDOM:
 		engine_random(c->engine, at, payload.len);
-		break;
+		return false;
 	case PAYLOAD_VALUE:
 		put(at, payload);
-		echo(c, topic, payload, p->qos);
-		break;
+		return echo(c, topic, payload, p->qos);
 	default:
 		put(at, payload);
+		return false;
 	}
 }
 
@@ -349,11 +352,11 @@ int post(struct client *c, const struct step *step, uint16_t packet_id, struct s
 	uint8_t *payload_at = put_head(at, p, &words, topic_len, packet_id, remaining, &topic);
 	if (p->is_foreign && !(topic_name_valid(topic) && utf8_valid(topic)))
 		return post_long(c, step, packet_id, stream, number, kept, kept_len);
-	put_payload(c, p, topic, payload, payload_at, stream, number);
+	bool in_ledger = put_payload(c, p, topic, payload, payload_at, stream, number);
 	monitor_posted(&c->link.monitor, p->first & 0x0f, packet_id, len);
 	keep_copy(c, at, len, kept, kept_len);
 	link_commit(&c->link, len);
-	account(c, len);
+	account(c, len, in_ledger);
 	return 1;
 }
 
