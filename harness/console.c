@@ -9,7 +9,13 @@
 #include "harness/escape.h"
 
 static enum console_color color_mode;
-static bool progress_shown;
+
+enum { MAX_LINES = 100 };
+
+static struct {				/* the progress that is on the terminal; the cursor stands behind its last line */
+	unsigned n;			/* lines; 0: none */
+	unsigned columns[MAX_LINES];	/* of each */
+} shown;
 
 /* ---- colour ---- */
 
@@ -40,38 +46,84 @@ const char *console_style(FILE *stream, enum console_style style)
 	return sequences[style];
 }
 
-/* ---- the progress line ---- */
+/* ---- progress ---- */
 
 bool console_has_progress(void)
 {
 	return is_terminal(stderr);
 }
 
-static void erase(void)
-{
-	if (!progress_shown)
-		return;
-	fputs("\r\033[K", stderr);
-	fflush(stderr);
-	progress_shown = false;
-}
-
-static unsigned width(void)
+void console_room(unsigned *columns, unsigned *rows)
 {
 	struct winsize size;
+	bool known = ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0;
 
-	return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1 ? size.ws_col : 80;
+	*columns = (known && size.ws_col > 1 ? size.ws_col : 80) - 1;	/* the cursor stands behind the text */
+	*rows = known && size.ws_row > 1 ? size.ws_row - 1u : 24;
+}
+
+/* To where the first line begins; returns how many rows were taken. One that has grown too long, since the terminal was made narrower, takes several by now. */
+static unsigned to_begin(void)
+{
+	unsigned columns, rows, up = 0;
+
+	console_room(&columns, &rows);
+	for (unsigned i = 0; i < shown.n; i++)
+		up += 1 + (shown.columns[i] ? (shown.columns[i] - 1) / (columns + 1) : 0);
+	if (up > 1)
+		fprintf(stderr, "\033[%uA", up - 1);
+	putc('\r', stderr);
+	return up;
+}
+
+static void erase(void)
+{
+	if (!shown.n)
+		return;
+	fputs(to_begin() > 1 ? "\033[J" : "\033[K", stderr);
+	fflush(stderr);
+	shown.n = 0;
 }
 
 /* How many bytes of text fit into so many columns, not counting continuation bytes: near enough for our own text. */
-static int fit(const char *text, unsigned columns)
+static int fit(const char *text, unsigned columns, unsigned *used)
 {
 	size_t i;
 
+	*used = 0;
 	for (i = 0; text[i] && text[i] != '\n'; i++)
-		if (((unsigned char)text[i] & 0xc0) != 0x80 && columns-- == 0)
-			break;
+		if (((unsigned char)text[i] & 0xc0) != 0x80) {
+			if (*used == columns)
+				break;
+			++*used;
+		}
 	return (int)i;
+}
+
+void console_progress_lines(const struct console_line *lines, size_t n)
+{
+	unsigned columns, rows, before;
+
+	if (!console_has_progress())
+		return;
+	if (!n) {
+		erase();
+		return;
+	}
+	console_room(&columns, &rows);
+	rows = rows < MAX_LINES ? rows : MAX_LINES;
+	before = to_begin();
+	shown.n = n < rows ? (unsigned)n : rows;
+	for (unsigned i = 0; i < shown.n; i++) {
+		bool styled = lines[i].style != STYLE_PLAIN;
+		int len = fit(lines[i].text, columns, &shown.columns[i]);
+
+		fprintf(stderr, "%s%s%.*s%s\033[K", i ? "\n" : "", styled ? console_style(stderr, lines[i].style) : "", len, lines[i].text,
+		        styled ? console_style(stderr, STYLE_PLAIN) : "");
+	}
+	if (before > 1)
+		fputs("\033[J", stderr);	/* there may have been more of them, or longer ones */
+	fflush(stderr);
 }
 
 void console_progress(const char *format, ...)
@@ -84,13 +136,7 @@ void console_progress(const char *format, ...)
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	if (!*text) {
-		erase();
-		return;
-	}
-	fprintf(stderr, "\r%.*s\033[K", fit(text, width() - 1), text);
-	fflush(stderr);
-	progress_shown = true;
+	console_progress_lines(&(struct console_line){ .text = text }, *text != 0);
 }
 
 void console_print(FILE *stream, const char *format, ...)

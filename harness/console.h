@@ -32,6 +32,14 @@ void console_error(const char *format, ...) __attribute__((format(printf, 1, 2))
  * width; nothing at all when stderr is no terminal. An empty text erases.
  */
 void console_progress(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* Several lines in its stead, drawn over those before; what the terminal's height does not hold is left out, from the end. */
+struct console_line {
+	const char *text;
+	enum console_style style;
+};
+void console_progress_lines(const struct console_line *lines, size_t n);
+void console_room(unsigned *columns, unsigned *rows);	/* what fits: changes with the terminal's size */
 bool console_has_progress(void);	/* stderr is a terminal: worth making a text */
 
 /*
