@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <fts.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +10,7 @@
 #include "harness/console.h"
 #include "harness/embedded.h"
 #include "harness/file.h"
+#include "harness/load/plan.h"
 #include "harness/script.h"
 
 /* mqassay lint: checks files in the notation without playing them. */
@@ -49,7 +51,55 @@ static void print_diagnostics(const char *name, const struct diagnostics *found)
 	run.n_errors += found->n_errors;
 }
 
-static void lint_text(const char *name, struct span text)
+__attribute__((format(printf, 4, 5))) static void add(struct diagnostics *found, struct place at, bool warning, const char *format, ...)
+{
+	struct diagnostic *d = &found->list[found->n];
+	va_list args;
+
+	found->n_errors += !warning;
+	if (found->n == sizeof found->list / sizeof *found->list) {
+		found->dropped++;
+		return;
+	}
+	found->n++;
+	d->at = at;
+	d->warning = warning;
+	va_start(args, format);
+	vsnprintf(d->text, sizeof d->text, format, args);
+	va_end(args);
+}
+
+/* The file that a role's clients take their words from; one that is not there may still be made. */
+static void lint_fleet(const char *folder, const struct role *role, struct diagnostics *found)
+{
+	struct fault fault;
+	struct fleet *fleet = fleet_read(folder, role->file, &fault);
+
+	if (!fleet && fault.line)
+		add(found, role->at, false, "%s:%u:%u: %s", console_safe(role->file), fault.line, fault.column, fault.text);
+	else if (!fleet)
+		add(found, role->at, true, "read %s: %s", console_safe(role->file), fault.text);
+	else if (!plan_suits(role, fleet, &fault))
+		add(found, (struct place){ fault.line, fault.column }, false, "%s", fault.text);
+	fleet_free(fleet);
+}
+
+static void lint_fleets(const char *path, const struct scenario *scenario, struct diagnostics *found)
+{
+	const struct script *script = scenario->scripts;	/* the others are of the same text, for other versions */
+	const char *slash = strrchr(path, '/');
+	char *folder = slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
+
+	if (!folder)
+		abort();
+	for (uint32_t i = 0; i < script->n_roles; i++)
+		if (script->roles[i].file)
+			lint_fleet(folder, &script->roles[i], found);
+	free(folder);
+}
+
+/* beside: what is read lies in files, and others may lie beside it. */
+static void lint_text(const char *name, struct span text, bool beside)
 {
 	static struct diagnostics found;
 	struct scenario *scenario = scenario_parse(name, text, run.params, run.n_params, &found);
@@ -57,6 +107,8 @@ static void lint_text(const char *name, struct span text)
 	run.n_files++;
 	if (scenario)
 		run.n_tests += scenario->n_scripts;
+	if (scenario && beside)
+		lint_fleets(name, scenario, &found);
 	print_diagnostics(name, &found);
 	scenario_free(scenario);
 }
@@ -75,7 +127,7 @@ static void lint_file(const char *path)
 		run.missing = true;
 		return;
 	}
-	lint_text(path, text);
+	lint_text(path, text, true);
 	free((void *)text.at);
 }
 
@@ -117,7 +169,7 @@ static void lint_built_in(void)
 		size_t len = strlen(e->name);
 
 		if (len > 4 && !strcmp(e->name + len - 4, ".scn") && !strncmp(e->name, folder, strlen(folder)))
-			lint_text(e->name + strlen(folder), span_of(e->start, (size_t)(e->end - e->start)));
+			lint_text(e->name + strlen(folder), span_of(e->start, (size_t)(e->end - e->start)), false);
 	}
 }
 

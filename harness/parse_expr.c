@@ -225,13 +225,19 @@ static const struct expr *parse_atom(struct parser *p)
 	return column ? parse_column(p, column) : parse_name(p, place_of(t), t->text);
 }
 
+static bool is_text(const struct expr *e)
+{
+	return e->kind == EXPR_BYTES || e->kind == EXPR_TOPIC || e->kind == EXPR_COLUMN;
+}
+
 static const struct expr *combine(struct parser *p, const struct token *sign, const struct expr *left, const struct expr *right)
 {
 	struct expr *expr;
 	uint64_t n = 0;
 
-	if (left->kind == EXPR_BYTES || right->kind == EXPR_BYTES) {
-		fail_at(p, (left->kind == EXPR_BYTES ? left : right)->at, "expected a number for `%c`, found a string", sign->sign);
+	if (is_text(left) || is_text(right)) {
+		fail_at(p, (is_text(left) ? left : right)->at, "expected a number for `%c`, found %s", sign->sign,
+		        (is_text(left) ? left : right)->kind == EXPR_COLUMN ? "a column, which is text" : "a string");
 		return NULL;
 	}
 	if (left->kind == EXPR_NUMBER && right->kind == EXPR_NUMBER) {

@@ -107,8 +107,10 @@ static bool fits(struct parser *p, const struct target *target, const struct exp
 	const struct field *field = target->field;
 	bool number = is_number_kind(field->kind), text = field->kind == STR || field->kind == BIN || field->kind == REST;
 
-	if (value->kind == EXPR_ABSENT || value->kind == EXPR_VAR || value->kind == EXPR_ACTOR_FIELD || value->kind == EXPR_COLUMN)
+	if (value->kind == EXPR_ABSENT || value->kind == EXPR_VAR || value->kind == EXPR_ACTOR_FIELD)
 		return true;
+	if (number && value->kind == EXPR_COLUMN)
+		return fail_at(p, value->at, "%s takes a number, and what stands in a column is text", field->name);
 	if (field->kind == PAIR)
 		return value->kind == EXPR_PAIR || value->kind == EXPR_LIST ||
 		       fail_at(p, value->at, "%s takes \"name\":\"value\"", field->name);
@@ -247,6 +249,11 @@ const struct expr *parse_value(struct parser *p, const struct target *target)
 
 /* ---- numbers and durations of steps ---- */
 
+static bool may_be_number(const struct expr *value)
+{
+	return value->kind == EXPR_NUMBER || value->kind == EXPR_VAR || value->kind == EXPR_ACTOR_FIELD || is_made_number(value);
+}
+
 const struct expr *parse_count(struct parser *p, const char *what)
 {
 	const struct token *t = now(p);
@@ -257,8 +264,7 @@ const struct expr *parse_count(struct parser *p, const char *what)
 		return NULL;
 	}
 	value = parse_value(p, &(struct target){ .version = p->version });
-	if (value && value->kind != EXPR_NUMBER && value->kind != EXPR_VAR && !is_made_number(value) && value->kind != EXPR_ACTOR_FIELD &&
-	    value->kind != EXPR_COLUMN) {
+	if (value && !may_be_number(value)) {
 		fail_at(p, place_of(t), "expected %s", what);
 		return NULL;
 	}
@@ -268,6 +274,7 @@ const struct expr *parse_count(struct parser *p, const char *what)
 const struct expr *parse_duration(struct parser *p)
 {
 	const struct token *t = now(p);
+	const struct expr *value;
 
 	if (t->kind == TOKEN_NUMBER && t->unit == UNIT_TIME) {
 		take(p);
@@ -275,7 +282,12 @@ const struct expr *parse_duration(struct parser *p)
 	}
 	if (t->kind == TOKEN_EXPR) {
 		take(p);
-		return parse_parenthesis(p);
+		value = parse_parenthesis(p);
+		if (value && !may_be_number(value)) {
+			fail_at(p, place_of(t), "expected a duration");
+			return NULL;
+		}
+		return value;
 	}
 	expected(p, "a duration such as 500ms, 2s or 1m");
 	return NULL;
