@@ -241,6 +241,8 @@ struct step *parse_block(struct parser *p, bool braces, bool items)
 			if (p->n_steps > MAX_STEPS)
 				p->at = p->n_tokens - 1;
 			recover(p, from);
+			if (p->role)
+				p->states[p->role - p->roles] = ACTOR_UNKNOWN;
 			if (!braces && token_is(now(p), '}'))
 				take(p);
 			continue;

@@ -86,8 +86,6 @@ static struct expr *unbound(struct parser *p, struct place at, struct span name)
 	struct nearest nearest = { .word = name };
 
 	nearest_try(&nearest, "topic");
-	if (p->role)
-		nearest_try(&nearest, "n");
 	for (uint32_t i = 0; i < p->n_names; i++)
 		nearest_try(&nearest, p->slots[p->names[i].slot]);
 	for (uint32_t i = 0; i < p->n_columns; i++)

@@ -331,7 +331,6 @@ static bool parse_by(struct parser *p, const struct token *word, struct step *st
 		return true;
 	p->loops = loops;
 	p->in_whenever = false;
-	p->states[step->actor] = ACTOR_UNKNOWN;
 	return false;
 }
 
