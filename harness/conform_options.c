@@ -1,11 +1,11 @@
 #include "harness/conform_options.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "harness/console.h"
+#include "harness/password.h"
 #include "harness/replay_file.h"
 #include "harness/report.h"
 #include "harness/shell.h"
@@ -14,7 +14,7 @@
 #include "harness/units.h"
 
 static const char *const mqtt_choices[] = { "3.1", "3.1.1", "5", "all", NULL };
-enum { MQTT_ALL = 3, MAX_CREDENTIAL = 65535 };
+enum { MQTT_ALL = 3 };
 
 struct conform_options conform_options = {
 	.timeout_ns = 5000000000u, .start_timeout_ns = 60000000000u, .jobs = 64, .seed = 1, .repeat = 1, .slack = 1.0, .mqtt = MQTT_ALL,
@@ -96,31 +96,6 @@ static bool parse_split(size_t *split)
 	return true;
 }
 
-/* The first line of a file. 0, or an exit code after one line on stderr. */
-static int read_password(const char *path, const char **password)
-{
-	static char line[MAX_CREDENTIAL + 2];
-	FILE *f;
-	bool read;
-
-	errno = 0;
-	f = fopen(path, "r");
-	read = f && fgets(line, sizeof(line), f);
-	if (!read)
-		console_error("read %s: %s", console_safe(path), errno ? strerror(errno) : "no password in it");
-	if (f)
-		fclose(f);
-	if (!read)
-		return EXIT_UNABLE;
-	line[strcspn(line, "\r\n")] = 0;
-	if (strlen(line) > MAX_CREDENTIAL) {
-		console_error("read %s: its first line has more than the %d bytes that a password may have", console_safe(path), MAX_CREDENTIAL);
-		return EXIT_USAGE;
-	}
-	*password = line;
-	return 0;
-}
-
 /* --without, then what the profile says: the first that fits is the evidence. 0 or EXIT_USAGE. */
 static int apply_without(struct conduct_options *o)
 {
@@ -178,7 +153,7 @@ static int apply_profile(struct conduct_options *o)
 		return code;
 	if (o->user_name && strlen(o->user_name) > MAX_CREDENTIAL)
 		return cli_usage(&conform_command, "--user: has more than the %d bytes that a user name may have", MAX_CREDENTIAL);
-	return conform_password_file() ? read_password(conform_password_file(), &o->password) : 0;
+	return conform_password_file() ? password_read(conform_password_file(), &o->password) : 0;
 }
 
 /* Options that exclude each other, or a target. 0 or EXIT_USAGE. */
