@@ -94,6 +94,13 @@ const struct reason *engine_reasons(const struct engine *engine);
 struct ledger *engine_ledger(struct engine *engine);
 const struct link_counts *engine_link_counts(const struct engine *engine);
 uint64_t engine_occasions(const struct engine *engine);	/* packets that the monitor judged */
+/*
+ * left.c: the CONNECT that makes the broker forget the session which the client may have left, the index-th of this thread; it borrows from the engine until the next call.
+ * LEFT_NONE: its sessions end with their connections. LEFT_UNKNOWN: its name depended on what happened.
+ */
+enum left { LEFT_NONE, LEFT_SESSION, LEFT_UNKNOWN };
+uint32_t engine_clients(const struct engine *engine);
+enum left engine_left(struct engine *engine, uint32_t index, struct packet *packet);
 void engine_free(struct engine *engine);
 
 #endif

@@ -1,0 +1,409 @@
+#include <errno.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+
+#include "harness/load/leftovers.h"
+#include "harness/load/run_internal.h"
+#include "harness/target.h"
+
+/* The course of a run, from the first connection to the last figure. */
+
+enum {
+	BEAT_NS = 50000000,		/* how often the control thread looks around */
+	AGAIN_NS = 500000000,		/* how often it is asked whether a target that is gone has come back */
+	OVERTIME = 15,			/* seconds beyond the drain after which engines are stopped */
+};
+#define SECOND_NS 1000000000u
+#define DROPS_TOLD_NS 11500000000u	/* Mosquitto tells them every 10 s unless it is told otherwise */
+
+/* ---- signals ---- */
+
+static volatile sig_atomic_t n_interrupts;
+
+void run_interrupt(void)
+{
+	n_interrupts = n_interrupts + 1;
+}
+
+bool run_interrupted(void)
+{
+	return n_interrupts != 0;
+}
+
+bool run_interrupted_again(struct run *r)
+{
+	return (unsigned)n_interrupts > r->interrupts;
+}
+
+/* ---- its end before its time ---- */
+
+void run_end(struct run *r, const char *format, ...)
+{
+	va_list args;
+	char text[1000];
+
+	if (r->ended)
+		return;
+	r->ended = true;
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	r->figures->why = figures_say(r->figures, "%s", text);
+	course_end(r->course, "ended by the control thread");
+}
+
+static void heed_interrupts(struct run *r)
+{
+	unsigned n = (unsigned)n_interrupts;
+
+	if (n > r->interrupts)
+		run_end(r, "interrupted");
+	if (n >= 2 && !r->at_once) {
+		r->at_once = true;
+		workers_halt(r);
+	}
+	r->interrupts = n;
+}
+
+static void heed_death(struct run *r)
+{
+	if (r->o->died && *r->o->died)
+		run_end(r, "the broker %s", *r->o->died);
+}
+
+/* ---- a target that is gone ---- */
+
+static void on_told(void *context)
+{
+	struct run *r = context;
+
+	loop_stop(r->o->loop);
+}
+
+static void look_on(struct run *r)
+{
+	const struct plan *plan = r->o->plan;
+	char id[40];
+
+	snprintf(id, sizeof(id), "%.16sLook", plan->name);
+	r->onlooker = onlooker_new(r->o->loop, r->o->address, plan->script->version, id, plan->user_name, plan->password, plan->timeout_ns, on_told, r);
+}
+
+/*
+ * All connections are gone, and nobody takes new ones. A workload whose clients try again may mean to see a broker restarted: it is waited for, as long as for
+ * a meeting.
+ */
+static void heed_target(struct run *r)
+{
+	uint64_t active = run_active(r), now_ns = r->o->loop->now_ns;
+	enum onlooker_state state = r->onlooker ? onlooker_state(r->onlooker) : ONLOOKER_UNREACHABLE;
+
+	if (state == ONLOOKER_SERVED || state == ONLOOKER_REFUSED || (active && !r->refused_since_ns)) {
+		r->refused_since_ns = 0;
+		if (active || state == ONLOOKER_SERVED)
+			return;
+	}
+	if (state == ONLOOKER_ASKS || active || course_phase(r->course) >= PHASE_DRAIN)
+		return;
+	if (state == ONLOOKER_UNREACHABLE && r->onlooker) {
+		if (!r->refused_since_ns)
+			r->refused_since_ns = now_ns;
+		if (!r->again || now_ns - r->refused_since_ns >= r->o->plan->meet_patience_ns) {
+			run_end(r, "the target is gone: %s", onlooker_why(r->onlooker));
+			return;
+		}
+		if ((now_ns - r->refused_since_ns) % AGAIN_NS >= BEAT_NS)
+			return;
+	}
+	if (state == ONLOOKER_REFUSED)
+		return;
+	onlooker_free(r->onlooker);
+	look_on(r);
+}
+
+/* ---- what it costs the broker ---- */
+
+static void find_broker(struct run *r)
+{
+	struct broker_costs *b = &r->broker;
+
+	if (r->simulated)
+		return;
+	b->pid = r->o->broker_pid;
+	if (!b->pid && address_is_loopback(r->o->address))
+		b->pid = cost_find_listener(r->o->address, b->name, sizeof(b->name));
+	b->has_start = b->pid && cost_of(b->pid, &b->at_start);
+}
+
+static void watch_broker(struct run *r)
+{
+	struct broker_costs *b = &r->broker;
+	enum phase phase = course_phase(r->course);
+
+	if (!b->has_start)
+		return;
+	if (!b->has_steady && phase >= PHASE_STEADY)
+		b->has_steady = cost_of(b->pid, &b->at_steady);
+	if (!b->has_drain && phase >= PHASE_DRAIN)
+		b->has_drain = cost_of(b->pid, &b->at_drain);
+}
+
+/* ---- the loop ---- */
+
+static uint64_t process_cpu_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+	return (uint64_t)t.tv_sec * SECOND_NS + (uint64_t)t.tv_nsec;
+}
+
+static void tell(struct run *r)
+{
+	struct figures *f = r->figures;
+	uint64_t second = run_time(r) / SECOND_NS;
+
+	if (second <= r->told_seconds)
+		return;
+	r->told_seconds = second;
+	collect_seconds(r);
+	collect_meetings(r);
+	f->active = run_active(r);
+	f->duration_ns = run_time(r);
+	f->steady_ns = course_steady_ns(r->course);
+	f->drain_ns = course_drain_ns(r->course);
+	f->cpu.tool_ns = process_cpu_ns() - r->cpu_before_ns;
+	if (r->o->tick)
+		r->o->tick(r->o->context, f);
+}
+
+static void on_beat(struct timer *timer, struct loop *loop)
+{
+	loop_timer(loop, timer, loop->now_ns + BEAT_NS);
+	loop_stop(loop);
+}
+
+/* Engines end by themselves when the drain is over; should one not, it is stopped. */
+static bool is_overdue(const struct run *r)
+{
+	uint64_t drain_ns = course_drain_ns(r->course);
+
+	return drain_ns && run_time(r) > drain_ns + r->o->plan->drain_ns + (uint64_t)OVERTIME * SECOND_NS;
+}
+
+static void play(struct run *r)
+{
+	while (!workers_over(r)) {
+		if (!loop_run(r->o->loop))
+			break;
+		heed_interrupts(r);
+		heed_death(r);
+		if (run_time(r)) {
+			heed_target(r);
+			watch_broker(r);
+			tell(r);
+		}
+		if (is_overdue(r))
+			workers_halt(r);
+		if (r->simulated && (r->at_once || is_overdue(r)))
+			break;
+	}
+}
+
+/* ---- before and after ---- */
+
+static bool check_machine(struct run *r)
+{
+	const struct plan *plan = r->o->plan;
+	struct demand demand = {
+		.tls = r->o->address->layers.tls, .websocket = r->o->address->layers.websocket, .loopback = address_is_loopback(r->o->address),
+		.n_sources = r->o->n_sources, .address = r->o->address,
+	};
+	struct shortage shortages[16];
+
+	if (r->simulated)
+		return true;
+	for (uint32_t i = 0; i < plan->n_roles; i++)
+		demand.clients += plan->roles[i].end - plan->roles[i].first;
+	demand.streams = demand.clients;
+	size_t n = preflight(&demand, "", shortages, sizeof(shortages) / sizeof(*shortages));
+	for (size_t i = 0; i < n; i++) {
+		if (!shortages[i].fatal)
+			figures_note(r->figures, shortages[i].text);
+		else if (!r->figures->unable)
+			r->figures->unable = figures_say(r->figures, "%s", shortages[i].text);
+	}
+	return !r->figures->unable;
+}
+
+/* One connection before thousands: a target that cannot be reached is told in one line. */
+static bool knock(struct run *r)
+{
+	look_on(r);
+	if (!r->onlooker) {
+		r->figures->unable = figures_say(r->figures, "%s: could not connect: %s", r->figures->target, strerror(errno));
+		return false;
+	}
+	while (onlooker_state(r->onlooker) == ONLOOKER_ASKS && !n_interrupts)
+		if (!loop_run(r->o->loop))
+			break;
+	if (onlooker_state(r->onlooker) == ONLOOKER_SERVED || onlooker_state(r->onlooker) == ONLOOKER_REFUSED)
+		return true;
+	r->figures->unable = figures_say(r->figures, "%s: %s", r->figures->target, n_interrupts ? "interrupted" : onlooker_why(r->onlooker));
+	return false;
+}
+
+static uint64_t unix_now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_REALTIME, &t);
+	return (uint64_t)t.tv_sec * SECOND_NS + (uint64_t)t.tv_nsec;
+}
+
+/* When it begins: not before all clients can be there, nor before everybody else's. */
+static void set_start(struct run *r)
+{
+	struct figures *f = r->figures;
+	uint64_t unix_ns = unix_now_ns(), clients = 0;
+	time_t seconds;
+	struct tm tm;
+	char text[40];
+
+	for (uint32_t i = 0; i < r->o->plan->n_roles; i++)
+		clients += r->o->plan->roles[i].end - r->o->plan->roles[i].first;
+	r->start_ns = clock_now(&r->o->loop->clock);
+	if (!r->simulated) {
+		uint64_t ahead_ns = 20000000 + clients * 300;
+
+		if (r->o->start_at_unix_ns > unix_ns + ahead_ns)
+			ahead_ns = r->o->start_at_unix_ns - unix_ns;
+		r->start_ns += ahead_ns;
+		unix_ns += ahead_ns;
+	}
+	f->began_unix_ns = unix_ns;
+	seconds = (time_t)(unix_ns / SECOND_NS);
+	gmtime_r(&seconds, &tm);
+	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm);
+	f->began = figures_say(f, "%s", text);
+}
+
+static void set_tag(struct run *r)
+{
+	if (r->simulated || getrandom(&r->tag, sizeof(r->tag), 0) != sizeof(r->tag))
+		r->tag = (uint32_t)(r->o->plan->seed ^ r->o->plan->seed >> 32) ^ 0x6d71u;
+}
+
+static bool has_again(const struct step *steps)
+{
+	for (const struct step *s = steps; s; s = s->next)
+		if (s->kind == STEP_AGAIN || has_again(s->children))
+			return true;
+	return false;
+}
+
+/* What the broker says of messages that it dropped is some seconds old. */
+static void ask_for_drops(struct run *r)
+{
+	uint64_t until_ns = r->o->loop->now_ns + DROPS_TOLD_NS;
+
+	onlooker_refresh(r->onlooker);
+	while (!onlooker_is_fresh(r->onlooker) && r->o->loop->now_ns < until_ns && !run_interrupted_again(r))
+		if (!loop_run(r->o->loop))
+			break;
+}
+
+static void settle(struct run *r)
+{
+	struct figures *f = r->figures;
+
+	f->duration_ns = run_time(r);
+	f->active = 0;
+	f->steady_ns = course_steady_ns(r->course);
+	f->drain_ns = course_drain_ns(r->course);
+	f->cpu.tool_ns = process_cpu_ns() - r->cpu_before_ns;
+	r->broker.has_end = r->broker.has_start && cost_of(r->broker.pid, &r->broker.at_end);
+	/* Where nothing is missing, nobody need wait for it. */
+	if (r->onlooker && !r->at_once && collect_lost(r))
+		ask_for_drops(r);
+	if (r->onlooker)
+		onlooker_drops(r->onlooker, &f->drops);
+	collect_all(r);
+	if (!f->why && course_why(r->course))	/* a meeting was given up */
+		f->why = figures_say(f, "%s%s%s", course_why(r->course), f->n_reasons ? ": " : "", frequent_reasons(r, 3));
+	judge_limits(r);
+}
+
+/* All clients stopped, and nobody is there any more: that is why. */
+static void look_once_more(struct run *r)
+{
+	if (r->ended || !r->onlooker || onlooker_state(r->onlooker) == ONLOOKER_SERVED || (course_drain_ns(r->course) && !course_why(r->course)))
+		return;
+	if (onlooker_state(r->onlooker) != ONLOOKER_ASKS) {
+		onlooker_free(r->onlooker);
+		look_on(r);
+	}
+	while (r->onlooker && onlooker_state(r->onlooker) == ONLOOKER_ASKS && !n_interrupts)
+		if (!loop_run(r->o->loop))
+			break;
+	if (r->onlooker && onlooker_state(r->onlooker) == ONLOOKER_UNREACHABLE)
+		run_end(r, "the target is gone: %s", onlooker_why(r->onlooker));
+}
+
+static bool play_it(struct run *r)
+{
+	if (!check_machine(r) || !knock(r))
+		return false;
+	find_broker(r);
+	set_start(r);
+	set_tag(r);
+	r->audience = audience_new(r->o->plan->n_roles);
+	r->course = course_new(r->o->plan, r->start_ns, r->n_workers, r->simulated);
+	collect_roles(r);
+	r->cpu_before_ns = process_cpu_ns();
+	if (workers_start(r)) {
+		play(r);
+		look_once_more(r);
+	} else {
+		workers_halt(r);
+	}
+	workers_join(r);
+	if (r->figures->unable)
+		return false;
+	settle(r);
+	if (!r->o->leave && !r->at_once)
+		clear_leftovers(r);
+	return true;
+}
+
+bool run_load(const struct run_options *options, struct figures *figures)
+{
+	struct run r = {
+		.o = options, .figures = figures, .n_workers = options->threads ? options->threads : 1, .simulated = options->loop->clock.simulated,
+		.beat.fire = on_beat, .over.fd = -1,
+	};
+
+	n_interrupts = 0;
+	figures->seed = options->plan->seed;
+	figures->shard = options->plan->shard;
+	figures->n_shards = options->plan->n_shards;
+	figures->n_merged = 1;
+	for (uint32_t i = 0; i < options->plan->n_roles; i++)
+		r.again = r.again || has_again(options->plan->roles[i].role->steps);
+	loop_timer(options->loop, &r.beat, options->loop->now_ns + BEAT_NS);
+	bool played = play_it(&r);
+	loop_timer_stop(options->loop, &r.beat);
+	workers_release(&r);
+	onlooker_free(r.onlooker);
+	if (r.course)
+		course_free(r.course);
+	if (r.audience)
+		audience_free(r.audience);
+	loop_settle(options->loop);
+	return played;
+}
