@@ -171,8 +171,8 @@ static void tell(struct run *r)
 	if (second <= r->told_seconds)
 		return;
 	r->told_seconds = second;
-	collect_seconds(r);
-	collect_meetings(r);
+	gather_seconds(r);
+	gather_meetings(r);
 	f->active = run_active(r);
 	f->duration_ns = run_time(r);
 	f->steady_ns = course_steady_ns(r->course);
@@ -329,11 +329,11 @@ static void settle(struct run *r)
 	f->cpu.tool_ns = process_cpu_ns() - r->cpu_before_ns;
 	r->broker.has_end = r->broker.has_start && cost_of(r->broker.pid, &r->broker.at_end);
 	/* Where nothing is missing, nobody need wait for it. */
-	if (r->onlooker && !r->at_once && collect_lost(r))
+	if (r->onlooker && !r->at_once && gather_lost(r))
 		ask_for_drops(r);
 	if (r->onlooker)
 		onlooker_drops(r->onlooker, &f->drops);
-	collect_all(r);
+	gather_all(r);
 	if (!f->why && course_why(r->course))	/* a meeting was given up */
 		f->why = figures_say(f, "%s%s%s", course_why(r->course), f->n_reasons ? ": " : "", frequent_reasons(r, 3));
 	judge_limits(r);
@@ -364,7 +364,7 @@ static bool play_it(struct run *r)
 	set_tag(r);
 	r->audience = audience_new(r->o->plan->n_roles);
 	r->course = course_new(r->o->plan, r->start_ns, r->n_workers, r->simulated);
-	collect_roles(r);
+	gather_roles(r);
 	r->cpu_before_ns = process_cpu_ns();
 	if (workers_start(r)) {
 		play(r);
@@ -388,7 +388,6 @@ bool run_load(const struct run_options *options, struct figures *figures)
 		.beat.fire = on_beat, .over.fd = -1,
 	};
 
-	n_interrupts = 0;
 	figures->seed = options->plan->seed;
 	figures->shard = options->plan->shard;
 	figures->n_shards = options->plan->n_shards;

@@ -8,7 +8,7 @@
 
 #define SECOND_NS 1000000000u
 
-void collect_roles(struct run *r)
+void gather_roles(struct run *r)
 {
 	const struct plan *plan = r->o->plan;
 	struct figures *f = r->figures;
@@ -43,7 +43,7 @@ static void take_second(struct run *r, struct worker *w, const struct second *s)
 	}
 }
 
-void collect_seconds(struct run *r)
+void gather_seconds(struct run *r)
 {
 	for (unsigned i = 0; i < r->n_workers; i++) {
 		struct worker *w = &r->workers[i];
@@ -60,7 +60,7 @@ void collect_seconds(struct run *r)
 	}
 }
 
-void collect_meetings(struct run *r)
+void gather_meetings(struct run *r)
 {
 	struct figures *f = r->figures;
 	uint32_t n = r->o->plan->script->n_meetings;
@@ -114,7 +114,7 @@ static int by_number(const void *a, const void *b)
 	return x->n < y->n ? 1 : x->n > y->n ? -1 : strcmp(x->text, y->text);
 }
 
-static void collect_reasons(struct run *r)
+static void gather_reasons(struct run *r)
 {
 	r->figures->n_reasons = 0;
 	for (unsigned i = 0; i < r->n_workers; i++)
@@ -134,7 +134,7 @@ const char *frequent_reasons(struct run *r, unsigned most)
 	return text;
 }
 
-static void collect_totals(struct run *r)
+static void gather_totals(struct run *r)
 {
 	struct figures *f = r->figures;
 
@@ -186,7 +186,7 @@ static struct tally *new_tallies(const struct run *r)
 	return tallies;
 }
 
-uint64_t collect_lost(struct run *r)
+uint64_t gather_lost(struct run *r)
 {
 	struct tally *tallies = new_tallies(r);
 	uint64_t n = 0;
@@ -200,7 +200,7 @@ uint64_t collect_lost(struct run *r)
 	return n;
 }
 
-static void collect_losses(struct run *r)
+static void gather_losses(struct run *r)
 {
 	struct figures *f = r->figures;
 	struct tally *tallies = new_tallies(r);
@@ -229,7 +229,7 @@ static void collect_losses(struct run *r)
 	reckoning_free(reckoning);
 }
 
-static void collect_costs(struct run *r)
+static void gather_costs(struct run *r)
 {
 	struct figures *f = r->figures;
 
@@ -250,7 +250,7 @@ static void collect_costs(struct run *r)
 	}
 }
 
-static void collect_rates(struct run *r)
+static void gather_rates(struct run *r)
 {
 	struct figures *f = r->figures;
 
@@ -273,13 +273,13 @@ static void collect_rates(struct run *r)
 		}
 }
 
-void collect_all(struct run *r)
+void gather_all(struct run *r)
 {
-	collect_seconds(r);
-	collect_meetings(r);
-	collect_totals(r);
-	collect_reasons(r);
-	collect_losses(r);
-	collect_costs(r);
-	collect_rates(r);
+	gather_seconds(r);
+	gather_meetings(r);
+	gather_totals(r);
+	gather_reasons(r);
+	gather_losses(r);
+	gather_costs(r);
+	gather_rates(r);
 }

@@ -75,11 +75,11 @@ void workers_join(struct run *r);	/* engines may be read from now on */
 void workers_release(struct run *r);
 
 /* run_figures.c */
-void collect_roles(struct run *r);	/* figures->roles, empty */
-void collect_seconds(struct run *r);	/* those that are complete */
-void collect_meetings(struct run *r);
-uint64_t collect_lost(struct run *r);	/* how many messages are lost, whyever; when the workers are joined, as often as wanted */
-void collect_all(struct run *r);	/* when the workers are joined: totals, losses, reasons, costs */
+void gather_roles(struct run *r);	/* figures->roles, empty */
+void gather_seconds(struct run *r);	/* those that are complete */
+void gather_meetings(struct run *r);
+uint64_t gather_lost(struct run *r);	/* how many messages are lost, whyever; when the workers are joined, as often as wanted */
+void gather_all(struct run *r);	/* when the workers are joined: totals, losses, reasons, costs */
 uint64_t run_active(const struct run *r);	/* clients connected now */
 const char *frequent_reasons(struct run *r, unsigned most);	/* "3 x CONNACK: ..., 2 x ..."; "" for none */
 
