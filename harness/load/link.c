@@ -69,7 +69,7 @@ static void flush_one(struct link *link)
 	if (!link->open)
 		return;
 	if (!link->blocked)
-		link_send(link);
+		link_put(link);
 	if (link->unacknowledged) {
 		link->unacknowledged = false;
 		if (!sends)
@@ -170,7 +170,7 @@ void link_close(struct link *link, bool reset)
 	if (!link->hub || link->end)
 		return;
 	if (link->open && !link->blocked && !reset)
-		link_send(link);
+		link_put(link);
 	link->end = LINK_OURS;
 	release(link, reset);
 }
@@ -219,11 +219,11 @@ static void on_transport(struct transport *t, unsigned events)
 	if (events & TRANSPORT_OPEN)
 		opened(link);
 	if (events & TRANSPORT_WRITABLE && link->transport == t && link->blocked) {
-		link_send(link);
+		link_put(link);
 		link_tell_room(link);
 	}
 	if (events & TRANSPORT_READABLE && link->transport == t && !link->paused)
-		link_read(link);
+		link_take(link);
 }
 
 static void begin(struct link *link)

@@ -160,7 +160,7 @@ static void read_large(struct link *link)
 }
 
 /* One read an event: what it left makes the transport readable again, and nobody else waits for a flood to end. */
-void link_read(struct link *link)
+void link_take(struct link *link)
 {
 	struct transport *t = link->transport;
 	uint8_t *at = link->hub->in + SMALL;

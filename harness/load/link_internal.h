@@ -16,11 +16,11 @@ void link_ended(struct link *link, enum link_end how);	/* the broker's doing, or
 void link_came_through(struct link *link);	/* it is not among the connects under way any more: the next one's turn */
 
 /* ---- link_in.c ---- */
-void link_read(struct link *link);		/* one read, and all packets that are whole by it */
+void link_take(struct link *link);		/* one read, and all packets that are whole by it */
 void link_deliver_kept(struct link *link);	/* what came before a pause */
 
 /* ---- link_out.c ---- */
-void link_send(struct link *link);		/* all that waits, as far as the transport takes it */
+void link_put(struct link *link);		/* all that waits, as far as the transport takes it */
 void link_tell_room(struct link *link);
 void link_drop_unsent(struct link *link);
 

@@ -59,7 +59,7 @@ void link_commit(struct link *link, size_t len)
 		link_touch(link);
 }
 
-void link_send(struct link *link)
+void link_put(struct link *link)
 {
 	struct link_counts *counts = &link->hub->counts;
 	struct transport *t = link->transport;
@@ -102,7 +102,7 @@ void link_flush(struct link *link)
 {
 	if (!link->open || link->blocked)
 		return;
-	link_send(link);
+	link_put(link);
 	if (link->wants_room || link->broken)
 		link_touch(link);
 }
