@@ -5,7 +5,7 @@
 
 /*
  * Any bytes, as each version reads them: what decodes must encode to the same bytes, judge and print without a
- * control character, read back from its text as the same packet, and be laid out without gaps.
+ * control character, read back from its text as the same packet, and be laid out without gaps. What decode_plain() takes is the same, and legal.
  */
 enum { ROOM = 1 << 18, MOST = 4096, N_PARTS = 512 };
 
@@ -64,6 +64,17 @@ static void reads_back(const struct packet *p, enum sender from, const uint8_t *
 	encodes_to(status, &w, bytes, frame);
 }
 
+static void plainly(const uint8_t *bytes, size_t len, enum version version, const struct packet *p)
+{
+	struct packet plain;
+	struct finding finding;
+
+	if (!decode_plain(bytes, len, version, &plain))
+		return;
+	MUST(p && !memcmp(&plain, p, sizeof(plain)));
+	MUST(check(p, FROM_CLIENT, &finding) == CODEC_OK && check(p, FROM_SERVER, &finding) == CODEC_OK);
+}
+
 static void one_packet(const uint8_t *bytes, const struct frame *frame, enum version version)
 {
 	static uint8_t again[ROOM];
@@ -73,6 +84,7 @@ static void one_packet(const uint8_t *bytes, const struct frame *frame, enum ver
 	bool readable = decode(bytes, frame->size, version, &p, &finding) == CODEC_OK;
 
 	laid_out(bytes, frame->size, version, readable);
+	plainly(bytes, frame->size, version, readable ? &p : NULL);
 	if (!readable) {
 		MUST(finding.rule < N_RULES && finding.why && finding.offset <= frame->size);
 		return;

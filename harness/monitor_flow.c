@@ -36,30 +36,30 @@ static struct flow *add_flow(struct monitor *m, bool ours, uint16_t id)
 
 /* ---- what we send ---- */
 
-void monitor_sent_publish(struct monitor *m, const struct packet *p)
+void monitor_sent_publish(struct monitor *m, unsigned flags, uint16_t packet_id)
 {
-	unsigned qos = publish_qos(p);
+	unsigned qos = flags >> PUBLISH_QOS_SHIFT & 3;
 	uint8_t published = qos == 1 ? OURS_QOS1 : OURS_QOS2;
 	struct flow *f;
 	bool counts;
 
 	if (m->state == CONNECTED && is_5(m) &&
-	    (qos > (m->features & MAXIMUM_QOS) || (p->flags & PUBLISH_RETAIN && !(m->features & RETAIN_AVAILABLE)))) {
+	    (qos > (m->features & MAXIMUM_QOS) || (flags & PUBLISH_RETAIN && !(m->features & RETAIN_AVAILABLE)))) {
 		monitor_misbehaved(m);
 		return;
 	}
 	if (!qos)
 		return;
-	f = our_flow(m, p->packet_id);
+	f = our_flow(m, packet_id);
 	if (f && f->state != OURS_DONE) {
-		bool again = p->flags & PUBLISH_DUP && f->state == published;
+		bool again = flags & PUBLISH_DUP && f->state == published;
 
 		/* 5 forbids it on a live connection; below 5 any time will do */
 		if (!again || (f->bits & HERE && is_5(m))) {
 			monitor_misbehaved(m);
 			return;
 		}
-	} else if (!(f = add_flow(m, true, p->packet_id))) {
+	} else if (!(f = add_flow(m, true, packet_id))) {
 		return;
 	}
 	counts = !(f->bits & HERE) || f->state == OURS_DONE;

@@ -178,7 +178,7 @@ bool monitor_aliases_are_proper(struct monitor *m, const struct packet *p);	/* o
 void monitor_aliases_free(struct monitor *m);
 bool monitor_alias_resolve(struct seen *seen, struct span *topic);	/* false: what topic it is cannot be said */
 
-void monitor_sent_publish(struct monitor *m, const struct packet *p);
+void monitor_sent_publish(struct monitor *m, unsigned flags, uint16_t packet_id);
 void monitor_sent_ack(struct monitor *m, const struct packet *p);
 void monitor_got_publish(struct seen *seen);
 void monitor_got_ack(struct seen *seen);		/* PUBACK, PUBREC, PUBREL, PUBCOMP */

@@ -443,8 +443,8 @@ void monitor_judge_delivery(struct seen *seen, struct span topic)
 	struct monitor *m = seen->m;
 	const struct monitor_session *s = m->session;
 	int qos = (int)publish_qos(seen->packet);
-	bool careful = is_5(m) && s && (s->identifiers || s->quiet || property_number(seen->packet->properties,
-	                                                                              PROP_subscription_identifier, 0));
+	bool careful = is_5(m) && s && (s->identifiers || s->quiet ||
+	                                (seen->packet->properties.len && property_number(seen->packet->properties, PROP_subscription_identifier, 0)));
 	struct match match;
 	char room[80];
 

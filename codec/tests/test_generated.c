@@ -35,6 +35,18 @@ static bool marked(const char *text)
 	return false;
 }
 
+/* What decode_plain() must take. */
+static bool is_plain(const struct packet *p)
+{
+	bool ascii = true;
+
+	if (p->type >= PUBACK && p->type <= PUBCOMP)
+		return !p->written && (p->version != MQTT_3_1 || p->type != PUBREL || p->flags == 2) && (p->version != MQTT_3_1 || p->type == PUBREL || !p->flags);
+	for (size_t i = 0; i < p->topic.len; i++)
+		ascii = ascii && p->topic.at[i] < 0x80;
+	return p->type == PUBLISH && p->topic.len && ascii && !p->properties.len;
+}
+
 static void comes_back(void **state)
 {
 	static uint8_t room[1 << 16], bytes[WHOLE_MAX];
@@ -56,6 +68,10 @@ static void comes_back(void **state)
 		if (decode(bytes, w.len, sort->version, &decoded, &finding) != CODEC_OK || check(&decoded, sort->from, &finding) != CODEC_OK)
 			fail_msg("packet %u: %s at %u: %s", i, rule_id(finding.rule, sort->version), finding.offset, finding.why);
 		assert_null(packet_differs(&packet, &decoded));
+		if (decode_plain(bytes, w.len, sort->version, &packet))
+			assert_memory_equal(&packet, &decoded, sizeof(packet));
+		else
+			assert_false(is_plain(&decoded));
 		assert_comes_back(&guard, bytes, w.len, sort->version, sort->from, text, sizeof text);
 		if (marked(text))
 			fail_msg("legal, and yet marked: %s", text);
