@@ -138,11 +138,31 @@ static size_t say_topic(struct client *c, const struct post *p, const struct val
 	return len;
 }
 
+/* What is put is short, most often: a call would cost more than the copying. */
 static uint8_t *put(uint8_t *at, struct span s)
 {
-	if (s.len)
+	uint8_t *end = at + s.len;
+	uint64_t head, tail;
+	uint32_t half, other;
+
+	if (s.len > 16) {
 		memcpy(at, s.at, s.len);
-	return at + s.len;
+	} else if (s.len >= 8) {
+		memcpy(&head, s.at, 8);
+		memcpy(&tail, s.at + s.len - 8, 8);
+		memcpy(at, &head, 8);
+		memcpy(end - 8, &tail, 8);
+	} else if (s.len >= 4) {
+		memcpy(&half, s.at, 4);
+		memcpy(&other, s.at + s.len - 4, 4);
+		memcpy(at, &half, 4);
+		memcpy(end - 4, &other, 4);
+	} else if (s.len) {
+		at[0] = s.at[0];
+		at[s.len / 2] = s.at[s.len / 2];
+		at[s.len - 1] = s.at[s.len - 1];
+	}
+	return end;
 }
 
 /* All in front of the payload; where the payload begins. */
