@@ -143,6 +143,7 @@ struct parser {
 	/* ---- of a workload's script ---- */
 	struct role roles[MAX_ACTORS];		/* by actor */
 	uint32_t n_roles;
+	struct place picked[MAX_ACTORS];	/* where a client of that role is picked first; line 0: nowhere */
 	struct role *role;			/* the one that steps stand in; NULL: none */
 	unsigned loops;				/* that the step at hand stands in */
 	bool in_whenever;

@@ -168,7 +168,7 @@ static void check_early(struct parser *p, uint32_t a, const struct step *s, bool
 		if (s->kind == STEP_WHENEVER)
 			continue;
 		for (uint32_t b = 0; loop && is_publish(s) && !assigned(s->assigns, s->n_assigns, "retain") && b < p->n_roles; b++)
-			if (b != a && !meet_somewhere(p, a, b) && wants(p->roles[b].steps, topic)) {
+			if (b != a && p->roles[b].count->number && !meet_somewhere(p, a, b) && wants(p->roles[b].steps, topic)) {
 				warn_at(p, s->at, "what is sent before `%s` has subscribed goes nowhere; `meet \"ready\"` in both roles waits until all are there",
 				        p->roles[b].name);
 				break;
@@ -195,12 +195,21 @@ static void check_meetings(struct parser *p)
 
 void check_workload(struct parser *p)
 {
+	uint64_t n_clients = 0;
+
 	if (p->failed)
 		return;
 	if (!p->n_roles) {
 		fail_at(p, place_of(&p->all.at[0]), "there are no roles; a workload's steps stand in `role NAME x N { }`");
 		return;
 	}
+	for (uint32_t i = 0; i < p->n_roles; i++) {
+		n_clients += p->roles[i].count->number;
+		if (p->picked[i].line && !p->roles[i].count->number)
+			fail_at(p, p->picked[i], "role `%s` has no clients to pick from", p->roles[i].name);
+	}
+	if (!n_clients)
+		fail_at(p, p->roles[0].count->at, "there are no clients in any role");
 	for (uint32_t i = 0; i < p->n_roles; i++)
 		check_early(p, i, p->roles[i].steps, false);
 	check_meetings(p);

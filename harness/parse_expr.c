@@ -190,6 +190,8 @@ const struct expr *parse_pick(struct parser *p, struct place at)
 	}
 	expr = expr_new(p, EXPR_PICK, at);
 	expr->slot = (uint32_t)number;
+	if (!p->picked[number].line)
+		p->picked[number] = place_of(name);
 	return need_sign(p, ')') ? expr : NULL;
 }
 

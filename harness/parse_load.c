@@ -23,6 +23,7 @@ void collect_roles(struct parser *p)
 		depth -= depth && token_is(t, '}');
 	}
 	memset(p->roles, 0, sizeof p->roles);
+	memset(p->picked, 0, sizeof p->picked);
 	p->n_roles = p->n_actors;
 }
 
@@ -228,9 +229,8 @@ static bool parse_clients(struct parser *p, struct role *role)
 		return false;
 	if (role->count->kind != EXPR_NUMBER)
 		return fail_at(p, role->count->at, "how many clients is fixed when the run begins: a number, or `param`s and numbers in $( )");
-	if (!role->count->number || role->count->number > MAX_CLIENTS)
-		return fail_at(p, role->count->at, "a role has 1 to %d clients, found %llu", MAX_CLIENTS, (unsigned long long)role->count->number);
-	return true;
+	return role->count->number <= MAX_CLIENTS ||
+	       fail_at(p, role->count->at, "a role has at most %d clients, found %llu", MAX_CLIENTS, (unsigned long long)role->count->number);
 }
 
 static bool parse_role_head(struct parser *p, struct role *role)

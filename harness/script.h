@@ -191,7 +191,7 @@ struct actor {
 struct role {
 	const char *name;
 	struct place at;
-	const struct expr *count;	/* how many: EXPR_NUMBER, 1 to MAX_CLIENTS */
+	const struct expr *count;	/* how many: EXPR_NUMBER, at most MAX_CLIENTS; 0: it is not played this time */
 	const struct expr *over;	/* the ramp: EXPR_NUMBER; NULL: at once */
 	const char *file;		/* with "fleet.csv"; NULL */
 	const struct column_use {

@@ -105,7 +105,7 @@ static bool make_role(struct plan *plan, struct plan_role *r, const char *folder
 
 	r->n = role->count->number;
 	r->over_ns = role->over ? role->over->number : 0;
-	if (r->n < plan->n_shards)
+	if (r->n && r->n < plan->n_shards)
 		return wrong(fault, role->count->at, "role `%s` has %llu client%s for %u shards: each shard needs one at least", role->name,
 		             (unsigned long long)r->n, r->n == 1 ? "" : "s", plan->n_shards);
 	r->first = share(r->n, plan->shard, plan->n_shards);
