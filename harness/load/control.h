@@ -42,23 +42,32 @@ int cost_find_listener(const struct address *address, char *name, size_t cap);
 /* ---- sink.c: a broker that takes everything and routes nothing ---- */
 
 /*
- * The fastest that any broker could be: CONNECT, SUBSCRIBE, UNSUBSCRIBE, PINGREQ and PUBLISH of every QoS are answered at once, many answers in one write, nothing is kept. To calibrate the tool, and for benchmarks: it counts by itself.
- * flood: to each client that subscribes, PUBLISHes of that many bytes as fast as it takes them.
+ * The fastest that any broker could be: CONNECT, SUBSCRIBE, UNSUBSCRIBE, PINGREQ and PUBLISH of every QoS are answered at once, many answers in one write, nothing is kept or routed. To
+ * calibrate the tool, and for benchmarks: it counts by itself. What cannot be read, and packets other than PUBLISH of more than 64 kB, end a connection; rules beyond that are not its matter.
+ *
+ * flood: to each client that subscribes, PUBLISHes of that many bytes on a topic that its first filter matches, as fast as it takes them; with QoS 1 and 2 at most 1000 unacknowledged, or its
+ * Receive Maximum. reflect: what a subscriber publishes comes back to it, whatever its filters, with QoS 0.
  */
 struct sink_options {
-	struct address listen;		/* port 0: any */
+	struct address listen;		/* port 0: any; ADDRESS_MEMORY: nowhere, sink_take() hands connections over */
 	size_t flood;			/* payload bytes; 0: none */
-	unsigned flood_qos;
+	unsigned flood_qos;		/* at most; less where less was asked for */
 	uint64_t flood_each;		/* messages to each subscriber; 0: without end */
+	bool reflect;
 };
 struct sink_counts {
-	uint64_t connects, publishes[3], publish_bytes, subscribes, pings, acks, sent;
+	uint64_t connects, publishes[3], publish_bytes;	/* received whole, by QoS; bytes of whole packets */
+	uint64_t subscribes, pings;	/* filters; PINGREQs */
+	uint64_t acks;			/* PUBACK, PUBREC, PUBREL and PUBCOMP that came */
+	uint64_t sent;			/* PUBLISHes given to be sent */
+	uint64_t closed;		/* connections that have ended */
 };
 struct sink;
-struct sink *sink_new(struct loop *loop, const struct sink_options *options, struct fault *fault);
+struct sink *sink_new(struct loop *loop, const struct sink_options *options, struct fault *fault);	/* NULL: *fault */
 unsigned sink_port(const struct sink *sink);
+void sink_take(struct sink *sink, struct transport *accepted);		/* as if it had come by the listener */
 const struct sink_counts *sink_counts(const struct sink *sink);
-void sink_free(struct sink *sink);
+void sink_free(struct sink *sink);		/* and all its connections; what it was lives until loop_settle() */
 
 /* ---- calibrate.c ---- */
 
