@@ -12,6 +12,7 @@
 #include "harness/load/load_options.h"
 #include "harness/load/load_target.h"
 #include "harness/load/ready.h"
+#include "harness/load/scenario_load.h"
 #include "harness/load/shard.h"
 #include "harness/report.h"
 #include "harness/target.h"
@@ -20,7 +21,7 @@
 
 static const struct load_options *const conf = &load_options;
 
-enum { MAX_WORKLOAD = 1 << 20, MANY_CLIENTS = 5000, BUSY_PERCENT = 70 };
+enum { MAX_WORKLOAD = 1 << 20, MANY_CLIENTS = 5000, MANY_PLAYERS = 500, BUSY_PERCENT = 70 };
 #define REHEARSAL_NS 10000000000u
 
 struct load {
@@ -39,6 +40,8 @@ struct load {
 	struct figures *figures;
 	struct progress *progress;
 	struct metrics *metrics;
+	struct suite suite;		/* with --clients */
+	const char *what;
 };
 
 /* ---- the workload ---- */
@@ -242,15 +245,15 @@ static void on_tick(void *context, const struct figures *so_far)
 		metrics_show(l->metrics, so_far);
 }
 
-static void name_figures(struct load *l)
+static void name_figures(struct load *l, const char *file, const char *title, const char *mqtt)
 {
 	struct figures *f = l->figures = figures_new();
 	char *command = load_command_line();
 
-	f->workload = figures_say(f, "%s", l->scenario->file);
-	f->title = figures_say(f, "%s", l->scenario->title);
+	f->workload = figures_say(f, "%s", file);
+	f->title = figures_say(f, "%s", title);
 	f->target = figures_say(f, "%s", l->target.label);
-	f->mqtt = version_text(l->script->version);
+	f->mqtt = mqtt ? mqtt : "all";
 	f->version = MQASSAY_VERSION;
 	f->command = figures_say(f, "%s", command);
 	free(command);
@@ -294,20 +297,28 @@ static int finish(struct load *l)
 	return code ? code : figures_exit_code(f);
 }
 
-static int play_on(struct load *l, struct loop *loop)
+static int serve_metrics(struct load *l, struct loop *loop)
 {
 	struct fault fault;
-	int code = load_target_open(&l->target, loop, l->script->needs, l->script->n_needs);
 
-	if (code || (code = make_plan(l)))
-		return code;
-	if (conf->metrics && !(l->metrics = metrics_new(loop, conf->metrics, &fault))) {
+	if (!conf->metrics)
+		return 0;
+	if (!(l->metrics = metrics_new(loop, conf->metrics, &fault))) {
 		console_error("--metrics: %s", fault.text);
 		return EXIT_UNABLE;
 	}
-	if (conf->metrics && !conf->quiet)
+	if (!conf->quiet)
 		console_print(stderr, "metrics on port %u\n", metrics_port(l->metrics));
-	name_figures(l);
+	return 0;
+}
+
+static int play_on(struct load *l, struct loop *loop)
+{
+	int code = load_target_open(&l->target, loop, l->script->needs, l->script->n_needs);
+
+	if (code || (code = make_plan(l)) || (code = serve_metrics(l, loop)))
+		return code;
+	name_figures(l, l->scenario->file, l->scenario->title, version_text(l->script->version));
 	l->progress = progress_new(conf->quiet || l->target.simulated);
 	run_load(&(struct run_options){
 		.loop = loop, .plan = &l->plan, .address = &l->target.address, .sources = l->sources, .n_sources = l->n_sources, .threads = threads_for(l),
@@ -321,25 +332,87 @@ static int play_on(struct load *l, struct loop *loop)
 	return finish(l);
 }
 
-static int play(struct load *l, int n_args, char **args)
+/* On a loop of the target's kind: `on` plays, and gives back what it made of the loop. */
+static int play_against(struct load *l, int n_args, char **args, int (*on)(struct load *l, struct loop *loop))
 {
 	struct loop loop;
-	int code, error;
+	int code = load_target_choose(&l->target, n_args > 1 ? args[1] : NULL), error;
 
-	if ((code = load_options_check(n_args)) || (code = read_options(l)) || (code = read_workload(l, args[0])) || (code = choose_script(l)) ||
-	    (code = check_expectations(l)) || (code = load_target_choose(&l->target, n_args > 1 ? args[1] : NULL)))
+	if (code)
 		return code;
 	handle_signals();
 	if ((error = loop_init(&loop, l->target.simulated))) {
 		console_error("event loop: %s", strerror(-error));
 		return EXIT_UNABLE;
 	}
-	code = play_on(l, &loop);
+	code = on(l, &loop);
 	metrics_free(l->metrics);
 	load_target_close(&l->target);
 	loop_settle(&loop);
 	loop_release(&loop);
 	return code;
+}
+
+static int play(struct load *l, int n_args, char **args)
+{
+	int code;
+
+	if ((code = load_options_check(n_args)) || (code = read_options(l)) || (code = read_workload(l, args[0])) || (code = choose_script(l)) ||
+	    (code = check_expectations(l)))
+		return code;
+	return play_against(l, n_args, args, play_on);
+}
+
+/* ---- scenarios of `conform` ---- */
+
+static int play_scenarios_on(struct load *l, struct loop *loop)
+{
+	const struct script *first = l->suite.tests[0];
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	uint64_t threads = 1 + conf->clients / MANY_PLAYERS;
+	int code = load_target_open(&l->target, loop, first->needs, first->n_needs);
+
+	if (code || (code = serve_metrics(l, loop)))
+		return code;
+	threads = conf->threads ? conf->threads : threads < (uint64_t)cpus ? threads : (uint64_t)cpus;
+	name_figures(l, l->what, first->scenario->title, NULL);
+	l->progress = progress_new(conf->quiet || l->target.simulated);
+	scenario_load(&(struct scenario_load_options){
+		.loop = loop, .suite = &l->suite, .address = &l->target.address, .user_name = l->target.user_name, .password = l->target.password,
+		.clients = (unsigned)conf->clients, .threads = l->target.simulated ? 1 : (unsigned)threads, .for_ns = conf->for_ns, .timeout_ns = conf->timeout_ns,
+		.seed = conf->seed, .broker_pid = (int)conf->pid, .died = &l->target.died, .leave = conf->leave || l->target.simulated, .tick = on_tick, .context = l,
+	}, l->figures);
+	progress_end(l->progress);
+	return finish(l);
+}
+
+/* A file or folder, or a pattern as of `conform --select` among those that are compiled in. */
+static int play_scenarios(struct load *l, int n_args, char **args)
+{
+	static const unsigned versions[] = { ~0u, 1u << MQTT_3_1, 1u << MQTT_3_1_1, 1u << MQTT_5 };
+	const char *what = args[0];
+	bool is_file = !access(what, F_OK);
+	size_t n;
+	const struct param *params = load_params(&n);
+	int code = params ? load_options_check(n_args) : EXIT_USAGE;
+
+	if (code || (code = read_options(l)))
+		return code;
+	if (l->shard.n > 1)
+		return cli_usage(&load_command, "--clients: scenarios are not played in shards; give each process a --clients of its own");
+	if (conf->sources.n || conf->start_at || conf->name)
+		return cli_usage(&load_command, "--%s is about workloads", conf->sources.n ? "source-ip" : conf->start_at ? "start-at" : "name");
+	if ((code = suite_load(&l->suite, &what, is_file, params, n)))
+		return code;
+	suite_choose(&l->suite, versions[conf->mqtt], &what, !is_file);
+	if (!l->suite.n_tests) {
+		console_error("%s: no file of that name, and no test fits; `mqassay conform --list` lists them all", console_safe(what));
+		return EXIT_UNABLE;
+	}
+	if (l->suite.tests[0]->roles)
+		return cli_usage(&load_command, "--clients is about scenarios; %s is a workload, which says itself how many there are", console_safe(what));
+	l->what = what;
+	return play_against(l, n_args, args, play_scenarios_on);
 }
 
 static int run(int n_args, char **args)
@@ -361,10 +434,11 @@ static int run(int n_args, char **args)
 		return load_sink(n_args - 1, args + 1);
 	if (n_args > 2)
 		return cli_usage(&load_command, "unexpected argument '%s'", console_safe(args[2]));
-	code = play(&l, n_args, args);
+	code = conf->clients ? play_scenarios(&l, n_args, args) : play(&l, n_args, args);
 	plan_release(&l.plan);
 	figures_free(l.figures);
 	scenario_free(l.scenario);
+	suite_release(&l.suite);
 	free(l.expectations);
 	free(l.sources);
 	free(l.folder);

@@ -141,6 +141,7 @@ static void put_timing(FILE *out, const struct figures *f, enum timing timing, b
 		[TIME_ACK]      = "Of a PUBLISH until PUBACK or PUBCOMP",
 		[TIME_DELIVERY] = "Of a message until it was delivered",
 		[TIME_LATENESS] = "Of the tool itself: until a message was handed over",
+		[TIME_PLAY]     = "Of a whole scenario, from its first step to its last",
 	};
 	bool told = false;
 	char name[80], help[160];

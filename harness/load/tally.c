@@ -14,7 +14,7 @@ const struct counter_row counter_rows[N_COUNTERS] = {
 #undef X
 };
 
-const char *const timing_names[N_TIMINGS + 1] = { "connect", "ack", "delivery", "lateness", NULL };
+const char *const timing_names[N_TIMINGS + 1] = { "connect", "ack", "delivery", "lateness", "play", NULL };
 
 static void record(struct hdr *h, uint64_t from_ns, uint64_t to_ns)
 {

@@ -33,10 +33,11 @@ enum timing {
 	TIME_ACK,		/* of a PUBLISH of QoS 1 to PUBACK, of QoS 2 to PUBCOMP */
 	TIME_DELIVERY,		/* of a stamped message to its first delivery to each subscriber; of one that came back: the round trip */
 	TIME_LATENESS,		/* of the generator itself: from when a message was due until it was handed over. Uncorrected: nothing */
+	TIME_PLAY,		/* of a whole scenario, from its first step to its last: `load --clients` */
 	N_TIMINGS
 };
 
-extern const char *const timing_names[N_TIMINGS + 1];	/* "connect", "ack", "delivery", "lateness", NULL */
+extern const char *const timing_names[N_TIMINGS + 1];	/* "connect", "ack", "delivery", "lateness", "play", NULL */
 
 struct tally {				/* zeroed: nothing yet */
 	uint64_t counts[N_COUNTERS];
