@@ -62,7 +62,7 @@ struct stream;
 
 /* tallies: by role, n_roles of them, of this thread; the ledger counts and times into them. run: for stamps. max_streams: more are sent without account (counted as untracked); 0: 4 million. */
 struct ledger *ledger_new(struct audience *audience, struct pool *pool, unsigned thread, uint32_t run, struct tally *tallies, uint32_t n_roles, size_t max_streams);
-void ledger_free(struct ledger *ledger);
+void ledger_free(struct ledger *ledger);	/* what it took from the pool goes with the pool, which may be gone */
 
 /* ---- publishers ---- */
 
@@ -86,7 +86,7 @@ void ledger_echo(struct ledger *ledger, struct listener publisher, struct span t
 
 /* ---- subscribers ---- */
 
-struct subscriber;			/* what a client keeps of the streams it has had; NULL until the first delivery */
+struct subscriber;			/* what a client keeps of the streams it has had; NULL until the first delivery. The ledger's: kept to the end */
 
 struct delivery {
 	struct span topic;		/* aliases resolved */
@@ -139,12 +139,11 @@ extern const char *const loss_names[N_LOSS_CAUSES + 1];	/* "subscriber_away", ..
 
 /*
  * A subscriber's trouble at now_ns explains what it misses of a stream between two deliveries, one before and one after; and what it misses behind its last one,
- * if something was still under way then: sent, or delivered of that stream, within the second before or later. subscriber may be NULL; nothing is made for it.
+ * if something was still under way then: sent, or delivered of that stream, within the second before or later.
  */
-void ledger_trouble(struct ledger *ledger, struct subscriber **subscriber, struct listener who, enum loss_cause cause, const char *text, uint64_t now_ns);
+void ledger_trouble(struct ledger *ledger, struct listener who, enum loss_cause cause, const char *text, uint64_t now_ns);
 /* A publisher's: its messages of that stream from number on to the last one sent (QoS 0: that were sent within the last flight; QoS 1, 2: that were open) may not have left. stream NULL: nothing. */
 void ledger_stranded(struct ledger *ledger, struct stream *stream, uint32_t number, enum loss_cause cause, const char *text);
 
-void subscriber_free(struct ledger *ledger, struct subscriber *subscriber);	/* only when the run's account is not wanted: ledger_free() frees them all */
 
 #endif
