@@ -11,12 +11,12 @@
 
 static struct flow *their_flow(struct monitor *m, uint16_t id)
 {
-	return m->session ? monitor_flow_find(&m->session->theirs, id) : NULL;
+	return monitor_flow_find(theirs_of(m->session), id);
 }
 
 static struct flow *our_flow(struct monitor *m, uint16_t id)
 {
-	return m->session ? monitor_flow_find(&m->session->ours, id) : NULL;
+	return monitor_flow_find(ours_of(m->session), id);
 }
 
 static void up(uint8_t *n)
@@ -27,7 +27,8 @@ static void up(uint8_t *n)
 static struct flow *add_flow(struct monitor *m, bool ours, uint16_t id)
 {
 	struct monitor_session *s = monitor_session_of(m);
-	struct flow *f = s ? monitor_flow_add(m->world, ours ? &s->ours : &s->theirs, id) : NULL;
+	struct traffic *t = s ? monitor_traffic_of(m->world, s) : NULL;
+	struct flow *f = t ? monitor_flow_add(m->world, ours ? &t->ours : &t->theirs, id) : NULL;
 
 	if (!f)
 		m->bits |= PARTIAL;
@@ -81,20 +82,20 @@ static void slot_freed(struct monitor *m, bool counted)
 }
 
 /* Their id is free again: whose message had it is kept for a while, if it was sent here. */
-static void remember_freed(struct monitor_session *s, const struct flow *f)
+static void remember_freed(struct traffic *t, const struct flow *f)
 {
 	unsigned i = 0;
 
 	if (!(f->bits & HERE))
 		return;
-	while (i < N_FREED && s->freed[i].id != f->id)
+	while (i < N_FREED && t->freed[i].id != f->id)
 		i++;
 	if (i == N_FREED) {
-		i = s->next_freed;
-		s->next_freed = (uint8_t)((i + 1) % N_FREED);
+		i = t->next_freed;
+		t->next_freed = (uint8_t)((i + 1) % N_FREED);
 	}
-	s->freed[i].id = f->id;
-	s->freed[i].sample = f->sample;
+	t->freed[i].id = f->id;
+	t->freed[i].sample = f->sample;
 }
 
 static void sent_puback(struct monitor *m, uint16_t id)
@@ -105,8 +106,8 @@ static void sent_puback(struct monitor *m, uint16_t id)
 		monitor_misbehaved(m);
 	} else if (f && f->state == THEIRS_QOS1) {
 		slot_freed(m, f->bits & HERE);
-		remember_freed(m->session, f);
-		monitor_flow_remove(&m->session->theirs, f);
+		remember_freed(m->session->traffic, f);
+		monitor_flow_remove(&m->session->traffic->theirs, f);
 	} else {
 		slot_freed(m, false);
 	}
@@ -122,7 +123,7 @@ static void sent_pubrec(struct monitor *m, uint16_t id, bool refused)
 	}
 	if (refused && f && f->state == THEIRS_QOS2) {
 		slot_freed(m, f->bits & HERE);
-		monitor_flow_remove(&m->session->theirs, f);
+		monitor_flow_remove(&m->session->traffic->theirs, f);
 		return;
 	}
 	if (refused) {
@@ -156,12 +157,12 @@ static void sent_pubcomp(struct monitor *m, uint16_t id)
 		return;
 	}
 	slot_freed(m, f->bits & HERE);
-	remember_freed(m->session, f);
+	remember_freed(m->session->traffic, f);
 	monitor_hold(m, ROW_AFTER_PUBREL);
 	f->state = THEIRS_DONE;
 	f->bits = 0;
 	if (!f->answers)
-		monitor_flow_remove(&m->session->theirs, f);
+		monitor_flow_remove(&m->session->traffic->theirs, f);
 }
 
 static void sent_pubrel(struct monitor *m, uint16_t id)
@@ -253,11 +254,11 @@ static bool freed_by_another(const struct monitor *m, const struct packet *p)
 {
 	const struct monitor_session *s = m->session;
 
-	if (is_5(m) || m->bits & PARTIAL || !s || s->shared || s->opaque)
+	if (is_5(m) || m->bits & PARTIAL || !s || !s->traffic || s->shared || s->opaque)
 		return false;
 	for (unsigned i = 0; i < N_FREED; i++)
-		if (s->freed[i].id == p->packet_id)
-			return s->freed[i].sample != sample_of(p->topic, p->payload);
+		if (s->traffic->freed[i].id == p->packet_id)
+			return s->traffic->freed[i].sample != sample_of(p->topic, p->payload);
 	return false;
 }
 
@@ -353,7 +354,7 @@ static void our_flow_done(struct monitor *m, struct flow *f)
 	if (m->opened)
 		m->opened--;
 	if (!f->answers && !f->completions)
-		monitor_flow_remove(&m->session->ours, f);
+		monitor_flow_remove(&m->session->traffic->ours, f);
 }
 
 /* An answer that is still due for an earlier use of the id; false when there is none. */
@@ -362,7 +363,7 @@ static bool answers_earlier(struct monitor *m, struct flow *f, uint8_t *due)
 	if (f->state != OURS_DONE || !*due)
 		return false;
 	if (!--*due && !f->answers && !f->completions)
-		monitor_flow_remove(&m->session->ours, f);
+		monitor_flow_remove(&m->session->traffic->ours, f);
 	return true;
 }
 
@@ -470,7 +471,7 @@ static void got_pubrel(struct seen *seen)
 		if (!f->answers)
 			got_stray_pubrel(seen);
 		else if (!--f->answers)
-			monitor_flow_remove(&m->session->theirs, f);
+			monitor_flow_remove(&m->session->traffic->theirs, f);
 		return;
 	case THEIRS_RELEASED:
 		if (is_5(m) && !f->answers && f->bits & RELEASED_HERE)

@@ -83,7 +83,7 @@ struct flows {				/* open addressing */
 	uint32_t n, cap;
 };
 
-struct flow *monitor_flow_find(const struct flows *flows, uint16_t id);
+struct flow *monitor_flow_find(const struct flows *flows, uint16_t id);	/* NULL when there is none; flows may be NULL */
 /* The flow of that id, new ones all zero but for the id; NULL when there is no room. Others may move. */
 struct flow *monitor_flow_add(struct monitor_world *world, struct flows *flows, uint16_t id);
 void monitor_flow_remove(struct flows *flows, struct flow *flow);	/* others may move */
@@ -122,32 +122,55 @@ struct request {			/* a SUBSCRIBE or UNSUBSCRIBE not answered */
 
 /* ---- sessions ---- */
 
+/* All filters of a session in one block, their text behind them. */
+struct filters {
+	uint32_t cap, text_len, text_cap;
+	struct filter at[];
+};
+
 enum { N_FREED = 8 };
 
-struct monitor_session {
-	struct monitor_session *next;	/* in the world's bucket */
-	struct monitor *owner;		/* the connection it is attached to */
-	uint64_t key;			/* 0: of no client id, not in the table */
+/* What is under way, or was lately; few sessions have any at a time. */
+struct traffic {
 	struct flows theirs, ours;
-	struct filter *filters;
-	uint8_t *text;
 	struct request *requests, *last_request;
-	uint32_t n_filters, filters_cap, text_len, text_cap;
-	uint32_t hint;			/* the filter that matched last */
 	struct {			/* the server's ids that were used on this connection, and are free again: the last few */
 		uint16_t id, sample;	/* of the message that had it last; id 0: none */
 	} freed[N_FREED];
 	uint8_t next_freed;
 	uint16_t n_requests;
+};
+
+struct monitor_session {		/* one for each client: small */
+	struct monitor_session *next;	/* in the world's bucket */
+	struct monitor *owner;		/* the connection it is attached to */
+	uint64_t key;			/* 0: of no client id, not in the table */
+	struct traffic *traffic;	/* NULL: none */
+	struct filters *filters;	/* NULL: none */
+	uint32_t n_filters;
+	uint32_t hint;			/* the filter that matched last */
 	uint16_t connecting;		/* CONNECTs with this client id that CONNACK has not answered */
 	uint16_t highest;		/* of the server's packet ids seen in this session */
 	uint8_t version;
-	bool known;			/* all of it was seen, from its start */
-	bool contested;			/* several were connecting at once: whose it became is unknown */
-	bool identifiers, quiet, shared, opaque;	/* filters with an identifier; without MAY_RETAIN;
+	bool known : 1;			/* all of it was seen, from its start */
+	bool contested : 1;		/* several were connecting at once: whose it became is unknown */
+	bool identifiers : 1, quiet : 1, shared : 1, opaque : 1;	/* filters with an identifier; without MAY_RETAIN;
 							 * shared ones; ones whose meaning is the vendor's */
 };
 
+static inline struct flows *theirs_of(const struct monitor_session *s)
+{
+	return s && s->traffic ? &s->traffic->theirs : NULL;
+}
+
+static inline struct flows *ours_of(const struct monitor_session *s)
+{
+	return s && s->traffic ? &s->traffic->ours : NULL;
+}
+
+size_t monitor_filters_size(uint32_t cap, uint32_t text_cap);
+struct traffic *monitor_traffic_of(struct monitor_world *world, struct monitor_session *s);	/* made when there is none; NULL: no room */
+void monitor_traffic_rest(struct monitor_world *world, struct monitor_session *s);	/* given back, if nothing in it is remembered */
 
 /* The session of that client id; add makes one that is not known. NULL: none, or no room. */
 struct monitor_session *monitor_world_session(struct monitor_world *world, uint64_t key, bool add);
@@ -164,6 +187,7 @@ void monitor_session_refused(struct monitor *m);	/* CONNACK refused, or none cam
 void monitor_session_accepted(struct monitor *m, bool present);	/* CONNACK accepted */
 void monitor_session_closed(struct monitor *m, bool persists);
 
+size_t monitor_pool_size(size_t size);		/* how much a block of that size has in truth: more may be asked for at no cost */
 void *monitor_pool_take(struct monitor_world *world, size_t size);	/* zeroed; NULL: no more room */
 void monitor_pool_give(struct monitor_world *world, void *block, size_t size);	/* NULL is fine */
 

@@ -9,7 +9,7 @@
  */
 
 #define WORLD_ROOM ((size_t)256 << 20)
-#define N_POOLS 8			/* blocks of 32 to 4096 bytes */
+#define N_POOLS 18			/* blocks of 24 to 4104 bytes */
 #define MOST_LOOKS 256			/* buckets looked into for a session to forget */
 
 struct monitor_world {
@@ -23,13 +23,23 @@ struct monitor_world {
 
 /* ---- memory ---- */
 
+/* What malloc() gives for these has nothing to spare: it takes 8 bytes for itself, and then multiples of 16. */
+static const uint16_t pool_sizes[N_POOLS] = { 24, 40, 56, 72, 88, 104, 120, 136, 200, 264, 392, 520, 776, 1032, 1544, 2056, 3080, 4104 };
+
 static unsigned pool_of(size_t size)
 {
-	unsigned pool = 0;
+	unsigned pool = size <= 24 ? 0 : size <= 136 ? (unsigned)(size - 9) / 16 : 8;
 
-	while (pool < N_POOLS && (size_t)32 << pool < size)
+	while (pool < N_POOLS && pool_sizes[pool] < size)
 		pool++;
 	return pool;
+}
+
+size_t monitor_pool_size(size_t size)
+{
+	unsigned pool = pool_of(size);
+
+	return pool < N_POOLS ? pool_sizes[pool] : size;
 }
 
 static void drain_pools(struct monitor_world *world)
@@ -38,7 +48,7 @@ static void drain_pools(struct monitor_world *world)
 		for (void *block; (block = world->pools[i]);) {
 			memcpy(&world->pools[i], block, sizeof(void *));
 			free(block);
-			world->used -= (size_t)32 << i;
+			world->used -= pool_sizes[i];
 		}
 	}
 }
@@ -46,7 +56,7 @@ static void drain_pools(struct monitor_world *world)
 void *monitor_pool_take(struct monitor_world *world, size_t size)
 {
 	unsigned pool = pool_of(size);
-	size_t whole = pool < N_POOLS ? (size_t)32 << pool : size;
+	size_t whole = pool < N_POOLS ? pool_sizes[pool] : size;
 	void *block;
 
 	if (pool < N_POOLS && world->pools[pool]) {
@@ -216,6 +226,37 @@ struct monitor_session *monitor_world_session(struct monitor_world *world, uint6
 	return s;
 }
 
+struct traffic *monitor_traffic_of(struct monitor_world *world, struct monitor_session *s)
+{
+	if (!s->traffic)
+		s->traffic = monitor_pool_take(world, sizeof(*s->traffic));
+	return s->traffic;
+}
+
+static void drop_traffic(struct monitor_world *world, struct monitor_session *s)
+{
+	struct traffic *t = s->traffic;
+
+	if (!t)
+		return;
+	monitor_pool_give(world, t->theirs.at, t->theirs.cap * sizeof(struct flow));
+	monitor_pool_give(world, t->ours.at, t->ours.cap * sizeof(struct flow));
+	monitor_pool_give(world, t, sizeof(*t));
+	s->traffic = NULL;
+}
+
+void monitor_traffic_rest(struct monitor_world *world, struct monitor_session *s)
+{
+	const struct traffic *t = s->traffic;
+
+	if (!t || t->theirs.n || t->ours.n || t->requests)
+		return;
+	for (unsigned i = 0; i < N_FREED; i++)
+		if (t->freed[i].id)
+			return;
+	drop_traffic(world, s);
+}
+
 void monitor_session_clear(struct monitor_world *world, struct monitor_session *s)
 {
 	if (s->owner) {
@@ -224,10 +265,9 @@ void monitor_session_clear(struct monitor_world *world, struct monitor_session *
 		s->owner = NULL;
 	}
 	monitor_requests_drop(world, s);
-	monitor_pool_give(world, s->theirs.at, s->theirs.cap * sizeof(struct flow));
-	monitor_pool_give(world, s->ours.at, s->ours.cap * sizeof(struct flow));
-	monitor_pool_give(world, s->filters, s->filters_cap * sizeof(struct filter));
-	monitor_pool_give(world, s->text, s->text_cap);
+	drop_traffic(world, s);
+	if (s->filters)
+		monitor_pool_give(world, s->filters, monitor_filters_size(s->filters->cap, s->filters->text_cap));
 	*s = (struct monitor_session){ .next = s->next, .key = s->key, .connecting = s->connecting,
 	                               .contested = s->contested };
 }
@@ -358,16 +398,20 @@ void monitor_session_refused(struct monitor *m)
 /* A resumed session: what was open on the last connection may come again, once. */
 static void session_resume(struct monitor_world *world, struct monitor_session *s)
 {
+	struct traffic *t = s->traffic;
+
+	if (!t)
+		return;
 	monitor_requests_drop(world, s);
-	memset(s->freed, 0, sizeof(s->freed));
-	for (uint32_t i = 0; i < s->theirs.cap; i++) {
-		struct flow *f = &s->theirs.at[i];
+	memset(t->freed, 0, sizeof(t->freed));
+	for (uint32_t i = 0; i < t->theirs.cap; i++) {
+		struct flow *f = &t->theirs.at[i];
 
 		f->bits &= (uint8_t)~(HERE | RELEASED_HERE);
 		f->answers = f->state == THEIRS_RECEIVED || f->state == THEIRS_RELEASED;
 	}
-	for (uint32_t i = 0; i < s->ours.cap; i++) {
-		struct flow *f = &s->ours.at[i];
+	for (uint32_t i = 0; i < t->ours.cap; i++) {
+		struct flow *f = &t->ours.at[i];
 
 		f->bits &= (uint8_t)~HERE;
 		if (f->state == OURS_REQUEST) {	/* an id is not kept beyond its connection for these */
@@ -466,7 +510,7 @@ static uint32_t slot_of(const struct flows *flows, uint16_t id)
 
 struct flow *monitor_flow_find(const struct flows *flows, uint16_t id)
 {
-	if (!flows->n || !id)
+	if (!flows || !flows->n || !id)
 		return NULL;
 	for (uint32_t i = slot_of(flows, id); flows->at[i].id; i = (i + 1) & (flows->cap - 1))
 		if (flows->at[i].id == id)

@@ -18,29 +18,47 @@
 
 /* ---- filters ---- */
 
-static bool room_for(struct monitor_world *world, void **at, uint32_t *cap, size_t unit, uint32_t needed, uint32_t least)
+size_t monitor_filters_size(uint32_t cap, uint32_t text_cap)
 {
-	uint32_t n = *cap ? *cap : least;
-	void *block;
+	return sizeof(struct filters) + cap * sizeof(struct filter) + text_cap;
+}
 
-	if (needed <= *cap)
+static uint8_t *texts_of(struct filters *filters)
+{
+	return (uint8_t *)(filters->at + filters->cap);
+}
+
+/* Room for one filter more, of that length. The first takes what it needs: most sessions have one. */
+static bool filters_grow(struct monitor_world *world, struct monitor_session *s, uint32_t len)
+{
+	struct filters *old = s->filters, *new;
+	uint32_t cap = old ? old->cap : 1, text_cap = old ? old->text_cap : len, text_len = old ? old->text_len : 0;
+
+	if (old && s->n_filters < cap && text_len + len <= text_cap)
 		return true;
-	while (n < needed)
-		n *= 2;
-	block = monitor_pool_take(world, n * unit);
-	if (!block)
+	while (cap < s->n_filters + 1)
+		cap *= 2;
+	while (text_cap < text_len + len)
+		text_cap = text_cap ? text_cap * 2 : len;
+	text_cap += (uint32_t)(monitor_pool_size(monitor_filters_size(cap, text_cap)) - monitor_filters_size(cap, text_cap));
+	new = monitor_pool_take(world, monitor_filters_size(cap, text_cap));
+	if (!new)
 		return false;
-	if (*cap)
-		memcpy(block, *at, *cap * unit);
-	monitor_pool_give(world, *at, *cap * unit);
-	*at = block;
-	*cap = n;
+	new->cap = cap;
+	new->text_cap = text_cap;
+	new->text_len = text_len;
+	if (old) {
+		memcpy(new->at, old->at, s->n_filters * sizeof(struct filter));
+		memcpy(texts_of(new), texts_of(old), text_len);
+		monitor_pool_give(world, old, monitor_filters_size(old->cap, old->text_cap));
+	}
+	s->filters = new;
 	return true;
 }
 
 static struct span text_of(const struct monitor_session *s, const struct filter *f)
 {
-	return span_of(s->text + f->text, f->len);
+	return span_of(texts_of(s->filters) + f->text, f->len);
 }
 
 /* Filters that begin with '$' and are not the standard's may mean whatever the vendor chose. */
@@ -53,32 +71,24 @@ static bool add_filter(struct monitor *m, struct monitor_session *s, struct span
 {
 	uint32_t hash = (uint32_t)monitor_hash_bytes(text);
 	struct span group, inner;
-	void *filters, *bytes;
 	struct filter *f;
 
 	for (uint32_t i = 0; i < s->n_filters; i++) {
-		f = &s->filters[i];
+		f = &s->filters->at[i];
 		if (f->hash == hash && f->identifier == identifier && span_equal(text_of(s, f), text)) {
 			*index = i;
 			return true;
 		}
 	}
-	filters = s->filters;
-	bytes = s->text;
-	if (s->n_filters == MAX_FILTERS || s->text_len + text.len > MAX_TEXT ||
-	    !room_for(m->world, &filters, &s->filters_cap, sizeof(*f), s->n_filters + 1, 3))
+	if (s->n_filters == MAX_FILTERS || (s->filters ? s->filters->text_len : 0) + text.len > MAX_TEXT || !filters_grow(m->world, s, (uint32_t)text.len))
 		return false;
-	s->filters = filters;
-	if (!room_for(m->world, &bytes, &s->text_cap, 1, s->text_len + (uint32_t)text.len, 32))
-		return false;
-	s->text = bytes;
 	if (text.len)
-		memcpy(s->text + s->text_len, text.at, text.len);
+		memcpy(texts_of(s->filters) + s->filters->text_len, text.at, text.len);
 	*index = s->n_filters;
-	f = &s->filters[s->n_filters++];
-	*f = (struct filter){ .hash = hash, .text = s->text_len, .identifier = identifier, .len = (uint16_t)text.len,
+	f = &s->filters->at[s->n_filters++];
+	*f = (struct filter){ .hash = hash, .text = s->filters->text_len, .identifier = identifier, .len = (uint16_t)text.len,
 	                      .granted = -1, .asked = -1 };
-	s->text_len += (uint32_t)text.len;
+	s->filters->text_len += (uint32_t)text.len;
 	if (share_split(text, &group, &inner)) {
 		f->bits |= SHARED;
 		s->shared = true;
@@ -113,7 +123,8 @@ static struct request *new_request(struct monitor *m, struct monitor_session *s,
 {
 	uint32_t kept = p->type == SUBSCRIBE && n <= MAX_FILTERS ? n : 0;
 	size_t size = sizeof(struct request) + kept * sizeof(uint32_t);
-	struct request *r = s->n_requests < MAX_REQUESTS ? monitor_pool_take(m->world, size) : NULL;
+	struct traffic *t = monitor_traffic_of(m->world, s);
+	struct request *r = t && t->n_requests < MAX_REQUESTS ? monitor_pool_take(m->world, size) : NULL;
 
 	if (!r)
 		return NULL;
@@ -122,12 +133,12 @@ static struct request *new_request(struct monitor *m, struct monitor_session *s,
 	r->n_kept = kept;
 	r->id = p->packet_id;
 	r->unsubscribe = p->type == UNSUBSCRIBE;
-	if (s->requests)
-		s->last_request->next = r;
+	if (t->requests)
+		t->last_request->next = r;
 	else
-		s->requests = r;
-	s->last_request = r;
-	s->n_requests++;
+		t->requests = r;
+	t->last_request = r;
+	t->n_requests++;
 	return r;
 }
 
@@ -157,7 +168,7 @@ static void note_asked(struct monitor *m, struct monitor_session *s, struct requ
 		return;
 	}
 	r->asked[nth] = index << 2 | qos;
-	f = &s->filters[index];
+	f = &s->filters->at[index];
 	f->open += f->open < UINT16_MAX;
 	if (f->asked < (int8_t)qos)
 		f->asked = (int8_t)qos;
@@ -173,7 +184,7 @@ void monitor_sent_request(struct monitor *m, const struct packet *p)
 	uint32_t identifier = (uint32_t)property_number(p->properties, PROP_subscription_identifier, 0);
 	struct monitor_session *s = monitor_session_of(m);
 	struct filter_walk walk = filters_of(p);
-	struct flow *f = s ? monitor_flow_find(&s->ours, p->packet_id) : NULL;
+	struct flow *f = monitor_flow_find(ours_of(s), p->packet_id);
 	struct request *r;
 	struct span text;
 	uint8_t options = 0;
@@ -195,7 +206,7 @@ void monitor_sent_request(struct monitor *m, const struct packet *p)
 		m->bits |= REQUESTS_LOST | PARTIAL;
 		return;
 	}
-	if (!(f = monitor_flow_add(m->world, &s->ours, p->packet_id)))
+	if (!(f = monitor_flow_add(m->world, &s->traffic->ours, p->packet_id)))
 		m->bits |= PARTIAL;
 	else
 		f->state = OURS_REQUEST;
@@ -215,36 +226,36 @@ static void settle_filter(struct monitor_session *s, uint32_t asked, int granted
 
 	if (asked >> 2 == NO_FILTER)
 		return;
-	f = &s->filters[asked >> 2];
+	f = &s->filters->at[asked >> 2];
 	if (granted > f->granted)
 		f->granted = (int8_t)granted;
 	if (f->open && --f->open == 0)
 		f->asked = -1;
 }
 
-static void free_request(struct monitor_world *world, struct monitor_session *s, struct request *r)
+static void free_request(struct monitor_world *world, struct traffic *t, struct request *r)
 {
-	struct request **at = &s->requests, *before = NULL;
+	struct request **at = &t->requests, *before = NULL;
 
 	while (*at != r) {
 		before = *at;
 		at = &before->next;
 	}
 	*at = r->next;
-	if (s->last_request == r)
-		s->last_request = before;
-	s->n_requests--;
+	if (t->last_request == r)
+		t->last_request = before;
+	t->n_requests--;
 	monitor_pool_give(world, r, r->size);
 }
 
 void monitor_requests_drop(struct monitor_world *world, struct monitor_session *s)
 {
-	while (s->requests) {
-		struct request *r = s->requests;
+	while (s->traffic && s->traffic->requests) {
+		struct request *r = s->traffic->requests;
 
 		for (uint32_t i = 0; i < r->n_kept; i++)
 			settle_filter(s, r->asked[i], r->asked[i] & 3);
-		free_request(world, s, r);
+		free_request(world, s->traffic, r);
 	}
 }
 
@@ -272,7 +283,7 @@ void monitor_got_request_ack(struct seen *seen)
 	bool unsubscribe = p->type == UNSUBACK;
 	enum monitor_row id_row = unsubscribe ? ROW_UNSUBACK_ID : ROW_SUBACK_ID;
 	enum monitor_row count_row = unsubscribe ? ROW_UNSUBACK_COUNT : ROW_SUBACK_COUNT;
-	struct request *r = m->session ? m->session->requests : NULL;
+	struct request *r = m->session && m->session->traffic ? m->session->traffic->requests : NULL;
 	struct flow *f;
 
 	while (r && (r->id != p->packet_id || r->unsubscribe != unsubscribe))
@@ -292,12 +303,13 @@ void monitor_got_request_ack(struct seen *seen)
 	}
 	if (!unsubscribe)
 		settle_codes(seen, r);
-	free_request(m->world, m->session, r);
-	f = monitor_flow_find(&m->session->ours, p->packet_id);
+	free_request(m->world, m->session->traffic, r);
+	f = monitor_flow_find(ours_of(m->session), p->packet_id);
 	if (f && f->state == OURS_REQUEST)
 		f->state = OURS_DONE;
 	if (f && f->state == OURS_DONE && !f->answers && !f->completions)
-		monitor_flow_remove(&m->session->ours, f);
+		monitor_flow_remove(&m->session->traffic->ours, f);
+	monitor_traffic_rest(m->world, m->session);	/* who only listens rests after this */
 }
 
 /* ---- deliveries ---- */
@@ -329,7 +341,7 @@ static struct match match_all(struct monitor *m, struct span topic)
 	struct match match = { .qos = -1 };
 
 	for (uint32_t i = 0; s && i < s->n_filters; i++) {
-		const struct filter *f = &s->filters[i];
+		const struct filter *f = &s->filters->at[i];
 
 		if (allowed_qos(f) < 0 || !covers(m, f, topic))
 			continue;
@@ -349,7 +361,7 @@ static bool hint_allows(const struct monitor *m, struct span topic, int qos)
 {
 	const struct monitor_session *s = m->session;
 
-	return s->hint < s->n_filters && allowed_qos(&s->filters[s->hint]) >= qos && covers(m, &s->filters[s->hint], topic);
+	return s->hint < s->n_filters && allowed_qos(&s->filters->at[s->hint]) >= qos && covers(m, &s->filters->at[s->hint], topic);
 }
 
 /* Identifiers tell by which subscription a delivery came: its topic must match that filter. */
@@ -369,10 +381,10 @@ static void judge_identifiers(struct seen *seen, struct span topic, const struct
 			continue;
 		n++;
 		for (uint32_t i = 0; s && i < s->n_filters && !matches; i++) {
-			if (s->filters[i].identifier != property.value.number || allowed_qos(&s->filters[i]) < 0)
+			if (s->filters->at[i].identifier != property.value.number || allowed_qos(&s->filters->at[i]) < 0)
 				continue;
 			known = true;
-			matches = covers(seen->m, &s->filters[i], topic);
+			matches = covers(seen->m, &s->filters->at[i], topic);
 		}
 		if (!known)
 			monitor_violate(seen, ROW_IDENTIFIER_KNOWN, property.at, "subscription_identifier",
@@ -415,12 +427,12 @@ static void judge_unmatched(struct seen *seen, struct span topic)
 		return;
 	}
 	for (uint32_t i = 0; s && i < s->n_filters && topic.len && topic.at[0] == '$'; i++) {
-		struct span filter = text_of(s, &s->filters[i]), group, inner;
+		struct span filter = text_of(s, &s->filters->at[i]), group, inner;
 
 		if (share_split(filter, &group, &inner))
 			filter = inner;
 		/* would it match if '$' were any other character? Then the rest of both must match */
-		if (allowed_qos(&s->filters[i]) >= 0 && filter.len && (filter.at[0] == '#' || filter.at[0] == '+')) {
+		if (allowed_qos(&s->filters->at[i]) >= 0 && filter.len && (filter.at[0] == '#' || filter.at[0] == '+')) {
 			const uint8_t *slash = memchr(topic.at, '/', topic.len);
 			size_t n_rest = slash ? (size_t)(topic.at + topic.len - slash) : 0;
 			struct span topic_rest = span_of(topic.at + topic.len - n_rest, n_rest);
