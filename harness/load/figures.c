@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+const char *const limited_names[N_LIMITS + 1] = { "nothing", "target", "tool", "script", "unknown", NULL };
+
 struct figures *figures_new(void)
 {
 	struct figures *figures = calloc(1, sizeof(*figures));
@@ -172,4 +174,73 @@ int figures_exit_code(const struct figures *figures)
 	if (something_is_wrong(figures))
 		return 1;
 	return figures->unable || figures->why || clients_are_missing(figures) ? 3 : 0;
+}
+
+/* ---- asked of them ---- */
+
+const struct figures_role *figures_role(const struct figures *figures, const char *name)
+{
+	for (uint32_t i = 0; i < figures->n_roles; i++)
+		if (!strcmp(figures->roles[i].name, name))
+			return &figures->roles[i];
+	return NULL;
+}
+
+uint64_t figures_count(const struct figures *figures, const struct figures_role *role, enum counter counter)
+{
+	uint64_t n = 0;
+
+	if (role)
+		return role->total.counts[counter];
+	for (uint32_t i = 0; i < figures->n_roles; i++)
+		n += figures->roles[i].total.counts[counter];
+	return n;
+}
+
+uint64_t figures_messages(const struct figures *figures, const struct figures_role *role)
+{
+	static const enum counter messages[] = { COUNT_sent, COUNT_delivered, COUNT_duplicated, COUNT_returned, COUNT_foreign };
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < sizeof(messages) / sizeof(messages[0]); i++)
+		n += figures_count(figures, role, messages[i]);
+	return n;
+}
+
+/* Counts in the intervals that lie wholly in the steady time, and how long these are together, those in which nothing happened included. */
+static uint64_t while_steady(const struct figures *figures, const struct figures_role *role, enum counter counter, uint64_t *span_ns)
+{
+	uint64_t interval = role->interval_ns ? role->interval_ns : SECOND_NS, n = 0;
+	uint64_t from = (figures->steady_ns + interval - 1) / interval * interval, to = figures->drain_ns / interval * interval;
+
+	*span_ns = figures->steady_ns && to > from ? to - from : 0;
+	for (uint32_t i = 0; *span_ns && i < role->n_seconds; i++)
+		if (role->seconds[i].at >= from && role->seconds[i].at < to)
+			n += role->seconds[i].tally.counts[counter];
+	return n;
+}
+
+double figures_rate(const struct figures *figures, const struct figures_role *role, enum counter counter)
+{
+	double rate = 0;
+
+	for (uint32_t i = 0; i < figures->n_roles; i++) {
+		const struct figures_role *r = &figures->roles[i];
+		uint64_t span_ns, n;
+
+		if (role && r != role)
+			continue;
+		n = while_steady(figures, r, counter, &span_ns);
+		if (!span_ns) {
+			n = r->total.counts[counter];
+			span_ns = figures->duration_ns;
+		}
+		rate += span_ns ? (double)n * 1e9 / (double)span_ns : 0;
+	}
+	return rate;
+}
+
+double figures_broker_share(const struct figures *figures)
+{
+	return figures->cpu.broker_known && figures->duration_ns ? (double)figures->cpu.broker_ns / (double)figures->duration_ns : 0;
 }

@@ -18,7 +18,10 @@ enum limited_by {			/* whose limit the figures show */
 	LIMITED_BY_TOOL,		/* a thread of ours was busy for 90 % of the time or more: the figures say little about the broker */
 	LIMITED_BY_SCRIPT,		/* clients waited for answers by their own window: more clients or a wider window would give more */
 	LIMITED_UNKNOWN,
+	N_LIMITS
 };
+
+extern const char *const limited_names[N_LIMITS + 1];	/* "nothing", "target", "tool", "script", "unknown", NULL */
 
 struct figures_second {
 	uint64_t at;			/* since time 0, a multiple of interval_ns */
@@ -32,7 +35,7 @@ struct figures_role {
 	struct figures_second *seconds;	/* in order; those in which nothing happened may be missing. Made by figures_second() */
 	uint32_t n_seconds;
 	uint64_t interval_ns;		/* how long each of them is: a second; in a long run two, four ... */
-	double lateness_share;		/* part of the messages that were late */
+	double lateness_share;		/* part of the messages that were late: 0 to 1 */
 };
 
 struct figures_reason {
@@ -72,8 +75,8 @@ struct figures_meeting {
 
 struct figures_expectation {		/* --expect */
 	const char *text;
-	double value;			/* in its unit: ms for timings */
-	bool known, met;		/* known: there is such a figure in this run */
+	double value;			/* ms of timings, percent of shares, else the number */
+	bool known, met;		/* known: there is such a figure in this run; without it none is met */
 };
 
 struct figures {
@@ -84,11 +87,12 @@ struct figures {
 	const char *began;		/* "2026-11-21T18:33:57Z" */
 	uint64_t began_unix_ns;
 	uint64_t seed;
-	unsigned shard, n_shards;	/* of one run; merged: n_merged shards */
-	unsigned n_merged;
+	unsigned shard, n_shards;	/* of one run: shard of n_shards; 0 or 1: not sharded */
+	unsigned n_merged;		/* results that are in it; 0 or 1: one */
+	const unsigned *shards;		/* which they are, in order, n_merged of them; NULL: shard alone */
 	uint64_t duration_ns;		/* time 0 to the end of the drain; while it runs, to now */
 	uint64_t active;		/* clients that are connected, while it runs */
-	uint64_t steady_ns, drain_ns;	/* since time 0: when it became steady, when the loops ended; 0: never */
+	uint64_t steady_ns, drain_ns;	/* since time 0: when it became steady (at once: 1), when the loops ended; 0: never */
 	const char *why;		/* it ended before its time: "interrupted", "the target is gone: ...", NULL */
 	const char *unable;		/* it could not be played: one line; NULL */
 	struct figures_role *roles;
@@ -126,6 +130,10 @@ void figures_note(struct figures *figures, const char *text);		/* once each; cop
  */
 void *figures_append(struct figures *figures, const void *array, uint32_t *n, size_t size);
 
+/* Appends one to figures->ARRAY and points at it: *FIGURES_APPEND(f, meetings) = ... */
+#define FIGURES_APPEND(figures, array) \
+	(&((figures)->array = figures_append((figures), (figures)->array, &(figures)->n_##array, sizeof(*(figures)->array)))[(figures)->n_##array - 1])
+
 /*
  * The tally of the interval that this moment lies in, to be added to; good until the next call. There are at most 600 of a role: a run of more than 10 minutes has
  * intervals of two seconds, of more than 20 of four. The whole run's tally is total, which this does not touch.
@@ -135,12 +143,29 @@ struct tally *figures_second(struct figures_role *role, uint64_t at_ns);
 /* 0, 1 or 3, as documented: 3 it could not be played, or ended before its time, or clients were refused or stopped by their set-up; 1 a missed expectation, a broken rule, a failed judgement. 1 wins over 3. */
 int figures_exit_code(const struct figures *figures);
 
-/* Joins the results of shards, or of runs side by side: counts add, histograms merge exactly, seconds are laid over each other by the time of day. False: *fault says why they do not go together (different workloads; the same shard twice). */
+/*
+ * Joins the results of shards, or of runs side by side: counts add, histograms merge exactly, seconds are laid over each other by the time of day, what every shard sees
+ * of one broker (its CPU, what it dropped) is not counted twice, expectations are judged anew. *to copies what it needs. False: nothing was changed and *fault says
+ * why they do not go together (different workloads; the same shard twice).
+ */
 bool figures_merge(struct figures *to, const struct figures *from, struct fault *fault);
 
+/* ---- asked of them ---- */
+
+const struct figures_role *figures_role(const struct figures *figures, const char *name);	/* NULL: none */
+
+/* How often a second: of one role, or with NULL of all; while it was steady, of the whole run where it never was. */
+double figures_rate(const struct figures *figures, const struct figures_role *role, enum counter counter);
+uint64_t figures_count(const struct figures *figures, const struct figures_role *role, enum counter counter);
+uint64_t figures_messages(const struct figures *figures, const struct figures_role *role);	/* sent, and of whatever kind received */
+
+/* Part of a core that the broker had between time 0 and the end: 1 is one core. 0: unknown. */
+double figures_broker_share(const struct figures *figures);
+
 /*
- * --expect 'ROLE.TIMING.STAT<5ms': TIMING connect, ack, delivery, lateness, `.uncorrected` behind it for the other column; STAT min mean max count p50 p99 p99.9 ...; or ROLE.COUNTER (counters.def), ROLE.rate (messages
- * sent a second while steady), ROLE.delivery_rate; ROLE may be `all`; `tool.busy`, `broker.cpu`. Operators < <= > >= == !=; values take suffixes. False: *fault says what was expected there.
+ * --expect 'ROLE.TIMING.STAT<5ms': TIMING connect, ack, delivery, lateness, with `.uncorrected` behind it those of the other column; STAT min mean max count p50 p99 p99.9 ...; or
+ * ROLE.COUNTER (counters.def), ROLE.rate (messages sent a second while steady), ROLE.delivery_rate; ROLE may be `all`; `tool.busy`, `broker.cpu` (90% or 0.9, of a core). Operators < <= > >= == (or
+ * =) !=; durations need a unit, numbers take k M G, rates /s. False: *fault says what was expected there.
  */
 struct expectation {
 	const char *text;
@@ -152,10 +177,11 @@ struct expectation {
 	enum { STAT_MIN, STAT_MEAN, STAT_MAX, STAT_COUNT, STAT_QUANTILE } stat;
 	uint32_t per_million;
 	enum { OP_LESS, OP_AT_MOST, OP_MORE, OP_AT_LEAST, OP_EQUAL, OP_NOT_EQUAL } op;
-	double value;			/* timings in ns */
+	double value;			/* in the unit of figures_expectation.value */
 };
 bool expectation_parse(const char *text, struct expectation *expectation, struct fault *fault);
-bool expectation_knows_role(const struct expectation *expectation, const struct figures *figures);
+bool expectation_knows_role(const struct expectation *expectation, const struct figures *figures);	/* also true where it asks for none */
+const char *expectation_unit(const struct expectation *expectation);	/* " ms", "/s", " %", "" */
 void expectation_judge(const struct expectation *expectation, struct figures *figures);	/* appended to figures->expectations */
 
 /* ---- written and read ---- */
