@@ -63,11 +63,10 @@ static inline struct figures *sample_figures(uint64_t seconds)
 	f->active = 204;
 
 	for (unsigned r = 0; r < 2; r++) {
-		void *room = figures_append(f, f->roles, &f->n_roles, sizeof(*f->roles));
+		struct figures_role *role = FIGURES_APPEND(f, roles);
 
-		f->roles = room;
-		f->roles[r].name = names[r];
-		f->roles[r].clients = r ? 4 : 200;
+		role->name = names[r];
+		role->clients = r ? 4 : 200;
 	}
 	for (unsigned r = 0; r < 2; r++)
 		for (uint64_t s = 0; s < seconds; s++) {
@@ -80,12 +79,9 @@ static inline struct figures *sample_figures(uint64_t seconds)
 	f->roles[1].total.counts[COUNT_delivered] -= 3;
 	f->roles[1].total.counts[COUNT_lost] = 3;
 
-	f->meetings = figures_append(f, f->meetings, &f->n_meetings, sizeof(*f->meetings));
-	f->meetings[0] = (struct figures_meeting){ "ready", 204, 203, 1, true };
-	f->reasons = figures_append(f, f->reasons, &f->n_reasons, sizeof(*f->reasons));
-	f->reasons[0] = (struct figures_reason){ "sensor", "CONNACK: Not authorized " SAMPLE_HARM, COUNT_refused, false, 1 };
-	f->losses = figures_append(f, f->losses, &f->n_losses, sizeof(*f->losses));
-	f->losses[0] = (struct figures_loss){ "collector", "sensor", LOST_TAKEN_OVER, "DISCONNECT 0x8e " SAMPLE_HARM, 3 };
+	*FIGURES_APPEND(f, meetings) = (struct figures_meeting){ "ready", 204, 203, 1, true };
+	*FIGURES_APPEND(f, reasons) = (struct figures_reason){ "sensor", "CONNACK: Not authorized " SAMPLE_HARM, COUNT_refused, false, 1 };
+	*FIGURES_APPEND(f, losses) = (struct figures_loss){ "collector", "sensor", LOST_TAKEN_OVER, "DISCONNECT 0x8e " SAMPLE_HARM, 3 };
 	return f;
 }
 

@@ -162,12 +162,10 @@ static struct figures *run_of(unsigned n_roles)
 	struct figures *f = figures_new();
 
 	for (unsigned i = 0; i < n_roles; i++) {
-		f->roles = figures_append(f, f->roles, &f->n_roles, sizeof(*f->roles));
-		f->roles[i].name = i == 0 ? "sensor" : i == 1 ? "collector" : figures_say(f, "role_%u", i);
+		FIGURES_APPEND(f, roles)->name = i == 0 ? "sensor" : i == 1 ? "collector" : figures_say(f, "role_%u", i);
 		f->roles[i].clients = i ? 4 : 10000;
 	}
-	f->meetings = figures_append(f, f->meetings, &f->n_meetings, sizeof(*f->meetings));
-	f->meetings[0] = (struct figures_meeting){ .name = "ready", .expected = 10004 };
+	*FIGURES_APPEND(f, meetings) = (struct figures_meeting){ .name = "ready", .expected = 10004 };
 	return f;
 }
 
