@@ -135,34 +135,33 @@ static void fire_timers(struct loop *loop)
 
 /* ---- tasks ---- */
 
+static struct task end;			/* stands behind the last of each list, so that `next` says whether a task is in one */
+
 void loop_post(struct loop *loop, struct task *task)
 {
-	if (task->posted)
+	if (task->next)
 		return;
-	task->posted = true;
-	task->next = NULL;
+	task->next = &end;
 	*loop->last_task = task;
 	loop->last_task = &task->next;
 }
 
 void loop_reap(struct loop *loop, struct task *task)
 {
-	if (task->posted)
+	if (task->next)
 		return;
-	task->posted = true;
-	task->next = NULL;
+	task->next = &end;
 	*loop->last_dead = task;
 	loop->last_dead = &task->next;
 }
 
 static void run_list(struct loop *loop, struct task *list)
 {
-	while (list) {
+	while (list && list != &end) {
 		struct task *task = list;
 
 		list = task->next;
 		task->next = NULL;
-		task->posted = false;
 		task->run(task, loop);
 	}
 }

@@ -24,8 +24,7 @@ struct timer {
 
 struct task {				/* to be run soon, once, in the order of posting */
 	void (*run)(struct task *task, struct loop *loop);
-	struct task *next;
-	bool posted;
+	struct task *next;		/* NULL: it is not posted */
 };
 
 struct watch {				/* a file descriptor; set fd and ready, leave the rest 0 */
