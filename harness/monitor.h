@@ -78,9 +78,9 @@ struct monitor {
 	struct monitor_log *log;		/* may be changed between packets, also to NULL */
 	/* The monitor's own: */
 	struct monitor_session *session;	/* NULL while there is nothing to remember */
-	struct monitor_aliases *aliases;	/* the server's; NULL until it maps one */
-	uint64_t key, method;			/* hashes of client id (before CONNECT: its realm) and Authentication Method; 0 for none */
-	uint64_t mapped;			/* our topic aliases 1 to 64 */
+	struct monitor_aliases *aliases;	/* NULL until one is mapped */
+	uint64_t key;				/* hash of the client id; before CONNECT: its realm; 0 for none */
+	uint32_t method;			/* hash of the Authentication Method; 0 for none */
 	uint32_t own_maximum_packet_size, maximum_packet_size, session_expiry_interval;
 	uint16_t own_receive_maximum, receive_maximum, own_topic_alias_maximum, topic_alias_maximum, keep_alive;
 	uint16_t open, opened;			/* QoS 1/2 PUBLISH unacknowledged here: theirs, ours */

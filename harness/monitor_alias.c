@@ -6,6 +6,44 @@
 
 #define MAX_ALIAS_TEXT (1u << 20)	/* per connection */
 
+struct alias {				/* of theirs */
+	uint8_t *text;			/* the topic; NULL for one that is not mapped */
+	uint16_t len;
+};
+
+struct monitor_aliases {
+	uint64_t ours;			/* of 1 to 64: which are mapped */
+	uint32_t cap, bytes;
+	struct alias at[];		/* alias 1 first */
+};
+
+static size_t aliases_size(uint32_t cap)
+{
+	return sizeof(struct monitor_aliases) + cap * sizeof(struct alias);
+}
+
+/* Room for theirs up to that number; 0 for ours alone. False: there is none. */
+static bool make_room(struct monitor *m, uint16_t number)
+{
+	uint32_t cap = m->aliases ? m->aliases->cap : 0;
+	struct monitor_aliases *larger;
+
+	if (m->aliases && number <= cap)
+		return true;
+	while (cap < number)
+		cap = cap ? cap * 2 : 1;
+	larger = monitor_pool_take(m->world, aliases_size(cap));
+	if (!larger)
+		return false;
+	if (m->aliases) {
+		memcpy(larger, m->aliases, aliases_size(m->aliases->cap));
+		monitor_pool_give(m->world, m->aliases, aliases_size(m->aliases->cap));
+	}
+	larger->cap = cap;
+	m->aliases = larger;
+	return true;
+}
+
 /* ---- ours ---- */
 
 bool monitor_aliases_are_proper(struct monitor *m, const struct packet *p)
@@ -20,27 +58,15 @@ bool monitor_aliases_are_proper(struct monitor *m, const struct packet *p)
 	if (value.number > 64)
 		return true;
 	bit = 1ull << ((value.number - 1) & 63);
-	if (p->topic.len)
-		m->mapped |= bit;
-	return m->mapped & bit;
+	if (!p->topic.len)
+		return m->aliases && m->aliases->ours & bit;
+	if (!make_room(m, 0))
+		return false;		/* what it is mapped to would be unknown later: nothing is judged from here on */
+	m->aliases->ours |= bit;
+	return true;
 }
 
 /* ---- theirs ---- */
-
-struct alias {
-	uint8_t *text;			/* the topic; NULL for one that is not mapped */
-	uint16_t len;
-};
-
-struct monitor_aliases {
-	uint32_t cap, bytes;
-	struct alias at[];		/* alias 1 first */
-};
-
-static size_t aliases_size(uint32_t cap)
-{
-	return sizeof(struct monitor_aliases) + cap * sizeof(struct alias);
-}
 
 static uint8_t no_text[1];		/* an empty topic's: mapped, though it takes no room */
 
@@ -61,30 +87,9 @@ void monitor_aliases_free(struct monitor *m)
 	m->aliases = NULL;
 }
 
-static struct alias *alias_slot(struct monitor *m, uint16_t number)
-{
-	uint32_t cap = m->aliases ? m->aliases->cap : 1;
-	struct monitor_aliases *larger;
-
-	if (m->aliases && number <= cap)
-		return &m->aliases->at[number - 1];
-	while (cap < number)
-		cap *= 2;
-	larger = monitor_pool_take(m->world, aliases_size(cap));
-	if (!larger)
-		return NULL;
-	if (m->aliases) {
-		memcpy(larger, m->aliases, aliases_size(m->aliases->cap));
-		monitor_pool_give(m->world, m->aliases, aliases_size(m->aliases->cap));
-	}
-	larger->cap = cap;
-	m->aliases = larger;
-	return &larger->at[number - 1];
-}
-
 static void alias_map(struct monitor *m, uint16_t number, struct span topic)
 {
-	struct alias *alias = alias_slot(m, number);
+	struct alias *alias = make_room(m, number) ? &m->aliases->at[number - 1] : NULL;
 
 	if (alias) {
 		m->aliases->bytes -= alias->len;

@@ -6,11 +6,11 @@
 
 /* ---- what we send ---- */
 
-static uint64_t method_of(const struct packet *p)
+static uint32_t method_of(const struct packet *p)
 {
 	struct value value;
 
-	return property_find(p->properties, PROP_authentication_method, &value) ? monitor_hash_bytes(value.bytes) : 0;
+	return property_find(p->properties, PROP_authentication_method, &value) ? (uint32_t)(monitor_hash_bytes(value.bytes) >> 32) | 1 : 0;
 }
 
 void monitor_sent_connect(struct monitor *m, const struct packet *p)
@@ -81,7 +81,7 @@ static void judge_method(struct seen *seen)
 {
 	struct monitor *m = seen->m;
 	const struct packet *p = seen->packet;
-	uint64_t method = p->properties.len ? method_of(p) : 0;
+	uint32_t method = p->properties.len ? method_of(p) : 0;
 
 	if (!(m->bits & WITH_METHOD)) {
 		if (method || p->type == AUTH)
