@@ -199,7 +199,7 @@ uint64_t figures_count(const struct figures *figures, const struct figures_role 
 
 uint64_t figures_messages(const struct figures *figures, const struct figures_role *role)
 {
-	static const enum counter messages[] = { COUNT_sent, COUNT_delivered, COUNT_duplicated, COUNT_returned, COUNT_foreign };
+	static const enum counter messages[] = { COUNT_sent, COUNT_delivered, COUNT_duplicated, COUNT_copies, COUNT_returned, COUNT_foreign };
 	uint64_t n = 0;
 
 	for (size_t i = 0; i < sizeof(messages) / sizeof(messages[0]); i++)

@@ -1,0 +1,93 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "codec/topic.h"
+#include "fuzz/must.h"
+#include "harness/load/figures.h"
+
+/*
+ * The JSON of a result that somebody wrote. It is refused in one line, or read: then it can be written in every form, read again the same,
+ * and joined to another, and no line that a terminal gets has a control character in it.
+ */
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static const struct figures *other;
+
+static void compare(FILE *out, const struct figures *f)
+{
+	figures_compare(out, f, other);
+}
+
+static void json(FILE *out, const struct figures *f)
+{
+	MUST(figures_json(out, f));
+}
+
+/* Given. */
+static char *written(void (*write)(FILE *out, const struct figures *f), const struct figures *f)
+{
+	char *text = NULL;
+	size_t len = 0;
+	FILE *out = open_memstream(&text, &len);
+
+	MUST(out);
+	write(out, f);
+	MUST(fclose(out) == 0);
+	for (size_t i = 0; i < len; i++)
+		MUST(text[i] == '\n' || ((uint8_t)text[i] >= ' ' && text[i] != 0x7f));
+	MUST(utf8_valid(span_of(text, len)));
+	return text;
+}
+
+static void one_line(const struct fault *fault)
+{
+	MUST(*fault->text);
+	for (const char *at = fault->text; *at; at++)
+		MUST((uint8_t)*at >= ' ' && *at != 0x7f);
+}
+
+static void join(struct figures *f, const char *text)
+{
+	struct fault fault;
+	struct figures *to = figures_read(span_text(text), &fault);
+
+	MUST(to);
+	to->shard = f->n_shards - 1;
+	to->seed++;
+	if (figures_merge(to, f, &fault)) {
+		char *joined = written(json, to);
+		struct figures *again = figures_read(span_text(joined), &fault);
+
+		MUST(again && again->n_merged == to->n_merged);
+		figures_free(again);
+		free(joined);
+	} else {
+		one_line(&fault);
+	}
+	figures_free(to);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static void (*const forms[])(FILE *out, const struct figures *f) = { figures_print, figures_hdr_log, figures_percentiles, compare };
+	struct fault fault;
+	struct figures *f = figures_read(span_of(data, size), &fault), *again;
+
+	if (!f) {
+		one_line(&fault);
+		return 0;
+	}
+	char *text = written(json, f);
+	MUST((again = figures_read(span_text(text), &fault)));
+	char *same = written(json, again);
+	MUST(!strcmp(text, same));
+	other = again;
+	for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++)
+		free(written(forms[i], f));
+	join(f, text);
+	free(text);
+	free(same);
+	figures_free(f);
+	figures_free(again);
+	return 0;
+}
