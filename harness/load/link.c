@@ -233,6 +233,8 @@ static void begin(struct link *link)
 
 	if (hub->n_sources)
 		departure.from = &hub->sources[hub->next_source++ % hub->n_sources].at.any;
+	if (hub->events->begun)
+		hub->events->begun(link);
 	link->transport = transport_depart(hub->loop, link->address, &departure, on_transport, link);
 	if (!link->transport) {
 		link->error = errno ? errno : ENOMEM;

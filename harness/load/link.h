@@ -38,6 +38,7 @@ struct link_events {
 	void (*packet)(struct link *link, const uint8_t *bytes, size_t len, const struct packet *packet);	/* NULL: unreadable, the monitor has said so */
 	void (*ended)(struct link *link, enum link_end how);	/* the last event; not after link_close() */
 	void (*room)(struct link *link);			/* after link_room() had none: there is now */
+	void (*begun)(struct link *link);			/* its turn to connect has come: the SYN leaves now, perhaps inside link_open(). May be NULL */
 };
 
 struct link_counts {
