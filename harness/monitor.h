@@ -123,6 +123,8 @@ bool monitor_is_lenient(const struct monitor *m);	/* form only from here on */
  */
 enum status monitor_received(struct monitor *m, const uint8_t *bytes, size_t len, const struct frame *frame,
                              struct packet *packet);
+/* The topic of a PUBLISH that it has judged, also where it is named by an alias, which lives until the next packet. False: what it is cannot be said. */
+bool monitor_topic(const struct monitor *m, const struct packet *packet, struct span *topic);
 void monitor_bad_frame(struct monitor *m, const struct finding *finding);	/* framing failed: nothing follows */
 
 /* Over WebSocket: which subprotocol the server selected ("" for none) when we offered "mqtt"; once, with its first packet. */

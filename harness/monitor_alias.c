@@ -148,3 +148,18 @@ bool monitor_alias_resolve(struct seen *seen, struct span *topic)
 		        "an empty topic with Topic Alias %u, which was not mapped on this connection", number);
 	return false;
 }
+
+bool monitor_topic(const struct monitor *m, const struct packet *packet, struct span *topic)
+{
+	const struct alias *alias;
+	struct value value;
+
+	*topic = packet->topic;
+	if (topic->len)
+		return true;
+	if (!m->aliases || !packet->properties.len || !property_find(packet->properties, PROP_topic_alias, &value) || !value.number || value.number > m->aliases->cap)
+		return false;
+	alias = &m->aliases->at[value.number - 1];
+	*topic = span_of(alias->text, alias->len);
+	return alias->text != NULL;
+}
