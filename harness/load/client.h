@@ -68,6 +68,8 @@ struct role_code {
 	uint32_t n_clients, first_client;	/* in the engine's array */
 	uint32_t max_depth;
 	uint32_t n_slots;		/* the highest slot that its steps name, and one; a loop's own name needs none */
+	bool has_whenever;
+	bool receives;			/* some step takes deliveries */
 	struct tally *now;		/* of this second: everybody counts and times here, the ledger too */
 };
 
@@ -130,7 +132,7 @@ bool packet_of(struct client *c, const struct step *step, struct builder *b);
 bool packet_stamped(struct client *c, const struct step *step, struct builder *b, uint8_t **stamp);	/* the same, and where its stamp() is to be written; NULL: it has none */
 /*
  * Whether it is what the step expects. If not, *why is one line, "reason: expected 0, received Not_authorized" (until the next call in this thread);
- * NULL: something could not be evaluated, and client_stop() was called. Binds nothing.
+ * NULL: something could not be evaluated, and client_stop() was called. Binds nothing. why may be NULL, where nobody asks: that is much cheaper.
  */
 bool packet_suits(struct client *c, const struct match *matches, uint32_t n, const struct packet *packet, const char **why);
 void packet_binds(struct client *c, const struct match *matches, uint32_t n, const struct packet *packet);	/* bytes copied into the pool */

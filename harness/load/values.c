@@ -307,13 +307,14 @@ bool packet_suits(struct client *c, const struct match *matches, uint32_t n, con
 	struct client_scope here;
 	const struct match *missed;
 
-	*why = NULL;
+	if (why)
+		*why = NULL;
 	if (!n)
 		return true;
 	here = scope_in(c, NULL);
 	if (match_packet(&here.scope, matches, n, packet, &missed))
 		return true;
-	if (missed)
+	if (missed && why)
 		*why = match_why(&here.scope, missed, packet, text, sizeof(text));
 	return false;
 }

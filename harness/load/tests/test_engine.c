@@ -1,0 +1,305 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "harness/load/reckon.h"
+#include "harness/load/engine.h"
+#include "reference-broker/local.h"
+
+/* Whole workloads, played by the load engine against the reference broker: in memory and on simulated time, so that every count is exact. */
+
+#define S UINT64_C(1000000000)
+#define MAX_ENGINES 4
+
+struct row {
+	const char *name, *text;	/* behind the version */
+	const char *expected;		/* "role.counter=n ..."; `reason:TEXT` is found among the reasons, _ for a blank; `why:TEXT` ended it */
+	const char *fault;		/* of the broker; NULL: none */
+	const char *broker;		/* its options; NULL: the usual */
+	unsigned for_s;			/* 0: as long as somebody has something to do */
+	enum version version;		/* 0: 5 */
+	unsigned engines;		/* 0: one */
+	unsigned shards;		/* 0: one; else all of them are played, one after the other, and added up */
+};
+
+struct played {
+	struct scenario *scenario;
+	struct tally tallies[8];
+	char why[300];
+	char reasons[20000];
+	struct reckoning *reckoning;
+};
+
+struct run {
+	struct loop *loop;
+	struct engine *engines[MAX_ENGINES];
+	unsigned n, n_idle;
+};
+
+static void on_idle(struct engine *engine, void *context)
+{
+	struct run *run = context;
+
+	(void)engine;
+	if (++run->n_idle == run->n)
+		loop_stop(run->loop);
+}
+
+static struct scenario *parse(const struct row *row, enum version version)
+{
+	static struct diagnostics found;
+	char text[8000];
+
+	snprintf(text, sizeof(text), "workload \"w\"\nmqtt %s\n%s", version == MQTT_5 ? "5" : version == MQTT_3_1_1 ? "3.1.1" : "3.1", row->text);
+	struct scenario *s = scenario_parse("w.scn", span_text(text), NULL, 0, &found);
+	if (!s)
+		fail_msg("%u:%u: %s", found.list[0].at.line, found.list[0].at.column, found.list[0].text);
+	return s;
+}
+
+static struct plan plan_for(const struct row *row, unsigned shard)
+{
+	return (struct plan){
+		.name = "w", .seed = 7, .shard = shard, .n_shards = row->shards ? row->shards : 1, .for_ns = row->for_s * S, .drain_ns = 2 * S,
+		.timeout_ns = 5 * S, .meet_patience_ns = 10 * S,
+	};
+}
+
+static void note_reasons(struct played *played, const struct reason *r)
+{
+	for (; r; r = r->next) {
+		size_t at = strlen(played->reasons);
+
+		snprintf(played->reasons + at, sizeof(played->reasons) - at, "%s\n", r->text);
+	}
+}
+
+static void gather(struct played *played, struct run *run, struct audience *audience, uint32_t n_roles)
+{
+	struct ledger *ledgers[MAX_ENGINES];
+	struct broker_drops drops = { 0 };
+
+	for (unsigned i = 0; i < run->n; i++) {
+		struct second *s, *next;
+
+		ledgers[i] = engine_ledger(run->engines[i]);
+		for (uint32_t r = 0; r < n_roles; r++)
+			tally_add(&played->tallies[r], &engine_tallies(run->engines[i])[r]);
+		note_reasons(played, engine_reasons(run->engines[i]));
+		for (s = engine_seconds(run->engines[i], n_roles); s; s = next) {
+			next = s->next;
+			second_free(s, n_roles);
+		}
+	}
+	reckoning_free(played->reckoning);
+	played->reckoning = reckon(ledgers, run->n, audience, &drops, played->tallies, n_roles);
+}
+
+static void play_shard(const struct row *row, unsigned shard, struct played *played)
+{
+	struct plan plan = plan_for(row, shard);
+	struct fault fault;
+	struct loop loop;
+	struct local_service service = { 0 };
+	struct address address = { .kind = ADDRESS_MEMORY };
+	struct run run = { .loop = &loop, .n = row->engines ? row->engines : 1 };
+	unsigned faults[8];
+	const char *why = NULL;
+	int n_faults = row->fault ? reference_broker.faults_named(row->fault, faults, 8) : 0;
+
+	assert_true(n_faults > 0 || !row->fault);
+	assert_int_equal(reference_broker.configure(row->broker), 0);
+	assert_int_equal(loop_init(&loop, true), 0);
+	void *broker = reference_broker.start(&loop, NULL, 0, faults, (size_t)n_faults, 1, &service, &why);
+	assert_non_null(broker);
+	address.service = service.services[WAY_TCP];
+	if (!plan_make(&plan, played->scenario->scripts, NULL, &fault))
+		fail_msg("%u:%u: %s", fault.line, fault.column, fault.text);
+	struct audience *audience = audience_new(plan.n_roles);
+	struct course *course = course_new(&plan, loop.now_ns, run.n, true);
+	for (unsigned i = 0; i < run.n; i++)
+		run.engines[i] = engine_new(&loop, &(struct engine_options){
+			.plan = &plan, .course = course, .audience = audience, .address = &address, .thread = i, .n_threads = run.n, .run = 4711,
+			.idle = on_idle, .context = &run,
+		});
+	loop_run(&loop);
+	assert_int_equal(run.n_idle, run.n);
+	assert_int_equal(course_phase(course), PHASE_OVER);
+	if (course_why(course))
+		snprintf(played->why, sizeof(played->why), "%s", course_why(course));
+	gather(played, &run, audience, plan.n_roles);
+	for (unsigned i = 0; i < run.n; i++)
+		engine_free(run.engines[i]);
+	course_free(course);
+	audience_free(audience);
+	plan_release(&plan);
+	reference_broker.stop(broker);
+	loop_settle(&loop);
+	loop_release(&loop);
+	reference_broker.configure(NULL);
+}
+
+static int counter_named(const char *name, size_t len)
+{
+	for (int i = 0; i < N_COUNTERS; i++)
+		if (strlen(counter_rows[i].name) == len && !memcmp(counter_rows[i].name, name, len))
+			return i;
+	fail_msg("no counter %.*s", (int)len, name);
+	return 0;
+}
+
+static uint64_t counted(const struct played *played, const char *role, size_t role_len, int counter)
+{
+	const struct script *script = played->scenario->scripts;
+
+	for (uint32_t i = 0; i < script->n_roles; i++)
+		if (strlen(script->roles[i].name) == role_len && !memcmp(script->roles[i].name, role, role_len))
+			return played->tallies[i].counts[counter];
+	fail_msg("no role %.*s", (int)role_len, role);
+	return 0;
+}
+
+static void expect_text(const char *where, const char *text, const char *all)
+{
+	char blanked[200];
+
+	snprintf(blanked, sizeof(blanked), "%s", text);
+	for (char *p = blanked; *p; p++)
+		if (*p == '_')
+			*p = ' ';
+	if (!strstr(all, blanked))
+		fail_msg("%s: expected \"%s\", but it is\n%s", where, blanked, all);
+}
+
+static void judge(const struct row *row, const struct played *played)
+{
+	char expected[2000], *save = NULL;
+
+	snprintf(expected, sizeof(expected), "%s", row->expected);
+	for (char *word = strtok_r(expected, " ", &save); word; word = strtok_r(NULL, " ", &save)) {
+		char *dot = strchr(word, '.'), *equals = strchr(word, '=');
+
+		if (!strncmp(word, "reason:", 7)) {
+			expect_text(row->name, word + 7, played->reasons);
+			continue;
+		}
+		if (!strncmp(word, "why:", 4)) {
+			expect_text(row->name, word + 4, played->why);
+			continue;
+		}
+		if (!dot || !equals)
+			fail_msg("what is %s?", word);
+		uint64_t is = counted(played, word, (size_t)(dot - word), counter_named(dot + 1, (size_t)(equals - dot - 1)));
+		if (is != strtoull(equals + 1, NULL, 10))
+			fail_msg("%s: expected %s, but it is %" PRIu64 "; reasons:\n%s%s", row->name, word, is, played->reasons, played->why);
+	}
+	if (!strstr(row->expected, "reason:") && played->reasons[0])
+		fail_msg("%s: no reason was expected, but there is\n%s", row->name, played->reasons);
+	if (!strstr(row->expected, "why:") && played->why[0])
+		fail_msg("%s: it was not to be ended, but %s", row->name, played->why);
+}
+
+static void play(const struct row *row, struct played *played)
+{
+	*played = (struct played){ .scenario = parse(row, row->version ? row->version : MQTT_5) };
+	for (unsigned i = 0; i < (row->shards ? row->shards : 1); i++)
+		play_shard(row, i, played);
+}
+
+static void played_release(struct played *played)
+{
+	reckoning_free(played->reckoning);
+	for (size_t i = 0; i < 8; i++)
+		tally_release(&played->tallies[i]);
+	scenario_free(played->scenario);
+}
+
+static void comes_to_what_is_expected(void **state)
+{
+	const struct row *row = *state;
+	struct played played;
+
+	play(row, &played);
+	judge(row, &played);
+	played_release(&played);
+}
+
+#define COLLECTOR(filter) "role sub x 2 { whenever sub receives { }\n sub connects\n sub subscribes (" filter ")\n meet \"ready\" }\n"
+
+static const struct row rows[] = {
+	{ "QoS 0: what is sent is delivered to each", COLLECTOR("\"t/#\" qos=2")
+	  "role pub x 3 { pub connects; meet \"ready\"\n repeat 100 { pub publishes topic=\"t/$(n)\" payload=stamp(40) in flight 1 } }",
+	  "pub.started=3 pub.connected=3 pub.sent=300 pub.finished=3 sub.owed=600 sub.delivered=600 sub.lost=0 sub.duplicated=0 sub.unexpected=0 sub.finished=2" },
+	{ "QoS 1, each waited for", COLLECTOR("\"t/#\" qos=2")
+	  "role pub x 3 { pub connects; meet \"ready\"\n repeat 50 { pub publishes topic=\"t/$(n)\" qos=1 payload=stamp(40) } }",
+	  "pub.sent=150 pub.acknowledged=150 pub.unacknowledged=0 pub.finished=3 sub.owed=300 sub.delivered=300 sub.lost=0 sub.reordered=0" },
+	{ "QoS 2, each waited for, and delivered by QoS 2", COLLECTOR("\"t/#\" qos=2")
+	  "role pub x 3 { pub connects; meet \"ready\"\n repeat 50 { pub publishes topic=\"t/$(n)\" qos=2 payload=stamp(40) } }",
+	  "pub.sent=150 pub.acknowledged=150 pub.unacknowledged=0 sub.owed=300 sub.delivered=300 sub.lost=0 sub.duplicated=0 sub.violations=0 pub.violations=0" },
+	{ "QoS 2 in a window, under 3.1.1", COLLECTOR("\"t/#\" qos=2")
+	  "role pub x 3 { pub connects; meet \"ready\"\n repeat 500 { pub publishes topic=\"t/$(n)\" qos=2 payload=stamp(40) in flight 20 } }",
+	  "pub.sent=1500 pub.acknowledged=1500 sub.owed=3000 sub.delivered=3000 sub.lost=0 sub.duplicated=0", .version = MQTT_3_1_1 },
+	{ "QoS 1 in a window of 1000, under 3.1", COLLECTOR("\"t/#\" qos=1")
+	  "role pub x 1 { pub connects; meet \"ready\"\n repeat 3000 { pub publishes topic=\"t/$(n)\" qos=1 payload=stamp(40) in flight 1000 } }",
+	  "pub.sent=3000 pub.acknowledged=3000 sub.owed=6000 sub.delivered=6000 sub.lost=0", .version = MQTT_3_1 },
+	{ "a window is no wider than the broker's Receive Maximum", COLLECTOR("\"t/#\" qos=0")
+	  "role pub x 2 { pub connects; meet \"ready\"\n repeat 200 { pub publishes topic=\"t/$(n)\" qos=1 payload=stamp(40) in flight 100 } }",
+	  "pub.sent=400 pub.acknowledged=400 pub.ended=0 sub.delivered=800", .broker = "--receive-maximum 3" },
+	{ "a turn is every D, spread over the clients",
+	  "role pub x 10 { pub connects; every 1s { pub publishes payload=stamp(40) in flight 1 } }",
+	  "pub.sent=100 pub.late=0 pub.finished=10", .for_s = 10 },
+	{ "loops end, and what stands behind them is played",
+	  "role pub x 4 over 1s { pub connects\n forever { wait 100ms; pub publishes payload=stamp(40) }\n pub disconnects }",
+	  "pub.finished=4 pub.ended=0 pub.stopped=0", .for_s = 3 },
+	{ "receives takes and acknowledges, and what was early waits",
+	  "role sub x 1 { sub connects; sub subscribes (\"t\" qos=2); meet \"ready\"; wait 1s\n repeat 30 { sub receives topic=\"t\" } }\n"
+	  "role pub x 3 { pub connects; meet \"ready\"\n repeat 10 { pub publishes topic=\"t\" qos=2 payload=stamp(40) in flight 5 } }",
+	  "sub.delivered=30 sub.lost=0 sub.finished=1 sub.unexpected=0 pub.acknowledged=30" },
+	{ "a loop that receives goes on in the drain",
+	  "role sub x 1 { sub connects; sub subscribes (\"t\" qos=1); meet \"ready\"\n forever { sub receives topic=\"t\" } }\n"
+	  "role pub x 1 { pub connects; meet \"ready\"\n every 10ms { pub publishes topic=\"t\" qos=1 payload=stamp(40) in flight 5 } }",
+	  "pub.sent=300 sub.delivered=300 sub.lost=0 sub.unexpected=0", .for_s = 3 },
+	{ "command and response come back to who asked",
+	  "role device x 5 { whenever device receives topic=\"cmd/$(n)\" payload as $p { device publishes topic=\"rsp/$(n)\" qos=1 payload=$p }\n"
+	  " device connects; device subscribes (\"cmd/$(n)\" qos=1); meet \"ready\" }\n"
+	  "role app x 1 { whenever app receives topic~\"rsp/+\" { }\n app connects; app subscribes (\"rsp/+\" qos=1); meet \"ready\"\n"
+	  " repeat 50 { app publishes topic=\"cmd/$(pick(device))\" qos=1 payload=stamp(64) in flight 20 } }",
+	  "app.sent=50 app.acknowledged=50 device.delivered=50 device.sent=50 device.acknowledged=50 app.returned=50 app.unexpected=0" },
+	{ "roles that start apart lose nothing by it", COLLECTOR("\"t/#\" qos=1")
+	  "role slow x 5 over 10s { slow connects; slow subscribes (\"t/1\" qos=1); meet \"ready\"; whenever slow receives { } }\n"
+	  "role pub x 2 { pub connects; meet \"ready\"\n repeat 20 { pub publishes topic=\"t/$(n)\" qos=1 payload=stamp(40) in flight 5 } }",
+	  "pub.sent=40 sub.delivered=80 slow.owed=100 slow.delivered=100 slow.lost=0" },
+	{ "a client that fails does not hold up a meeting",
+	  "role pub x 3 { pub connects; meet \"ready\"; pub publishes payload=stamp(40) }\n"
+	  "role bad x 2 { bad connects; bad <- PUBLISH within 1s; meet \"ready\" }",
+	  "pub.sent=3 pub.finished=3 bad.stopped=2 reason:line_4:_no_PUBLISH_came_in_time" },
+	{ "a meeting to which nobody comes is given up",
+	  "role pub x 3 { pub connects; meet \"ready\"; pub publishes payload=stamp(40) }\n"
+	  "role bad x 2 { bad connects; wait 1000s; meet \"ready\" }",
+	  "pub.sent=3 why:the_meeting_\"ready\"_was_given_up:_2_of_5_clients_did_not_come" },
+	{ "keep alive is kept", "role idle x 3 { idle connects keep_alive=2; wait 60s; idle pings; idle disconnects }", "idle.finished=3 idle.ended=0" },
+	{ "who does not keep it is thrown out", "role idle x 1 { idle connects keep_alive=2; idle <- closed within 10s }", "idle.finished=0 idle.stopped=1 reason:still_open" },
+	{ "refused clients are counted by reason", "role pub x 3 { pub connects; pub publishes payload=stamp(40) }",
+	  "pub.started=3 pub.refused=3 pub.stopped=3 pub.connected=0 reason:CONNACK:_Not_authorized", .broker = "users" },
+	{ "a negative acknowledgement is counted, and nothing is owed",
+	  "role pub x 1 { pub connects; pub publishes topic=\"a\" qos=1 payload=stamp(40) in flight 2; pub publishes topic=\"b\" qos=1 payload=stamp(40) }",
+	  "pub.sent=2 pub.acknowledged=2 pub.refused_messages=0" },
+};
+
+#define N_ROWS (sizeof(rows) / sizeof(*rows))
+
+int main(void)
+{
+	struct CMUnitTest tests[N_ROWS];
+
+	for (size_t i = 0; i < N_ROWS; i++)
+		tests[i] = (struct CMUnitTest){ .name = rows[i].name, .test_func = comes_to_what_is_expected, .initial_state = (void *)(uintptr_t)&rows[i] };
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
