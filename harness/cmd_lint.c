@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "harness/capture_script.h"
 #include "harness/cli.h"
@@ -69,6 +70,18 @@ __attribute__((format(printf, 4, 5))) static void add(struct diagnostics *found,
 	va_end(args);
 }
 
+static bool exists(const char *folder, const char *file)
+{
+	char *path;
+	bool there;
+
+	if (asprintf(&path, "%s/%s", folder, file) < 0)
+		abort();
+	there = !access(path, F_OK) || errno != ENOENT;
+	free(path);
+	return there;
+}
+
 /* The file that a role's clients take their words from; one that is not there may still be made. */
 static void lint_fleet(const char *folder, const struct role *role, struct diagnostics *found)
 {
@@ -78,7 +91,7 @@ static void lint_fleet(const char *folder, const struct role *role, struct diagn
 	if (!fleet && fault.line)
 		add(found, role->at, false, "%s:%u:%u: %s", console_safe(role->file), fault.line, fault.column, fault.text);
 	else if (!fleet)
-		add(found, role->at, true, "read %s: %s", console_safe(role->file), fault.text);
+		add(found, role->at, !exists(folder, role->file), "read %s: %s", console_safe(role->file), fault.text);
 	else if (!plan_suits(role, fleet, &fault))
 		add(found, (struct place){ fault.line, fault.column }, false, "%s", fault.text);
 	fleet_free(fleet);

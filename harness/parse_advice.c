@@ -159,6 +159,29 @@ static bool meet_somewhere(const struct parser *p, uint32_t a, uint32_t b)
 	return false;
 }
 
+static bool has_stamp(const struct expr *e)
+{
+	if (!e)
+		return false;
+	for (uint32_t i = 0; i < e->n_items; i++)
+		if (has_stamp(e->items[i]))
+			return true;
+	return e->kind == EXPR_STAMP || e->kind == EXPR_VAR;	/* bound: what came may have had one */
+}
+
+/* What one role sends in loops and another hears, without saying which message it is. */
+static void check_stamps(struct parser *p, const struct step *s, bool loop)
+{
+	for (; s; s = s->next) {
+		for (uint32_t b = 0; loop && is_publish(s) && !has_stamp(assigned(s->assigns, s->n_assigns, "payload")) && b < p->n_roles; b++)
+			if (wants(p->roles[b].steps, assigned(s->assigns, s->n_assigns, "topic"))) {
+				warn_at(p, s->at, "which of these are lost, doubled or late can only be told with `payload=stamp(N)`");
+				break;
+			}
+		check_stamps(p, s->children, loop || is_loop(s));
+	}
+}
+
 /* Messages of role `a` in loops that another role subscribes to without having met it. */
 static void check_early(struct parser *p, uint32_t a, const struct step *s, bool loop)
 {
@@ -212,5 +235,7 @@ void check_workload(struct parser *p)
 		fail_at(p, p->roles[0].count->at, "there are no clients in any role");
 	for (uint32_t i = 0; i < p->n_roles; i++)
 		check_early(p, i, p->roles[i].steps, false);
+	for (uint32_t i = 0; i < p->n_roles; i++)
+		check_stamps(p, p->roles[i].steps, false);
 	check_meetings(p);
 }

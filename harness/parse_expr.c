@@ -347,6 +347,39 @@ static struct span unescaped(struct parser *p, struct span literal)
 	return wr_span(&w);
 }
 
+static bool in_word(uint8_t c)
+{
+	return c == '_' || (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
+}
+
+static bool names_a_value(const struct parser *p, struct span name)
+{
+	for (uint32_t i = 0; i < p->n_names; i++)
+		if (span_equal(p->names[i].name, name))
+			return true;
+	return span_is(name, "topic") || (p->role && span_is(name, "n")) || find_column(p, name);
+}
+
+/* "t/$n" says just that; who writes it hardly means it. */
+static void check_dollars(struct parser *p, const struct token *token, struct span literal)
+{
+	for (size_t i = 0; i < literal.len; i++) {
+		size_t end = i + 1;
+		struct span name;
+
+		if (literal.at[i] == '\\')
+			i++;
+		else if (literal.at[i] == '$') {
+			while (end < literal.len && in_word(literal.at[end]))
+				end++;
+			name = span_of(literal.at + i + 1, end - i - 1);
+			if (names_a_value(p, name))
+				warn_at(p, place_of(token), "`$%s` in a string is no value: write `$(%s)`, or `\\$%s` if it is meant as it stands", shown(name),
+				        shown(name), shown(name));
+		}
+	}
+}
+
 const struct expr *parse_template(struct parser *p, const struct token *token)
 {
 	struct span rest = span_of(token->text.at + 1, token->text.len - 2), literal, inner;
@@ -360,6 +393,7 @@ const struct expr *parse_template(struct parser *p, const struct token *token)
 			fail_at(p, place_of(token), "more than 31 $( ) in one string");
 			return NULL;
 		}
+		check_dollars(p, token, literal);
 		if (literal.len)
 			items[n++] = bytes_new(p, place_of(token), unescaped(p, literal));
 		if (!has_inner)

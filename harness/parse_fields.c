@@ -31,7 +31,8 @@ static bool unknown_field(struct parser *p, const struct token *name, unsigned t
 	for (size_t i = 0; !nearest.best && i < sizeof others / sizeof *others; i++)
 		nearest_try(&nearest, others[i]);
 	return fail_at(p, place_of(name), "unknown field `%s` of %s%s", shown(name->text), packet_name((enum packet_type)type),
-	               did_you_mean(&nearest));
+	               token_word(name, "every") ? "; `every 1s { }` stands around what is done again" :
+	               token_word(name, "inflight") || token_word(name, "in_flight") ? "; did you mean `in flight N`?" : did_you_mean(&nearest));
 }
 
 static bool find_field(struct parser *p, const struct token *name, unsigned type, const struct field **field)
@@ -280,6 +281,8 @@ bool parse_assigns(struct parser *p, unsigned type, unsigned version, struct par
 		} else if (now(p)->kind == TOKEN_WORD || token_is(now(p), '!')) {
 			if (!add_assign(p, type, version, parts))
 				return false;
+		} else if (now(p)->kind == TOKEN_STRING && (type == SUBSCRIBE || type == UNSUBSCRIBE)) {
+			return expected(p, "the filters in brackets, `(\"a/b\" qos=1)`");
 		} else {
 			return expected(p, "a field or the end of the line");
 		}

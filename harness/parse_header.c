@@ -255,7 +255,7 @@ bool parse_title(struct parser *p)
 			                 : fail_at(p, at, p->kind == FILE_WORKLOAD ? "the title is empty; say what is played"
 			                                                           : "the title is empty; say what holds when the test passes");
 		}
-	return expected(p, "`scenario \"title\"` as the first line");
+	return expected(p, token_word(now(p), "role") ? "`workload \"title\"` as the first line" : "`scenario \"title\"` as the first line");
 }
 
 static void check_versions(struct parser *p, struct place at)

@@ -17,7 +17,8 @@ void collect_roles(struct parser *p)
 	for (uint32_t i = p->at; i < p->n_tokens; i++) {
 		const struct token *t = &p->tokens[i], *name = &p->tokens[i + 1 < p->n_tokens ? i + 1 : i];
 
-		if (!depth && token_word(t, "role") && name->kind == TOKEN_WORD && find_actor(p, name->text) < 0 && !new_actor(p, name, &number))
+		if (!depth && token_word(t, "role") && name->kind == TOKEN_WORD && find_actor(p, name->text) < 0 && !new_actor(p, name, &number) &&
+		    p->n_actors == MAX_ACTORS)
 			break;
 		depth += token_is(t, '{');
 		depth -= depth && token_is(t, '}');
@@ -87,6 +88,8 @@ static bool parse_loop(struct parser *p, struct step *step, uint32_t from)
 	enum actor_state *state = &p->states[step->actor], before = *state;
 
 	if (step->kind == STEP_EVERY) {
+		if (now(p)->kind == TOKEN_NUMBER && now(p)->unit == UNIT_RATE)
+			return expected(p, "the time between two turns, such as 10ms for 100 in a second");
 		if (!(step->duration = parse_duration(p)))
 			return false;
 		if (step->duration->kind == EXPR_NUMBER && !step->duration->number)
@@ -125,7 +128,7 @@ static bool parse_again(struct parser *p, struct step *step, uint32_t from)
 		return fail_at(p, step->from->at, "a wait of no time is never doubled, and a broker that refuses is asked without end; begin with 100ms or so");
 	if (step->from->kind == EXPR_NUMBER && step->to->kind == EXPR_NUMBER && step->from->number > step->to->number)
 		return fail_at(p, step->from->at, "the shortest wait is above the longest");
-	if (*state == ACTOR_CONNECTED || *state == ACTOR_OPEN)
+	if (*state == ACTOR_CONNECTED)
 		return fail_at(p, step->at, "`again` begins anew without a connection; put `%s connects` into its block", p->role->name);
 	step->text = text_between(p, from, p->at);
 	return parse_body(p, step);
@@ -233,6 +236,15 @@ static bool parse_clients(struct parser *p, struct role *role)
 	       fail_at(p, role->count->at, "a role has at most %d clients, found %llu", MAX_CLIENTS, (unsigned long long)role->count->number);
 }
 
+static bool stays_below(const char *path)
+{
+	bool below = *path && *path != '/';
+
+	for (const char *part = path; part; part = strchr(part, '/') ? strchr(part, '/') + 1 : NULL)
+		below &= !(part[0] == '.' && part[1] == '.' && (part[2] == '/' || !part[2]));
+	return below;
+}
+
 static bool parse_role_head(struct parser *p, struct role *role)
 {
 	struct place at;
@@ -254,10 +266,11 @@ static bool parse_role_head(struct parser *p, struct role *role)
 			at = place_of(now(p));
 			if (!parse_string(p, "a file's name in quotes, with \"fleet.csv\"", &role->file))
 				return false;
-			if (!*role->file)
-				return fail_at(p, at, "the file's name is empty");
+			if (!stays_below(role->file))
+				return fail_at(p, at, "a workload reads files below its own folder only, \"fleet.csv\" or \"data/fleet.csv\"");
 		} else {
-			return token_is(now(p), '{') || expected(p, "`over D`, `with \"file.csv\"` or `{`");
+			return token_is(now(p), '{') ||
+			       expected(p, now(p)->kind == TOKEN_LINE ? "`{` on the line of the role" : "`over D`, `with \"file.csv\"` or `{`");
 		}
 	}
 }
@@ -274,7 +287,7 @@ static bool parse_role(struct parser *p, struct step *step)
 	number = find_actor(p, name->text);
 	take(p);
 	if (number < 0)
-		return p->failed || fail_at(p, place_of(name), "more than %d roles", MAX_ACTORS);	/* collect_roles() said why */
+		return false;		/* collect_roles() said why */
 	role = &p->roles[number];
 	if (role->name)
 		return fail_at(p, place_of(name), "role `%s` stands twice", shown(name->text));
@@ -373,7 +386,8 @@ bool parse_foreign(struct parser *p, struct step **step)
 		fail_at(p, place_of(word), token_word(word, "pass") ? "`pass` stands in faults only"
 		        : "`%s` stands in workloads only, whose first line is `workload \"title\"`", shown(word->text));
 	} else if (p->kind == FILE_WORKLOAD && !p->role) {
-		fail_at(p, place_of(word), "expected `role NAME x N { }`, in which a workload's steps stand");
+		if (!token_is(word, '{') || !p->failed)		/* else the body of a role whose first line was wrong */
+			fail_at(p, place_of(word), "expected `role NAME x N { }`, in which a workload's steps stand");
 		return true;
 	}
 	return foreign;

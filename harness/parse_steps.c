@@ -223,6 +223,7 @@ static bool parse_exchange(struct parser *p, const struct verb *verb, struct ste
 {
 	unsigned version = p->actors[step->actor].version, gets = verb->gets;
 	struct place at;
+	uint32_t from;
 
 	step->kind = verb->kind;
 	step->type = verb->sends;
@@ -239,9 +240,10 @@ static bool parse_exchange(struct parser *p, const struct verb *verb, struct ste
 			gets = publish_answer(parts);
 		if (!gets)
 			return fail_at(p, at, "nothing comes back that `gets` could judge");
+		from = p->at;
 		if (!parse_matches(p, gets, version, parts))
 			return false;
-		if (!parts->n_matches && !parts->n_dropped)
+		if (p->at == from)
 			return expected(p, "a field behind `gets`");
 	}
 	take_parts(step, parts);

@@ -78,6 +78,23 @@ mistake 'foreign bytes' 1:1 '\x1b'
 printf '\033[2J\377"\000' >"$file"
 mistake 'no text' 1:1 'no text file'
 
+# ---- the files of a workload ----
+
+printf 'workload "w"\nmqtt 5\nparam clients = 2\nrole r x $clients with "data/f.csv" {\nr connects client_id=$id user_name=$user_name\n}\n' >"$file"
+mkdir "$dir/data"
+printf 'id;user_name\na;b\nc;d\n' >"$dir/data/f.csv"
+mistake 'a file with other commas' 5:22 'no column `id`: its values are to be separated by `,`'
+printf 'id,username\na,b\nc,d\n' >"$dir/data/f.csv"
+mistake 'a column misspelt' 5:36 'no column `user_name`; did you mean `username`?'
+printf 'id,user_name\na,b\nc\n' >"$dir/data/f.csv"
+mistake 'a short row' 4:6 'data/f.csv:3:1: this row has 1 value, the first has 2'
+printf 'id,user_name\na,b\n' >"$dir/data/f.csv"
+mistake 'too few rows' 3:17 'role `r` has 2 clients, and data/f.csv rows for 1'
+rm "$dir/data/f.csv"
+mkdir "$dir/data/f.csv"
+mistake 'a folder for a file' 4:6 'read data/f.csv: it is no regular file'
+rmdir "$dir/data/f.csv"
+
 # ---- exit codes and the summary ----
 
 check() {	# NAME WANTED-CODE WANTED-TEXT: the last run
@@ -95,6 +112,11 @@ out=$("$lint" lint "$file" 2>&1); code=$?
 check 'a warning does not fail' 0 'warning: nothing is wrong with this packet'
 out=$("$lint" lint "$dir/none.scn" 2>&1); code=$?
 check 'a missing file' 3 'No such file'
+printf 'workload "w"\nmqtt 5\nrole r x 1 with "f.csv" { r connects client_id=$id }\n' >"$file"
+out=$("$lint" lint "$file" 2>&1); code=$?
+check 'a role file that is not there yet' 0 'warning: read f.csv: No such file or directory'
+out=$("$lint" conform --scenarios "$file" 2>&1); code=$?
+check 'a workload is no scenario' 2 'is a workload: `mqassay load FILE TARGET` plays it'
 mkdir "$dir/empty"
 out=$("$lint" lint "$dir/empty" 2>&1); code=$?
 check 'an empty folder' 3 'nothing to check'
