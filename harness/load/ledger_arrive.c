@@ -2,64 +2,72 @@
 
 enum { MS = 1000000 };
 
-/* ---- a subscriber's pairs: open addressing by stream and topic; one of them lies in the subscriber itself ---- */
+/* ---- a subscriber's pairs: in the order in which they came up, found by a table of their places + 1; the first lies in the subscriber itself ---- */
 
-static uint32_t place_in(uint32_t cap, uint32_t stream, uint32_t topic)
+static uint32_t place_hash(uint32_t stream, uint32_t topic)
 {
 	uint32_t h = (stream * 0x9e3779b1u ^ topic) * 0x85ebca6bu;
 
-	h ^= h >> 15;
-	return (uint32_t)((uint64_t)(h * 0xc2b2ae35u) * cap >> 32);
+	return (h ^ h >> 15) * 0xc2b2ae35u >> 4;
 }
 
-/* Where it is, or would be. */
-static struct pair *find_pair(const struct subscriber *s, uint32_t stream, uint32_t topic)
+static bool pair_is(const struct pair *pair, uint32_t stream, uint32_t topic)
 {
-	struct pair *at = &s->pairs[place_in(s->cap, stream, topic)];
-
-	while (at->stream != STREAM_UNTRACKED && (at->stream != stream || at->topic != topic))
-		if (++at == s->pairs + s->cap)
-			at = s->pairs;
-	return at;
+	return pair->stream == stream && pair->topic == topic;
 }
 
 struct pair *subscriber_pair(const struct subscriber *s, uint32_t stream, uint32_t topic)
 {
-	struct pair *pair;
+	if (!s->places)
+		return s->n && pair_is(s->pairs, stream, topic) ? s->pairs : NULL;
+	for (uint32_t at = place_hash(stream, topic) & s->places_mask; s->places[at]; at = (at + 1) & s->places_mask)
+		if (pair_is(&s->pairs[s->places[at] - 1], stream, topic))
+			return &s->pairs[s->places[at] - 1];
+	return NULL;
+}
 
-	if (s->cap == 1)
-		return s->one.stream == stream && s->one.topic == topic ? (struct pair *)&s->one : NULL;
-	pair = find_pair(s, stream, topic);
-	return pair->stream == STREAM_UNTRACKED ? NULL : pair;
+static void place(struct subscriber *s, uint32_t number)
+{
+	uint32_t at = place_hash(s->pairs[number].stream, s->pairs[number].topic) & s->places_mask;
+
+	while (s->places[at])
+		at = (at + 1) & s->places_mask;
+	s->places[at] = number + 1;
+}
+
+static void more_places(struct ledger *l, struct subscriber *s)
+{
+	uint32_t n = s->places ? 2 * (s->places_mask + 1) : 4;
+
+	pool_give(l->pool, s->places, s->places ? n / 2 * sizeof(*s->places) : 0);
+	s->places = pool_zeroed(l->pool, n * sizeof(*s->places));
+	s->places_mask = n - 1;
+	for (uint32_t i = 0; i < s->n; i++)
+		place(s, i);
 }
 
 static void more_pairs(struct ledger *l, struct subscriber *s)
 {
-	struct pair *old = s->pairs;
-	uint32_t cap = s->cap;
+	uint32_t cap = s->cap == 1 ? 3 : s->cap + s->cap / 3;
+	struct pair *pairs = pool_take(l->pool, cap * sizeof(*pairs));
 
-	s->cap = cap == 1 ? 4 : cap + cap / 2;
-	s->pairs = pool_take(l->pool, s->cap * sizeof(*s->pairs));
-	for (uint32_t i = 0; i < s->cap; i++)
-		s->pairs[i] = (struct pair){ .stream = STREAM_UNTRACKED };
-	for (uint32_t i = 0; i < cap; i++)
-		if (old[i].stream != STREAM_UNTRACKED)
-			*find_pair(s, old[i].stream, old[i].topic) = old[i];
-	if (old != &s->one)
-		pool_give(l->pool, old, cap * sizeof(*old));
+	memcpy(pairs, s->pairs, s->n * sizeof(*pairs));
+	if (s->pairs != &s->one)
+		pool_give(l->pool, s->pairs, s->cap * sizeof(*pairs));
+	s->pairs = pairs;
+	s->cap = cap;
 }
 
 static struct pair *new_pair(struct ledger *l, struct subscriber *s, uint32_t stream, uint32_t topic)
 {
-	struct pair *pair = &s->one;
-
-	if (s->n > 0 && 8 * (uint64_t)(s->n + 1) > 7 * (uint64_t)s->cap)
+	if (s->n == s->cap)
 		more_pairs(l, s);
-	if (s->cap > 1)
-		pair = find_pair(s, stream, topic);
-	*pair = (struct pair){ .stream = stream, .topic = topic };
-	s->n++;
-	return pair;
+	s->pairs[s->n++] = (struct pair){ .stream = stream, .topic = topic };
+	if (s->n > 1 && (!s->places || 4 * (uint64_t)s->n > 3 * (uint64_t)(s->places_mask + 1)))
+		more_places(l, s);		/* all of them */
+	else if (s->n > 1)
+		place(s, s->n - 1);
+	return &s->pairs[s->n - 1];
 }
 
 static struct subscriber *new_subscriber(struct ledger *l, struct listener who)
@@ -68,31 +76,34 @@ static struct subscriber *new_subscriber(struct ledger *l, struct listener who)
 
 	s->who = who;
 	s->cap = 1;
-	s->pairs = s->last = &s->one;
-	s->one.stream = STREAM_UNTRACKED;
+	s->pairs = &s->one;
 	s->next = l->subscribers;
 	l->subscribers = s;
 	return s;
 }
 
-/* Not the pair of the arrival before. NULL: there is no such stream. A stream that is not of this topic has come back on it. */
-static struct pair *other_pair(struct ledger *l, struct subscriber *s, uint32_t stream, uint32_t topic)
+/* The publishers' turns come round in the same order: what came behind the last one then comes behind it now. NULL: there is no such stream. */
+static struct pair *pair_of(struct ledger *l, struct subscriber *s, uint32_t stream, uint32_t topic)
 {
-	struct pair *pair = subscriber_pair(s, stream, topic);
+	uint32_t next = s->last + 1 < s->n ? s->last + 1 : 0;
+	struct pair *pair = &s->pairs[next];
 	uint32_t its_topic;
 
+	if (s->n == 0 || !pair_is(pair, stream, topic))
+		pair = subscriber_pair(s, stream, topic);
 	if (!pair) {
 		its_topic = audience_topic(l->audience, stream);
 		if (its_topic == 0)
 			return NULL;
-		if (its_topic != topic) {
+		if (its_topic != topic) {	/* it has come back on another */
 			stream = STREAM_RETURNED;
 			pair = subscriber_pair(s, stream, topic);
 		}
 		if (!pair)
 			pair = new_pair(l, s, stream, topic);
 	}
-	return s->last = pair;
+	s->last = (uint32_t)(pair - s->pairs);
+	return pair;
 }
 
 /* ---- arrivals ---- */
@@ -179,8 +190,8 @@ enum delivered ledger_arrived(struct ledger *l, struct subscriber **subscriber, 
 		*subscriber = new_subscriber(l, who);
 	s = *subscriber;
 	topic = topic_hash(d->topic);
-	pair = s->last;
-	if ((pair->stream != stamp.stream || pair->topic != topic) && !(pair = other_pair(l, s, stamp.stream, topic)))
+	pair = &s->pairs[s->last];
+	if ((s->n == 0 || !pair_is(pair, stamp.stream, topic)) && !(pair = pair_of(l, s, stamp.stream, topic)))
 		return foreign(t);
 	if (pair->stream == STREAM_RETURNED) {
 		pair->returned++;

@@ -145,7 +145,7 @@ struct stream {
 };
 
 struct pair {				/* of a subscriber and a stream; of a subscriber and a topic on which stamps come back */
-	uint32_t stream;		/* STREAM_UNTRACKED: an empty place */
+	uint32_t stream;		/* STREAM_RETURNED: of a topic */
 	uint32_t topic;			/* its hash */
 	union {
 		struct had had;
@@ -156,7 +156,9 @@ struct pair {				/* of a subscriber and a stream; of a subscriber and a topic on
 struct subscriber {
 	struct listener who;
 	uint32_t n, cap;		/* of `pairs`: cap 1 is `one` */
-	struct pair *last;
+	uint32_t last;			/* the one of the last arrival */
+	uint32_t places_mask;
+	uint32_t *places;		/* by stream and topic: NULL while there is one pair */
 	struct pair *pairs;
 	struct pair one;
 	struct subscriber *next;

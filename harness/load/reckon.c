@@ -215,7 +215,7 @@ static void reckon_streams(struct reckoner *r, const struct ledger *l)
 
 static void reckon_pairs(struct reckoner *r, const struct subscriber *s)
 {
-	for (uint32_t i = 0; i < s->cap; i++) {
+	for (uint32_t i = 0; i < s->n; i++) {
 		const struct pair *pair = &s->pairs[i];
 		struct publisher_account *account;
 		const struct ledger *sender;
