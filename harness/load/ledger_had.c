@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-enum { FOLD_HOLES = 32 };		/* that many holes cost what a page of bits costs */
+enum { FOLD_HOLES = 8 };		/* that many holes cost what a page of bits costs */
 
 struct odd *had_odd(struct pool *pool, struct had *had)
 {
@@ -102,6 +102,7 @@ static void fold(struct pool *pool, struct had *had, struct odd *odd)
 			page_misses(page, base, holes[kept - 1].to);
 			page->since_ms = holes[kept - 1].since_ms;
 			holes[kept - 1].to = base;
+			kept -= holes[kept - 1].from == base;	/* the rest of one that began in the page before */
 		}
 		for (; i < j; i++) {
 			if (holes[i].to > end) {

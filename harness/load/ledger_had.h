@@ -7,10 +7,10 @@
 /*
  * Which numbers of a stream one subscriber has had, exactly, and between which arrivals the others failed to come. While they come one after
  * another that is two numbers. What is missing between them are holes; where these are many, as with a shared group's member or a broker that drops
- * every other message, whole pages of 4096 numbers are kept as bits.
+ * every other message, whole pages of 512 numbers are kept as bits.
  */
 
-enum { PAGE_NUMBERS = 4096 };
+enum { PAGE_NUMBERS = 512 };
 
 struct hole {				/* [from, to) did not come between two arrivals */
 	uint32_t from, to;		/* equal: it has been filled since */
