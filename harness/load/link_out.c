@@ -23,7 +23,7 @@ static void make_room(struct link *link, size_t len)
 		while (cap < need)
 			cap *= GROWTH;
 		if (cap > USUAL_CAP)
-			cap = need > USUAL_CAP ? need : USUAL_CAP;
+			cap = need <= USUAL_CAP ? USUAL_CAP : link->out_cap < USUAL_CAP ? need : 2 * need;
 		uint8_t *out = pool_take(pool, cap);
 		if (unsent)
 			memcpy(out, link->out + link->out_done, unsent);
