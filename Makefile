@@ -39,7 +39,7 @@ obj      = $(patsubst %.c,$B/%.o,$(1))
 lib     := $(call obj,$(codec) $(harness) $(broker) $(pcap))
 objs    := $(lib) $(call obj,harness/main.c $(tests) $(benches) $(targets) $(wildcard fuzz/replay.c))
 
-.PHONY: all help tests everything deps deps-build deps-check conform check test list-tests bench \
+.PHONY: all help tests everything deps deps-build deps-check conform check test list-tests bench bench-load \
         fuzz fuzz-targets fuzz-afl fuzz-afl-targets fuzz-replays fuzz-check list-fuzz install uninstall clean FORCE
 .DELETE_ON_ERROR:
 
@@ -166,8 +166,11 @@ list-tests:
 	@echo $(test_programs)
 
 bench: all $(bench_programs)	## print what things cost
-	@for b in $(filter-out %/make_capture,$(bench_programs)); do $$b || exit 1; done
+	@for b in $(filter-out %/make_capture %/bench_floor,$(bench_programs)); do $$b || exit 1; done
 	@pcap/bench/decode.sh $B
+
+bench-load: all $B/harness/load/bench/bench_floor	## print what load costs, beside a bare client and other tools; CASE= for some
+	@harness/load/bench/load.sh $B $(CASE)
 
 # ---- fuzzing ----
 

@@ -4,7 +4,7 @@
  *   bench_floor publish PORT CONNECTIONS QOS SIZE SECONDS [WINDOW]
  *   bench_floor connect PORT CONNECTIONS PENDING
  *   bench_floor subscribe PORT CONNECTIONS SECONDS
- *   bench_floor sink SECONDS [FLOOD]          the null sink on a free port, which it prints first; then a line each second: PUBLISHes that came in it
+ *   bench_floor sink SECONDS [FLOOD|reflect]  the null sink on a free port, which it prints first; then a line each second: PUBLISHes that came in it
  *
  * One line of name=value: messages, seconds, cpu_us (of this process, user and system).
  */
@@ -316,9 +316,9 @@ static void each_second(struct timer *timer, struct loop *loop)
 		loop_timer(loop, timer, timer->due_ns + 1000000000);
 }
 
-static int play_sink(unsigned seconds, size_t flood)
+static int play_sink(unsigned seconds, size_t flood, bool reflect)
 {
-	struct sink_options options = { .listen = { .kind = ADDRESS_TCP, .host = "127.0.0.1" }, .flood = flood };
+	struct sink_options options = { .listen = { .kind = ADDRESS_TCP, .host = "127.0.0.1" }, .flood = flood, .reflect = reflect };
 	struct timer timer = { .fire = each_second };
 	struct loop loop;
 	struct fault fault;
@@ -353,7 +353,7 @@ int main(int n_args, char **args)
 	run.n = number(args, n_args, 3, 10);
 	run.pending = 64;
 	if (!strcmp(what, "sink"))
-		return play_sink(number(args, n_args, 2, 10), number(args, n_args, 3, 0));
+		return play_sink(number(args, n_args, 2, 10), number(args, n_args, 3, 0), n_args > 3 && !strcmp(args[3], "reflect"));
 	if (!strcmp(what, "publish")) {
 		run.qos = number(args, n_args, 4, 0) & 3;
 		run.seconds = number(args, n_args, 6, 5);
@@ -372,6 +372,6 @@ int main(int n_args, char **args)
 		return play();
 	}
 	fputs("usage: bench_floor publish PORT CONNECTIONS QOS SIZE SECONDS [WINDOW] | connect PORT CONNECTIONS PENDING | subscribe PORT CONNECTIONS SECONDS"
-	      " | sink SECONDS [FLOOD]\n", stderr);
+	      " | sink SECONDS [FLOOD|reflect]\n", stderr);
 	return n_args == 1 ? 0 : 2;
 }

@@ -1,0 +1,14 @@
+#!/bin/sh
+# What `mqassay load` costs, each figure with its limit, beside a bare client (bench_floor.c) and other tools where they are installed; one after
+# the other, as they would be each other's load. `make bench-load` runs it from the top folder.
+#
+# load.sh [FOLDER_OF_THE_BUILD [CASE...]]    cases: flood window receive paced connect idle stall broker; all of them without
+# BENCH_SECONDS=N    how long each run lasts (5)
+# BENCH_PAIRS=N      pairs of runs of the bare client and of ours against mosquitto (7)
+#
+# CPU per message is the figure to compare between machines: user and system time of the whole process, its start and end included. Messages are
+# counted by the null sink, or by mosquitto ($SYS), and not by who sends them.
+
+build=${1:-build/plain}
+[ $# -gt 0 ] && shift
+exec python3 harness/load/bench/load.py "$build" "$@"
