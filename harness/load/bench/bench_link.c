@@ -10,8 +10,8 @@
 #include "harness/load/control.h"
 
 /*
- * What connections cost by themselves: CPU of this process alone against a null sink in another one, monitor included for what comes. What is sent
- * the monitor is not told, as a template of the engine's does that in its own way.
+ * What connections cost by themselves: CPU of this process alone against a null sink in another one. The monitor judges what comes by its form only,
+ * as it is not told what is sent: that is the engine's matter.
  */
 
 #define SECOND_NS UINT64_C(1000000000)
@@ -78,6 +78,7 @@ static void on_opened(struct link *link)
 	snprintf(id, sizeof(id), "%05u", number++ % 100000);
 	memcpy(connect_packet + 15, id, 5);
 	decode(connect_packet, sizeof(connect_packet), MQTT_3_1_1, &packet, &finding);
+	monitor_misbehaved(&link->monitor);
 	monitor_sent(&link->monitor, connect_packet, sizeof(connect_packet), &packet);
 	send_bytes(c, connect_packet, sizeof(connect_packet));
 }
