@@ -16,13 +16,13 @@ static const char style[] =
 	":root{--back:#fff;--text:#1b1b1b;--soft:#5c5c5c;--line:#d8d8d8;--band:#f4f5f7;--good:#0b6b2f;--bad:#a8071a;color-scheme:light dark}\n"
 	"@media screen and (prefers-color-scheme:dark){:root{--back:#14171a;--text:#e6e6e6;--soft:#a3a8ad;--line:#353a40;--band:#1d2125;--good:#5fd38d;--bad:#ff8a80}}\n"
 	"*{box-sizing:border-box}body{margin:0 auto;padding:1.2rem;max-width:1500px;background:var(--back);color:var(--text);font:15px/1.45 system-ui,sans-serif}\n"
-	"h1{font-size:1.5rem;margin:0 0 .3rem}h2{font-size:1.2rem;margin:2rem 0 .6rem;border-bottom:2px solid var(--line)}h3{font-size:1rem;margin:1.2rem 0 .4rem}\n"
+	"h1{font-size:1.5rem;margin:0 0 .3rem}h2{font-size:1.2rem;margin:2rem 0 .6rem;border-bottom:2px solid var(--line)}\n"
 	".soft{color:var(--soft)}.good{color:var(--good);font-weight:600}.bad{color:var(--bad);font-weight:600}code{font-size:.9em;overflow-wrap:anywhere}\n"
 	".wide{overflow-x:auto}table{border-collapse:collapse;margin:.3rem 0 1rem;font-variant-numeric:tabular-nums}caption{text-align:left;color:var(--soft);padding:.2rem 0}\n"
-	"th,td{padding:.22rem .7rem;border-bottom:1px solid var(--line);text-align:right;vertical-align:top}th{font-weight:600}thead th{background:var(--band);vertical-align:bottom}\n"
-	"th.w,td.w{text-align:left;overflow-wrap:anywhere}tbody th{text-align:left;font-weight:400}tbody tr:hover{background:var(--band)}\n"
+	"th,td{padding:.22rem .7rem;border-bottom:1px solid var(--line);text-align:right;vertical-align:top;white-space:nowrap}th{font-weight:600}thead th{background:var(--band);vertical-align:bottom}\n"
+	"th.w,td.w{text-align:left;white-space:normal;overflow-wrap:break-word;max-width:70ch}tbody th{text-align:left;font-weight:400}tbody tr:hover{background:var(--band)}\n"
 	".plots{display:grid;gap:.5rem 1.5rem;grid-template-columns:repeat(auto-fit,minmax(min(100%,420px),1fr))}\n"
-	"@media print{body{max-width:none;padding:0;font-size:11px}h2,h3{break-after:avoid}tr{break-inside:avoid}.wide{overflow:visible}thead{display:table-header-group}}\n";
+	"@media print{body{max-width:none;padding:0;font-size:11px}h2{break-after:avoid}tr{break-inside:avoid}.wide{overflow:visible}thead{display:table-header-group}}\n";
 
 /* ---- words ---- */
 

@@ -142,7 +142,7 @@ static void y_ticks(FILE *out, const struct axis *y)
 		}
 		return;
 	}
-	double step = nice_step(y->high, 5);
+	double step = nice_step(y->high, 6);
 	for (int i = 0; i <= 10 && i * step <= y->high * 1.0000001; i++)
 		y_tick(out, y, i * step, i ? say_rate(i * step) : "0");
 }
@@ -215,7 +215,7 @@ void chart_write(FILE *out, const struct chart *chart, const struct chart_line *
 	} else {
 		double step = nice_step(y.high, 5);
 
-		y.high = ceil(y.high / step * 0.9999999) * step;
+		y.high = ceil(y.high / step * 1.02) * step;	/* a line along the edge is not seen */
 	}
 	fprintf(out, "<figure>\n<svg viewBox=\"0 0 %d %d\" role=\"img\" aria-labelledby=\"t%u d%u\">\n<title id=\"t%u\">", WIDTH, HEIGHT, chart->id, chart->id, chart->id);
 	escape_xml(out, chart->title);

@@ -380,32 +380,58 @@ static bool has_timing(const struct html_page *p, const char *name, enum timing 
 	return false;
 }
 
-void html_role(struct html_page *p, const char *name)
+/* Of several runs, the same plot of each in a row; else all plots in rows as they come. */
+static void plots_begin(struct html_page *p, bool kind)
 {
-	fputs("<section>\n<h2>Role ", p->out);
-	html_text(p, name);
-	fputs("</h2>\n", p->out);
-	put_timings(p, name);
-	fputs("<div class=\"plots\">\n", p->out);
+	if (kind == (p->n > 1))
+		fputs("<div class=\"plots\">\n", p->out);
+}
+
+static void plots_end(struct html_page *p, bool kind)
+{
+	if (kind == (p->n > 1))
+		fputs("</div>\n", p->out);
+}
+
+static void put_throughputs(struct html_page *p, const char *name)
+{
+	plots_begin(p, true);
 	for (size_t i = 0; i < p->n; i++) {
 		const struct figures_role *role = html_role_in(p->runs[i], name);
 
 		if (role)
 			put_throughput(p, i, role);
 	}
-	for (unsigned t = 0; t < TIME_LATENESS; t++) {
-		if (!has_timing(p, name, (enum timing)t))
-			continue;
-		for (size_t i = 0; i < p->n; i++) {
-			const struct figures_role *role = html_role_in(p->runs[i], name);
+	plots_end(p, true);
+}
 
-			if (role && role->total.timings[t].count)
-				put_latency(p, i, role, (enum timing)t);
-		}
-		put_percentiles(p, name, (enum timing)t);
+static void put_latencies(struct html_page *p, const char *name, enum timing timing)
+{
+	plots_begin(p, true);
+	for (size_t i = 0; i < p->n; i++) {
+		const struct figures_role *role = html_role_in(p->runs[i], name);
+
+		if (role && role->total.timings[timing].count)
+			put_latency(p, i, role, timing);
 	}
-	fputs("</div>\n", p->out);
+	plots_end(p, true);
+	plots_begin(p, true);
+	put_percentiles(p, name, timing);
+	plots_end(p, true);
+}
+
+void html_role(struct html_page *p, const char *name)
+{
+	fputs("<section>\n<h2>Role ", p->out);
+	html_text(p, name);
+	fputs("</h2>\n", p->out);
+	put_timings(p, name);
+	plots_begin(p, false);
+	put_throughputs(p, name);
+	for (unsigned t = 0; t < TIME_LATENESS; t++)
+		if (has_timing(p, name, (enum timing)t))
+			put_latencies(p, name, (enum timing)t);
+	plots_end(p, false);
 	put_counters(p, name);
 	fputs("</section>\n", p->out);
 }
-
