@@ -63,7 +63,7 @@ void console_room(unsigned *columns, unsigned *rows)
 }
 
 /* To where the first line begins; returns how many rows were taken. One that has grown too long, since the terminal was made narrower, takes several by now. */
-static unsigned to_begin(void)
+static unsigned to_begin(FILE *out)
 {
 	unsigned columns, rows, up = 0;
 
@@ -71,8 +71,8 @@ static unsigned to_begin(void)
 	for (unsigned i = 0; i < shown.n; i++)
 		up += 1 + (shown.columns[i] ? (shown.columns[i] - 1) / (columns + 1) : 0);
 	if (up > 1)
-		fprintf(stderr, "\033[%uA", up - 1);
-	putc('\r', stderr);
+		fprintf(out, "\033[%uA", up - 1);
+	putc('\r', out);
 	return up;
 }
 
@@ -80,7 +80,7 @@ static void erase(void)
 {
 	if (!shown.n)
 		return;
-	fputs(to_begin() > 1 ? "\033[J" : "\033[K", stderr);
+	fputs(to_begin(stderr) > 1 ? "\033[J" : "\033[K", stderr);
 	fflush(stderr);
 	shown.n = 0;
 }
@@ -100,9 +100,13 @@ static int fit(const char *text, unsigned columns, unsigned *used)
 	return (int)i;
 }
 
+/* All of it in one write, so that no half of it is ever seen. */
 void console_progress_lines(const struct console_line *lines, size_t n)
 {
 	unsigned columns, rows, before;
+	char *text = NULL;
+	size_t len;
+	FILE *out;
 
 	if (!console_has_progress())
 		return;
@@ -110,20 +114,26 @@ void console_progress_lines(const struct console_line *lines, size_t n)
 		erase();
 		return;
 	}
+	out = open_memstream(&text, &len);
+	if (!out)
+		return;
 	console_room(&columns, &rows);
 	rows = rows < MAX_LINES ? rows : MAX_LINES;
-	before = to_begin();
+	before = to_begin(out);
 	shown.n = n < rows ? (unsigned)n : rows;
 	for (unsigned i = 0; i < shown.n; i++) {
 		bool styled = lines[i].style != STYLE_PLAIN;
-		int len = fit(lines[i].text, columns, &shown.columns[i]);
+		int fits = fit(lines[i].text, columns, &shown.columns[i]);
 
-		fprintf(stderr, "%s%s%.*s%s\033[K", i ? "\n" : "", styled ? console_style(stderr, lines[i].style) : "", len, lines[i].text,
+		fprintf(out, "%s%s%.*s%s\033[K", i ? "\n" : "", styled ? console_style(stderr, lines[i].style) : "", fits, lines[i].text,
 		        styled ? console_style(stderr, STYLE_PLAIN) : "");
 	}
 	if (before > 1)
-		fputs("\033[J", stderr);	/* there may have been more of them, or longer ones */
+		fputs("\033[J", out);	/* there may have been more of them, or longer ones */
+	if (fclose(out) == 0)
+		fwrite(text, 1, len, stderr);
 	fflush(stderr);
+	free(text);
 }
 
 void console_progress(const char *format, ...)
