@@ -9,8 +9,19 @@
  */
 
 #define WORLD_ROOM ((size_t)256 << 20)
-#define N_POOLS 18			/* blocks of 24 to 4104 bytes */
+#define N_SMALL 15			/* blocks of 24 to 136 bytes */
+#define N_POOLS 25			/* and up to 4104 */
+#define SLAB 16384
 #define MOST_LOOKS 256			/* buckets looked into for a session to forget */
+
+#ifndef __has_feature
+#define __has_feature(x) 0
+#endif
+#if defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer)
+enum { SEES_BLOCKS = 1 };		/* the sanitizer is to see each block by itself */
+#else
+enum { SEES_BLOCKS = 0 };
+#endif
 
 struct monitor_world {
 	struct monitor_session **buckets;
@@ -18,17 +29,25 @@ struct monitor_world {
 	uint32_t most_sessions, hand;	/* hand: the bucket where the next session to forget is looked for */
 	size_t used, room;
 	bool subscriptions_are_ours;
+	bool bounded;			/* room is scarce: each block is malloc()'s, and goes back to it */
+	struct slab {			/* else small ones are cut from these */
+		struct slab *next;
+		uint8_t room[SLAB - sizeof(struct slab *)];
+	} *slabs;
+	size_t slab_used;		/* of the first */
 	void *pools[N_POOLS];		/* free blocks, each holding the next one's address */
 };
 
 /* ---- memory ---- */
 
-/* What malloc() gives for these has nothing to spare: it takes 8 bytes for itself, and then multiples of 16. */
-static const uint16_t pool_sizes[N_POOLS] = { 24, 40, 56, 72, 88, 104, 120, 136, 200, 264, 392, 520, 776, 1032, 1544, 2056, 3080, 4104 };
+/* malloc() takes 8 bytes for itself, and then multiples of 16: the larger ones are what it gives without waste. */
+static const uint16_t pool_sizes[N_POOLS] = {
+	24, 32, 40, 48, 56, 64, 72, 80, 88, 96, 104, 112, 120, 128, 136, 200, 264, 392, 520, 776, 1032, 1544, 2056, 3080, 4104,
+};
 
 static unsigned pool_of(size_t size)
 {
-	unsigned pool = size <= 24 ? 0 : size <= 136 ? (unsigned)(size - 9) / 16 : 8;
+	unsigned pool = size <= 24 ? 0 : size <= 136 ? (unsigned)(size - 17) / 8 : N_SMALL;
 
 	while (pool < N_POOLS && pool_sizes[pool] < size)
 		pool++;
@@ -44,13 +63,31 @@ size_t monitor_pool_size(size_t size)
 
 static void drain_pools(struct monitor_world *world)
 {
-	for (unsigned i = 0; i < N_POOLS; i++) {
+	for (unsigned i = world->slabs ? N_SMALL : 0; i < N_POOLS; i++) {
 		for (void *block; (block = world->pools[i]);) {
 			memcpy(&world->pools[i], block, sizeof(void *));
 			free(block);
 			world->used -= pool_sizes[i];
 		}
 	}
+}
+
+/* NULL: no room. */
+static void *cut_from_slab(struct monitor_world *world, size_t size)
+{
+	struct slab *slab = world->slabs;
+
+	if (!slab || size > sizeof(slab->room) - world->slab_used) {
+		slab = SLAB <= world->room - world->used ? calloc(1, sizeof(*slab)) : NULL;
+		if (!slab)
+			return NULL;
+		slab->next = world->slabs;
+		world->slabs = slab;
+		world->slab_used = 0;
+		world->used += SLAB;
+	}
+	world->slab_used += size;
+	return slab->room + world->slab_used - size;
 }
 
 void *monitor_pool_take(struct monitor_world *world, size_t size)
@@ -65,6 +102,8 @@ void *monitor_pool_take(struct monitor_world *world, size_t size)
 		memset(block, 0, whole);
 		return block;
 	}
+	if (pool < N_SMALL && !world->bounded)
+		return cut_from_slab(world, whole);
 	if (whole > world->room - world->used)
 		drain_pools(world);	/* what is free in other sizes */
 	if (whole > world->room - world->used)
@@ -99,6 +138,7 @@ struct monitor_world *monitor_world_new(void)
 	world->n_buckets = 64;
 	world->room = WORLD_ROOM;
 	world->most_sessions = UINT32_MAX;
+	world->bounded = SEES_BLOCKS;
 	world->buckets = calloc(world->n_buckets, sizeof(*world->buckets));
 	if (!world->buckets) {
 		free(world);
@@ -118,6 +158,12 @@ void monitor_world_free(struct monitor_world *world)
 		}
 	}
 	drain_pools(world);
+	while (world->slabs) {
+		struct slab *slab = world->slabs;
+
+		world->slabs = slab->next;
+		free(slab);
+	}
 	free(world->buckets);
 	free(world);
 }
@@ -126,6 +172,7 @@ void monitor_world_bound(struct monitor_world *world, size_t room, uint32_t sess
 {
 	world->room = room;
 	world->most_sessions = sessions;
+	world->bounded = true;
 }
 
 void monitor_world_subscriptions_are_ours(struct monitor_world *world, bool ours)
@@ -219,7 +266,7 @@ struct monitor_session *monitor_world_session(struct monitor_world *world, uint6
 	s->key = key;
 	if (!key)
 		return s;
-	if (++world->n_sessions > world->n_buckets)
+	if (++world->n_sessions > 2 * world->n_buckets)
 		world_grow(world);
 	s->next = *bucket_of(world, key);
 	*bucket_of(world, key) = s;
