@@ -30,7 +30,7 @@ enum {
 	MAX_FILE_CITES = 64,
 	MAX_BINDINGS = 1024,		/* places where a name is bound, in a file */
 	MAX_MEETINGS = 32,
-	LOAD_STAMP = 32,		/* bytes of a workload's stamp: STAMP_SIZE of load/ledger.h */
+	LOAD_STAMP = 16,		/* bytes of a workload's stamp at least: STAMP_SHORT of load/ledger.h */
 	MAX_IN_FLIGHT = 65535,		/* packet ids of one session */
 };
 

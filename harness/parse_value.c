@@ -30,7 +30,7 @@ static const struct expr *parse_function(struct parser *p, const struct token *w
 			return NULL;
 		}
 		if (expr->kind == EXPR_STAMP && p->kind == FILE_WORKLOAD && expr->left->kind == EXPR_NUMBER && expr->left->number < LOAD_STAMP) {
-			fail_at(p, expr->left->at, "a workload's stamp takes %d bytes, found stamp(%llu)", LOAD_STAMP,
+			fail_at(p, expr->left->at, "a workload's stamp takes %d bytes or more, found stamp(%llu)", LOAD_STAMP,
 			        (unsigned long long)expr->left->number);
 			return NULL;
 		}

@@ -129,7 +129,7 @@ bool duration_of(struct client *c, const struct expr *e, uint64_t *ns);
  * plan), by the script's version. The packet id is left 0 where the step names none: the caller gives it and encodes. type as step_sends().
  */
 bool packet_of(struct client *c, const struct step *step, struct builder *b);
-bool packet_stamped(struct client *c, const struct step *step, struct builder *b, uint8_t **stamp);	/* the same, and where its stamp() is to be written; NULL: it has none */
+bool packet_stamped(struct client *c, const struct step *step, struct builder *b, uint8_t **stamp, size_t *size);	/* the same, and where its stamp() of that size is to be written; NULL: it has none */
 /*
  * Whether it is what the step expects. If not, *why is one line, "reason: expected 0, received Not_authorized" (until the next call in this thread);
  * NULL: something could not be evaluated, and client_stop() was called. Binds nothing. why may be NULL, where nobody asks: that is much cheaper.

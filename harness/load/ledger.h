@@ -16,9 +16,18 @@
 
 /* ---- stamps ---- */
 
-enum { STAMP_SIZE = 32 };		/* stamp(N) with less is refused by lint */
+/*
+ * A payload with room for less than a whole stamp has a short one, which knows neither when it was sent nor in which epoch: its uncorrected latency counts from when it was due, and a
+ * delivery that came before it was owed is not told apart. stamp(N) with less room than that is refused by lint.
+ */
+enum { STAMP_SIZE = 32, STAMP_SHORT = 16 };
 
-struct stamp {				/* little endian on the wire, in this order */
+static inline size_t stamp_size(size_t room)
+{
+	return room >= STAMP_SIZE ? STAMP_SIZE : room >= STAMP_SHORT ? STAMP_SHORT : 0;
+}
+
+struct stamp {				/* little endian on the wire, in this order; a short one: 16 bits of run, stream, number, 48 bits of due_ns / 64 */
 	uint32_t run;			/* the run's tag: other payloads are foreign */
 	uint32_t stream;		/* thread << 24 | number of the stream in that thread's ledger */
 	uint32_t number;		/* in its stream, from 0 */
@@ -26,7 +35,7 @@ struct stamp {				/* little endian on the wire, in this order */
 	uint64_t due_ns, sent_ns;	/* since the run's start, which threads share */
 };
 
-void stamp_write(uint8_t *at, const struct stamp *stamp);
+void stamp_write(uint8_t *at, size_t size, const struct stamp *stamp);	/* size: as stamp_size() */
 bool stamp_read(struct span payload, uint32_t run, struct stamp *stamp);	/* false: no stamp of this run */
 
 /* ---- who is to be sent what: shared by all threads ---- */

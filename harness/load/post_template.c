@@ -165,7 +165,7 @@ static bool take_payload(struct maker *m, const struct expr *payload)
 	}
 	if ((payload->kind == EXPR_STAMP || payload->kind == EXPR_RANDOM) && is_constant(payload->left, false)) {
 		p->payload = payload->kind == EXPR_STAMP ? PAYLOAD_STAMP : PAYLOAD_RANDOM;
-		if (!expr_value(&m->scope, payload, &v) || (p->payload == PAYLOAD_STAMP && v.bytes.len < STAMP_SIZE))
+		if (!expr_value(&m->scope, payload, &v) || (p->payload == PAYLOAD_STAMP && !stamp_size(v.bytes.len)))
 			return false;
 		p->bytes = region_copy(m->region, v.bytes);
 		return true;

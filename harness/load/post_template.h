@@ -23,7 +23,7 @@ struct post_place {
 
 enum post_payload {
 	PAYLOAD_CONSTANT,		/* bytes */
-	PAYLOAD_STAMP,			/* bytes, of which the first STAMP_SIZE are the stamp's place */
+	PAYLOAD_STAMP,			/* bytes, of which the first stamp_size() are the stamp's place */
 	PAYLOAD_RANDOM,			/* as many as `bytes` has */
 	PAYLOAD_VALUE,			/* the last of values */
 };

@@ -212,13 +212,13 @@ static void keep_copy(struct client *c, const uint8_t *at, size_t len, uint8_t *
 }
 
 /* The next message of that stream: what it carries. */
-static void send_stamp(struct client *c, struct stream *stream, uint8_t *at, uint32_t *number)
+static void send_stamp(struct client *c, struct stream *stream, uint8_t *at, size_t size, uint32_t *number)
 {
 	struct engine *e = c->engine;
 	struct stamp stamp;
 
 	ledger_send(e->ledger, listener_of(c), stream, c->due_ns, run_now(e), &stamp);
-	stamp_write(at, &stamp);
+	stamp_write(at, size, &stamp);
 	*number = stamp.number;
 }
 
@@ -239,7 +239,7 @@ static bool echo(struct client *c, struct span topic, struct span payload, unsig
 {
 	struct stamp stamp;
 
-	if (payload.len < STAMP_SIZE || !stamp_read(payload, c->engine->options.run, &stamp))
+	if (!stamp_read(payload, c->engine->options.run, &stamp))
 		return false;
 	ledger_echo(c->engine->ledger, listener_of(c), topic, qos);
 	return true;
@@ -291,10 +291,10 @@ static int post_long(struct client *c, const struct step *step, uint16_t packet_
 {
 	struct builder b;
 	uint8_t *stamp, *at;
-	size_t len;
+	size_t len, size;
 	bool in_ledger;
 
-	if (!packet_stamped(c, step, &b, &stamp))
+	if (!packet_stamped(c, step, &b, &stamp, &size))
 		return -1;
 	unsigned qos = publish_qos(&b.packet);
 	if (qos && !b.packet.packet_id && !step_says(step, "packet_id"))
@@ -306,9 +306,9 @@ static int post_long(struct client *c, const struct step *step, uint16_t packet_
 	in_ledger = stamp && b.packet.topic.len;
 	if (in_ledger) {	/* by an alias alone it is of no stream: to whom it is owed is not known */
 		*stream = ledger_stream(c->engine->ledger, listener_of(c), b.packet.topic, qos);
-		send_stamp(c, *stream, stamp, number);
+		send_stamp(c, *stream, stamp, size, number);
 		if (b.packet.payload.at != stamp)	/* padding has made a copy */
-			memcpy((uint8_t *)b.packet.payload.at, stamp, STAMP_SIZE);
+			memcpy((uint8_t *)b.packet.payload.at, stamp, size);
 	} else if (b.packet.topic.len) {
 		in_ledger = echo(c, b.packet.topic, b.packet.payload, qos);
 	}
@@ -326,11 +326,14 @@ static int post_long(struct client *c, const struct step *step, uint16_t packet_
 /* True: the ledger knows of it. */
 static bool put_payload(struct client *c, const struct post *p, struct span topic, struct span payload, uint8_t *at, struct stream **stream, uint32_t *number)
 {
+	size_t size;
+
 	switch (p->payload) {
 	case PAYLOAD_STAMP:
 		*stream = stream_of(c, p, topic);
-		send_stamp(c, *stream, at, number);
-		memcpy(at + STAMP_SIZE, payload.at + STAMP_SIZE, payload.len - STAMP_SIZE);
+		size = stamp_size(payload.len);
+		send_stamp(c, *stream, at, size, number);
+		memcpy(at + size, payload.at + size, payload.len - size);
 		return true;
 	case PAYLOAD_RANDOM:
 		engine_random(c->engine, at, payload.len);

@@ -22,8 +22,15 @@ static uint64_t get64(const uint8_t *at)
 	return get32(at) | (uint64_t)get32(at + 4) << 32;
 }
 
-void stamp_write(uint8_t *at, const struct stamp *stamp)
+void stamp_write(uint8_t *at, size_t size, const struct stamp *stamp)
 {
+	if (size == STAMP_SHORT) {
+		put32(at, (stamp->run & 0xffff) | stamp->stream << 16);
+		put32(at + 4, stamp->stream >> 16 | stamp->number << 16);
+		put32(at + 8, stamp->number >> 16 | (uint32_t)(stamp->due_ns >> 6) << 16);
+		put32(at + 12, (uint32_t)(stamp->due_ns >> 22));
+		return;
+	}
 	put32(at, stamp->run);
 	put32(at + 4, stamp->stream);
 	put32(at + 8, stamp->number);
@@ -34,6 +41,15 @@ void stamp_write(uint8_t *at, const struct stamp *stamp)
 
 bool stamp_read(struct span payload, uint32_t run, struct stamp *stamp)
 {
+	if (stamp_size(payload.len) == STAMP_SHORT) {
+		uint64_t low = get64(payload.at), high = get64(payload.at + 8), due_ns = high >> 16 << 6;
+
+		*stamp = (struct stamp){
+			.run = run, .stream = (uint32_t)(low >> 16), .number = (uint32_t)(low >> 48 | high << 16),
+			.epoch = UINT32_MAX, .due_ns = due_ns, .sent_ns = due_ns,
+		};
+		return (low & 0xffff) == (run & 0xffff);
+	}
 	if (payload.len < STAMP_SIZE || get32(payload.at) != run)
 		return false;
 	*stamp = (struct stamp){

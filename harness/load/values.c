@@ -12,6 +12,7 @@ struct client_scope {
 	struct scope scope;		/* first */
 	struct client *client;
 	uint8_t *stamp;			/* where the last stamp() is to be written; NULL: none */
+	size_t stamp_size;
 };
 
 static struct client *client_of(struct scope *scope)
@@ -192,8 +193,10 @@ static void make(struct scope *scope, enum expr_kind kind, uint8_t *at, size_t n
 		return;
 	}
 	fill_pattern(at, n, 0);
-	if (kind == EXPR_STAMP && n >= STAMP_SIZE)
+	if (kind == EXPR_STAMP && stamp_size(n)) {
 		((struct client_scope *)scope)->stamp = at;
+		((struct client_scope *)scope)->stamp_size = stamp_size(n);
+	}
 }
 
 static void failed(struct scope *scope, const struct expr *e, const char *what)
@@ -276,7 +279,7 @@ static bool connect_defaults(struct client_scope *here, const struct step *step,
 	return true;
 }
 
-bool packet_stamped(struct client *c, const struct step *step, struct builder *b, uint8_t **stamp)
+bool packet_stamped(struct client *c, const struct step *step, struct builder *b, uint8_t **stamp, size_t *size)
 {
 	const struct actor *actor = &c->engine->options.plan->script->actors[c->role];
 	struct client_scope here = scope_in(c, step);
@@ -289,14 +292,16 @@ bool packet_stamped(struct client *c, const struct step *step, struct builder *b
 	if (!step_fields(&here.scope, actor, b))
 		return false;
 	*stamp = here.stamp;
+	*size = here.stamp_size;
 	return true;
 }
 
 bool packet_of(struct client *c, const struct step *step, struct builder *b)
 {
 	uint8_t *stamp;
+	size_t size;
 
-	return packet_stamped(c, step, b, &stamp);
+	return packet_stamped(c, step, b, &stamp, &size);
 }
 
 /* ---- what comes ---- */

@@ -125,7 +125,7 @@ static const struct row {
 	{ "a role misspelt to pick from", HEAD "role device x 3 {\ndevice connects; device publishes topic=\"t/$(pick(devise))\" }", "4:51: no role `devise` to pick from; did you mean `device`?" },
 	{ "another role's client id", HEAD "role r x 3 {\nr connects; r publishes payload=$s.client_id }\nrole s x 1 { s connects }",
 	  "4:33: `$s.client_id`: a client knows what is in force for itself only, `$r.client_id`" },
-	{ "a small stamp", R "r publishes qos=1 payload=stamp(31) }", "5:33: a workload's stamp takes 32 bytes, found stamp(31)" },
+	{ "a small stamp", R "r publishes qos=1 payload=stamp(15) }", "5:33: a workload's stamp takes 16 bytes or more, found stamp(15)" },
 
 	/* ---- mistakes of steps ---- */
 	{ "turns no time apart", R "every 0s { r pings } }", "5:7: turns that are no time apart are `forever`" },

@@ -297,7 +297,7 @@ static void send_message(struct world *w)
 	assert_int_equal(m->stamp.epoch, audience_epoch(w->audience));
 	assert_int_equal(m->stamp.due_ns, due_ns);
 	assert_int_equal(m->stamp.sent_ns, w->now_ns);
-	stamp_write(m->payload, &m->stamp);
+	stamp_write(m->payload, STAMP_SIZE, &m->stamp);
 	m->publisher = client;
 	m->topic = topic;
 	m->epoch = m->stamp.epoch;
@@ -371,9 +371,9 @@ static void deliver_foreign(struct world *w)
 	unsigned client = below(w->n_clients);
 	struct stamp stamp = { .run = below(2) ? RUN : RUN + 1, .stream = 0xc8000001, .number = 3 };
 	uint8_t payload[STAMP_SIZE];
-	struct delivery d = { .topic = span_text("a/b"), .payload = span_of(payload, below(2) ? sizeof(payload) : below(STAMP_SIZE)) };
+	struct delivery d = { .topic = span_text("a/b"), .payload = span_of(payload, below(2) ? sizeof(payload) : below(STAMP_SHORT)) };
 
-	stamp_write(payload, &stamp);
+	stamp_write(payload, STAMP_SIZE, &stamp);
 	assert_int_equal(ledger_arrived(w->ledgers[w->ledger_of[client]], &w->subscribers[client], w->clients[client], 0, &d), DELIVERED_FOREIGN);
 	w->expected[w->clients[client].role][COUNT_foreign]++;
 }
@@ -527,9 +527,28 @@ static void histories_with_few_streams(void **state)
 		play(200000 + i, i & 1, 1 + i % 4, 0);
 }
 
+static void short_stamps(void **state)
+{
+	(void)state;
+	for (unsigned size = STAMP_SHORT; size < STAMP_SIZE; size++) {
+		struct stamp out, in = { .run = below(UINT32_MAX), .stream = below(UINT32_MAX), .number = below(UINT32_MAX), .due_ns = ((uint64_t)below(UINT32_MAX) << 20 | below(UINT32_MAX)) & ~63ull };
+		uint8_t payload[STAMP_SIZE] = { 0 };
+
+		stamp_write(payload, stamp_size(size), &in);
+		assert_true(stamp_read(span_of(payload, size), in.run, &out));
+		assert_int_equal(out.stream, in.stream);
+		assert_int_equal(out.number, in.number);
+		assert_int_equal(out.due_ns, in.due_ns);
+		assert_int_equal(out.sent_ns, in.due_ns);
+		assert_false(stamp_read(span_of(payload, size), in.run + 1, &out));
+	}
+	assert_int_equal(stamp_size(STAMP_SHORT - 1), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(short_stamps),
 		cmocka_unit_test(histories),
 		cmocka_unit_test(histories_with_few_numbers),
 		cmocka_unit_test(histories_with_few_streams),

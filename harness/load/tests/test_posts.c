@@ -194,13 +194,13 @@ static void a_stamp_that_came_is_an_echo(void **state)
 	(void)state;
 	assert_int_equal(publish(l, 0, 2, 1), -1);
 	assert_string_equal(lone_seen.stopped, "line 6: the name is not bound here");
-	stamp_write(payload, &(struct stamp){ .run = 99, .number = 5 });
+	stamp_write(payload, STAMP_SIZE, &(struct stamp){ .run = 99, .number = 5 });
 	packet_binds(c, receives->matches, receives->n_matches, &packet);
 	assert_int_equal(publish(l, 0, 2, 1), 1);
 	assert_memory_equal(lone_seen.room + lone_seen.len - 48, payload, 48);
 	assert_int_equal(lone_seen.echoes, 1);
 	assert_string_equal(lone_seen.topic, "r/7");
-	stamp_write(payload, &(struct stamp){ .run = 98 });	/* of another run */
+	stamp_write(payload, STAMP_SIZE, &(struct stamp){ .run = 98 });	/* of another run */
 	packet_binds(c, receives->matches, receives->n_matches, &packet);
 	assert_int_equal(publish(l, 0, 2, 2), 1);
 	assert_int_equal(lone_seen.echoes, 1);
