@@ -49,7 +49,8 @@ struct client_grants {
 #define ARRAY(type) struct { type *at; size_t n, cap; }
 #define PUSH(array, ...) do { \
 	(array).at = ranges_grow((array).at, (array).n + 1, &(array).cap, sizeof(*(array).at)); \
-	(array).at[(array).n++] = __VA_ARGS__; \
+	(array).at[(array).n] = __VA_ARGS__; \
+	(array).n++; \
 } while (0)
 
 enum { TOPICS_IN_BLOCK = 4096, TOPIC_BLOCKS = (1 << 24) / TOPICS_IN_BLOCK };

@@ -271,7 +271,8 @@ static void give_losses(struct reckoner *r, struct reckoning *reckoning)
 	for (size_t i = 0; i < r->losses.n; i++)
 		if (r->losses.at[i].n)
 			r->losses.at[n++] = r->losses.at[i];
-	qsort(r->losses.at, n, sizeof(struct loss), by_loss);
+	if (n)
+		qsort(r->losses.at, n, sizeof(struct loss), by_loss);
 	for (size_t i = 0; i < n; i++) {
 		char *text = zeroed(strlen(r->losses.at[i].evidence) + 1, 1);
 

@@ -509,21 +509,21 @@ static void play(uint64_t history, bool shares, size_t max_streams, uint32_t num
 static void histories(void **state)
 {
 	(void)state;
-	for (uint64_t i = 0; i < 1500; i++)
+	for (uint64_t i = 0; i < 1000; i++)
 		play(i, i & 1, 0, 0);
 }
 
 static void histories_with_few_numbers(void **state)
 {
 	(void)state;
-	for (uint64_t i = 0; i < 300; i++)
+	for (uint64_t i = 0; i < 200; i++)
 		play(100000 + i, i & 1, 0, 1 + (uint32_t)i % 7);
 }
 
 static void histories_with_few_streams(void **state)
 {
 	(void)state;
-	for (uint64_t i = 0; i < 300; i++)
+	for (uint64_t i = 0; i < 200; i++)
 		play(200000 + i, i & 1, 1 + i % 4, 0);
 }
 
