@@ -72,7 +72,7 @@ static void arrive(uint32_t i, const struct stamp *stamp, struct span topic)
 	uint8_t payload[STAMP_SIZE];
 	struct delivery d = { .topic = topic, .payload = span_of(payload, sizeof(payload)), .now_ns = now_ns + 50000 };
 
-	stamp_write(payload, stamp);
+	stamp_write(payload, STAMP_SIZE, stamp);
 	ledger_arrived(ledger, &subscribers[i], subscriber_at(i), 0, &d);
 }
 
@@ -115,7 +115,7 @@ static void bench_messages(uint32_t n, const char *sent, const char *arrived)
 			send(first + i % n, &stamps[i]);
 		send_ns += cpu_ns() - start;
 		for (uint32_t i = 0; i < BATCH; i++)
-			stamp_write(payloads[i], &stamps[i]);
+			stamp_write(payloads[i], STAMP_SIZE, &stamps[i]);
 		start = cpu_ns();
 		for (uint32_t i = 0; i < BATCH; i++) {
 			struct delivery d = { .topic = span_of(topics[first + i % n], lens[first + i % n]), .payload = span_of(payloads[i], STAMP_SIZE) };

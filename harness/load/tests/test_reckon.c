@@ -74,7 +74,7 @@ static enum delivered arrive_on(const char *topic, struct listener who, const st
 
 	now_ms += 10;
 	d.now_ns = now_ms * MS;
-	stamp_write(payload, stamp);
+	stamp_write(payload, STAMP_SIZE, stamp);
 	return ledger_arrived(ledger, &subscribers[who.client], who, 0, &d);
 }
 
@@ -139,6 +139,23 @@ static void the_broker_says_that_it_dropped_some(void **state)
 	assert_int_equal(reckoning->n_losses, 2);
 	loss_is(0, LOST_BROKER_DROPPED, 1234, "$SYS/broker/publish/messages/dropped rose by 1,234");
 	loss_is(1, LOST_UNKNOWN, 766, "");
+}
+
+/* What has a cause already is not laid to the broker. */
+static void it_dropped_what_is_not_explained(void **state)
+{
+	struct broker_drops drops = { .known = true, .n = 10, .topic = "$SYS/d" };
+
+	(void)state;
+	add(reader, "t");
+	send();
+	send();
+	send();
+	ledger_stranded(ledger, stream_of(publisher, "t"), 1, LOST_PUBLISHER_GONE, "cut");
+	close_books(&drops);
+	assert_int_equal(reckoning->n_losses, 2);
+	loss_is(0, LOST_PUBLISHER_GONE, 2, "cut");
+	loss_is(1, LOST_BROKER_DROPPED, 1, "$SYS/d rose by 10");
 }
 
 static void it_dropped_more_than_is_missing(void **state)
@@ -492,7 +509,7 @@ static void *play(void *context)
 
 		joined = audience_add(audience, who, span_text(topic), false);
 		ledger_send(t->ledger, who, ledger_stream(t->ledger, who, span_text(topic), 0), i, i, &stamp);
-		stamp_write(payload, &stamp);
+		stamp_write(payload, STAMP_SIZE, &stamp);
 		if (ledger_arrived(t->ledger, &subscriber, who, joined, &d) != DELIVERED_NEW)
 			return "not new";
 		if (i % 3 == 0)
@@ -541,6 +558,7 @@ int main(void)
 		TEST(nothing_is_lost),
 		TEST(nobody_knows_why),
 		TEST(the_broker_says_that_it_dropped_some),
+		TEST(it_dropped_what_is_not_explained),
 		TEST(it_dropped_more_than_is_missing),
 		TEST(a_gap_with_a_trouble_in_it),
 		TEST(somebody_elses_trouble),
