@@ -1,5 +1,5 @@
 #!/bin/sh
-# The JSON of a result, as test_figures proves it is written, against its schema, by another program than ours; the schema against
+# The JSON of a result, as test_figures_forms proves it is written, against its schema, by another program than ours; the schema against
 # counters.def; and the schema sees what is wrong.
 
 cd "$(dirname "$0")/../../.." || exit 3
