@@ -37,7 +37,7 @@ static void has_not(const char *text, const char *piece)
 /* Well-formed as XML, which is more than HTML asks for; and read as HTML, by a parser that does not know HTML 5's tags. Nothing is loaded from anywhere. */
 static void is_sound(const char *page)
 {
-	static const char *const loads[] = { "http:", "https:", "//", " src=", " href=", "url(", "@import", "<script", "<link", "<img", "<iframe", "<object", "javascript:", " on" "load=" };
+	static const char *const loads[] = { "http:", "https:", "//", " src=", " href=", "url(", "@import", "<script", "<link", "<img", "<iframe", "<object", "javascript:", " onload=" };
 	static const char *const drawn[] = { " d=\"", " x=\"", " y=\"" };
 	char path[] = "/tmp/figures.XXXXXX", command[300];
 	int fd = mkstemp(path);
