@@ -369,12 +369,15 @@ static void put_percentiles(struct html_page *p, const char *name, enum timing t
 	plot_release(&plot);
 }
 
+/* Enough to be worth a plot: the table has what there is. */
 static bool has_timing(const struct html_page *p, const char *name, enum timing timing)
 {
+	enum { ENOUGH = 10 };
+
 	for (size_t i = 0; i < p->n; i++) {
 		const struct figures_role *role = html_role_in(p->runs[i], name);
 
-		if (role && role->total.timings[timing].count)
+		if (role && role->total.timings[timing].count >= ENOUGH)
 			return true;
 	}
 	return false;

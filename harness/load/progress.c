@@ -38,7 +38,7 @@ struct progress *progress_new(bool quiet)
 
 struct row {				/* of a role */
 	const struct figures_role *role;
-	uint64_t playing;
+	uint64_t there;			/* clients that have begun and were not stopped: one that is at its end may still be sent something */
 	double sent, delivered;		/* a second */
 	uint64_t ack_p99, delivery_p99;	/* in the last second; 0: there was none */
 };
@@ -58,8 +58,7 @@ static struct row row_of(struct progress *p, const struct figures *f, uint32_t n
 	const uint64_t *counts = role->total.counts;
 	const struct tally *last = last_second(f, role);
 	double passed = f->duration_ns > p->told_ns ? (double)(f->duration_ns - p->told_ns) / 1e9 : 0;
-	uint64_t ended = counts[COUNT_finished] + counts[COUNT_stopped];
-	struct row row = { .role = role, .playing = counts[COUNT_started] > ended ? counts[COUNT_started] - ended : 0 };
+	struct row row = { .role = role, .there = counts[COUNT_started] > counts[COUNT_stopped] ? counts[COUNT_started] - counts[COUNT_stopped] : 0 };
 
 	if (passed > 0) {
 		row.sent = (double)(counts[COUNT_sent] - p->sent[number]) / passed;
@@ -165,7 +164,7 @@ static void add_row(struct table *t, const struct layout *layout, const struct r
 	char clients[40], line[LINE];
 	int len;
 
-	snprintf(clients, sizeof(clients), "%s/%s", say_count(row->playing), say_count(row->role->clients));
+	snprintf(clients, sizeof(clients), "%s/%s", say_count(row->there), say_count(row->role->clients));
 	len = snprintf(line, sizeof(line), "%-*.*s %15s %10s %11s", ROLE_COLUMNS, ROLE_COLUMNS, row->role->name, clients, or_none(sends, say_rate(row->sent)),
 	               or_none(receives, say_rate(row->delivered)));
 	if (layout->p99)
@@ -213,7 +212,7 @@ static void print_role(const struct row *row, bool first)
 	const uint64_t *counts = row->role->total.counts;
 	char trouble[LINE];
 
-	fprintf(stderr, "%s %s %s/%s clients", first ? ":" : ";", row->role->name, say_count(row->playing), say_count(row->role->clients));
+	fprintf(stderr, "%s %s %s/%s clients", first ? ":" : ";", row->role->name, say_count(row->there), say_count(row->role->clients));
 	if (counts[COUNT_sent])
 		fprintf(stderr, ", %s sent/s", say_rate(row->sent));
 	if (row->ack_p99)

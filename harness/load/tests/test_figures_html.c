@@ -110,9 +110,9 @@ static void shows_a_run(void **state)
 	has(page, "<th scope=\"row\">lost</th><td>3</td><td class=\"w\">owed and not delivered when the drain was over</td>");
 	has_not(page, ">duplicated</th><td>");
 	has(page, "<code>mqassay load fan-in localhost:1883 -D sensors=200</code>");
-	/* of each role: throughput; connect and ack or delivery, each over time and by percentile */
-	assert_int_equal(count(page, "<figure>"), 2 * (1 + 2 + 2));
-	assert_int_equal(count(page, ">steady</text>"), 2 * 3);
+	/* of each role: throughput; connect (of which the collector has too few) and ack or delivery, each over time and by percentile */
+	assert_int_equal(count(page, "<figure>"), 1 + 2 + 2 + 1 + 2);
+	assert_int_equal(count(page, ">steady</text>"), 3 + 2);
 	has(page, "<title id=\"t4\">sensor: ack over time</title>\n<desc id=\"d4\">p50: ");
 	free(page);
 	figures_free(f);
@@ -177,7 +177,8 @@ static void latency_has_gaps(void **state)
 	for (unsigned s = 0; s < 6; s++)
 		if (s != 2 && s != 4)
 			tally_time(figures_second(&f->roles[0], s * UINT64_C(1000000000)), TIME_ACK, 0, 0, s == 1 ? 100000 : s == 3 ? 10000 : 1000000);
-	tally_time(&f->roles[0].total, TIME_ACK, 0, 0, 1000000);
+	for (unsigned i = 0; i < 10; i++)
+		tally_time(&f->roles[0].total, TIME_ACK, 0, 0, 1000000);
 	page = page_of(runs, 1);
 	is_sound(page);
 	assert_int_equal(sscanf(line_of(page, ">a: ack over time<", "class=\"l k2\""), "M%lf %lfL%lf %lfM%lf %lfh0.1M", &x[0], &y[0], &x[1], &y[1], &x[2], &y[2]), 6);

@@ -379,8 +379,8 @@ static void prints_lines(void **state)
 		"0:02, steady, 10,003 connected: sensor 9,999/10,000 clients, 50,000 sent/s, ack p99 1.23 ms, 1 refused, 1 client stopped; "
 		"collector 4/4 clients, 49,990 delivered/s, delivery p99 2.00 ms\n"
 		"0:12, steady, 10,003 connected: sensor 9,999/10,000 clients, 50,000 sent/s, 1 refused, 1 client stopped; collector 4/4 clients, 0 delivered/s\n"
-		"0:21, drain, 0 connected: sensor 0/10,000 clients, 50,000 sent/s, 1 refused, 1 broken rule, 1 client stopped; "
-		"collector 0/4 clients, 0 delivered/s, 10 lost\n");
+		"0:21, drain, 0 connected: sensor 9,999/10,000 clients, 50,000 sent/s, 1 refused, 1 broken rule, 1 client stopped; "
+		"collector 4/4 clients, 0 delivered/s, 10 lost\n");
 	figures_free(f);
 }
 
