@@ -133,9 +133,14 @@ static void begin_block(struct client *c)
 	c->step = step->children;
 }
 
-/* A step is done, or stepped over: on to the next one, out of blocks that have ended and round loops. */
+/*
+ * A step is done, or stepped over: on to the next one, out of blocks that have ended and round loops. A client that comes to its end stays in the
+ * blocks that end there: their `whenever`s are in force, and their `again`s begin anew.
+ */
 static void leave_block(struct client *c, const struct step *done)
 {
+	uint8_t depth = c->registers ? c->registers->depth : 0;
+
 	for (;;) {
 		struct frame_of_role *f = top(c);
 
@@ -145,6 +150,8 @@ static void leave_block(struct client *c, const struct step *done)
 		}
 		if (!f) {
 			c->step = NULL;
+			if (c->registers)
+				c->registers->depth = depth;
 			return;
 		}
 		if (f->owner->kind == STEP_EVERY || f->owner->kind == STEP_FOREVER) {
@@ -201,10 +208,12 @@ static void take_step(struct client *c)
 
 static void come_to_end(struct client *c)
 {
-	tally_count(role_of(c)->now, COUNT_finished);
+	if (!(c->flags & GONE))		/* else it was here before, and had to begin anew */
+		tally_count(role_of(c)->now, COUNT_finished);
 	c->state = CLIENT_AT_END;
 	c->wake_ns = NEVER;
-	registers_free(c);
+	if (!c->registers || !c->registers->depth)
+		registers_free(c);
 	engine_came_to_end(c);
 }
 

@@ -272,6 +272,15 @@ static const struct row rows[] = {
 	  "role app x 1 { whenever app receives topic~\"rsp/+\" { }\n app connects; app subscribes (\"rsp/+\" qos=1); meet \"ready\"\n"
 	  " repeat 50 { app publishes topic=\"cmd/$(pick(device))\" qos=1 payload=stamp(64) in flight 20 } }",
 	  "app.sent=50 app.acknowledged=50 device.delivered=50 device.sent=50 device.acknowledged=50 app.returned=50 app.unexpected=0" },
+	{ "at its end a client stays in the blocks that end there",
+	  "role sub x 2 { again after 1s..2s { whenever sub receives { }\n sub connects; sub subscribes (\"t/#\" qos=1); meet \"ready\" } }\n"
+	  "role pub x 3 { pub connects; meet \"ready\"\n every 100ms { pub publishes topic=\"t/$(n)\" qos=1 payload=stamp(40) in flight 5 } }",
+	  "pub.sent=150 sub.finished=2 sub.delivered=300 sub.unexpected=0 sub.lost=0", .for_s = 5, .broker = "--receive-maximum 3" },
+	{ "what ends behind the end begins anew",
+	  "role first x 1 { again after 1s..2s { whenever first receives { }\n first connects client_id=\"it\"; first subscribes (\"t\" qos=1) } }\n"
+	  "role second x 1 { wait 3s; second connects client_id=\"it\"; forever { wait 1s } }\n"
+	  "role pub x 1 { pub connects; wait 8s; pub publishes topic=\"t\" qos=1 payload=stamp(40) }",
+	  "first.connected=2 first.ended=1 first.finished=1 first.stopped=0 first.delivered=1 second.ended=1 pub.sent=1 reason:Session_taken_over", .for_s = 10 },
 	{ "roles that start apart lose nothing by it", COLLECTOR("\"t/#\" qos=1")
 	  "role slow x 5 over 10s { slow connects; slow subscribes (\"t/1\" qos=1); meet \"ready\"; whenever slow receives { } }\n"
 	  "role pub x 2 { pub connects; meet \"ready\"\n repeat 20 { pub publishes topic=\"t/$(n)\" qos=1 payload=stamp(40) in flight 5 } }",
