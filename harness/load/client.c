@@ -183,7 +183,7 @@ static void begin_meet(struct client *c)
 
 static void take_step(struct client *c)
 {
-	if (!(c->flags & (IN_TURN | WAITED)))
+	if (!(c->flags & IN_TURN))	/* without a schedule nothing is due before it can be done */
 		c->due_ns = run_now(c->engine);
 	switch (c->step->kind) {
 	case STEP_EVERY: case STEP_FOREVER:

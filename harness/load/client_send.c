@@ -195,6 +195,8 @@ int client_send_step(struct client *c, const struct step *step, uint16_t *id)
 
 	if (!client_ready(c, step, step_sends(step) == CONNECT))
 		return -1;
+	if (!c->link.open)
+		return 0;
 	if (!build(c, step, id, &bytes))
 		return -1;
 	return put(c, step, bytes);
@@ -204,7 +206,11 @@ int client_send_bytes(struct client *c, const struct step *step)
 {
 	struct value v;
 
-	if (!client_ready(c, step, false) || !value_of(c, step->value, &v))
+	if (!client_ready(c, step, false))
+		return -1;
+	if (!c->link.open)
+		return 0;
+	if (!value_of(c, step->value, &v))
 		return -1;
 	return v.bytes.len ? put(c, step, v.bytes) : 1;
 }
@@ -227,6 +233,8 @@ int client_send_publish(struct client *c, const struct step *step, uint8_t excha
 
 	if (!client_ready(c, step, false))
 		return -1;
+	if (!c->link.open)
+		return 0;
 	*qos = post_qos(c, step);
 	if (*qos && !client_sends_packet_id(c, step, &id))
 		return -1;

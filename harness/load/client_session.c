@@ -48,13 +48,16 @@ static void on_begun(struct link *link)
 	struct client *c = client_of_link(link);
 
 	c->base_ns = run_now(c->engine);
-	if (c->state == CLIENT_AWAITS)
-		client_expect_deadline(c, c->step);
+	if (c->state == CLIENT_ROOM)
+		client_waits(c, CLIENT_ROOM, run_now(c->engine) + c->engine->options.plan->timeout_ns);
 }
 
 static void on_opened(struct link *link)
 {
-	(void)link;
+	struct client *c = client_of_link(link);
+
+	if (c->state == CLIENT_ROOM)
+		client_goes_on(c);
 }
 
 /* [5] any session whose expiry interval is 0 ends with its connection; [3.1.1] a clean one does. */

@@ -27,7 +27,7 @@ bool client_step_time(struct client *c, const struct step *step, uint64_t *earli
 	return true;
 }
 
-/* The step waits from now on: until its `within`, or as long as any step does. A connect waits for its turn before that. */
+/* The step waits from now on: until its `within`, or as long as any step does. */
 void client_expect_deadline(struct client *c, const struct step *step)
 {
 	struct engine *e = c->engine;
@@ -38,20 +38,32 @@ void client_expect_deadline(struct client *c, const struct step *step)
 	due_ns = (earliest > now ? earliest : now) + e->options.plan->timeout_ns;
 	if (latest != NEVER && c->phase == 0)
 		due_ns = latest;
-	if (step->kind == STEP_CONNECTS && !c->link.transport && !c->link.end)
-		due_ns = NEVER;
 	client_waits(c, CLIENT_AWAITS, due_ns);
 }
 
 /* ---- sending ---- */
 
-/* A send said so: on, or until there is room. */
+/*
+ * Until there is room, or the connection is open: nothing is written before, since thousands may wait for their turn to connect. That is
+ * counted from when this was due, and has a deadline from the SYN on.
+ */
+static void until_room(struct client *c)
+{
+	if (c->link.open) {
+		client_waits(c, CLIENT_ROOM, NEVER);
+		return;
+	}
+	c->flags |= IN_TURN;
+	client_waits(c, CLIENT_ROOM, c->link.transport ? run_now(c->engine) + c->engine->options.plan->timeout_ns : NEVER);
+}
+
+/* A send said so: on, or it is tried again. */
 static void after_send(struct client *c, int sent)
 {
 	if (sent > 0)
 		client_step_done(c);
 	else if (sent == 0 && c->state == CLIENT_RUNS)
-		client_waits(c, CLIENT_ROOM, NEVER);
+		until_room(c);
 }
 
 static int send_one(struct client *c, const struct step *step)
@@ -96,7 +108,7 @@ static void ping_behind(struct client *c, const struct step *step)
 {
 	c->phase = 1;
 	if (!client_send_ping(c)) {
-		client_waits(c, CLIENT_ROOM, NEVER);
+		until_room(c);
 		return;
 	}
 	c->pings++;
@@ -224,7 +236,9 @@ static void missed(struct client *c)
 {
 	const struct step *step = c->step;
 
-	if (step->kind == STEP_CLOSED)
+	if (c->state == CLIENT_ROOM)
+		client_stop(c, step, false, "the connection was not opened in time");
+	else if (step->kind == STEP_CLOSED)
 		client_stop(c, step, true, "the connection is still open, while the broker serves");
 	else
 		client_stop(c, step, judges(step), "no %s came in time", what_was_awaited(c));
