@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "harness/load/reckon.h"
 #include "harness/load/engine.h"
@@ -18,6 +19,8 @@
 #define S UINT64_C(1000000000)
 #define MAX_ENGINES 4
 
+static char folder[] = "/tmp/engine-XXXXXX";
+
 struct row {
 	const char *name, *text;	/* behind the version */
 	const char *expected;		/* "role.counter=n ..."; `reason:TEXT` is found among the reasons, _ for a blank; `why:TEXT` ended it */
@@ -27,6 +30,8 @@ struct row {
 	enum version version;		/* 0: 5 */
 	unsigned engines;		/* 0: one */
 	unsigned shards;		/* 0: one; else all of them are played, one after the other, and added up */
+	const char *fleet;		/* what stands in fleet.csv */
+	bool needs_denial;		/* the broker denies locked/# */
 };
 
 struct played {
@@ -117,10 +122,11 @@ static void play_shard(const struct row *row, unsigned shard, struct played *pla
 	assert_true(n_faults > 0 || !row->fault);
 	assert_int_equal(reference_broker.configure(row->broker), 0);
 	assert_int_equal(loop_init(&loop, true), 0);
-	void *broker = reference_broker.start(&loop, NULL, 0, faults, (size_t)n_faults, 1, &service, &why);
+	const struct need denial = { .name = "denied_publish", .text = "denied_publish", .op = PATTERN_PRESENT };
+	void *broker = reference_broker.start(&loop, &denial, row->needs_denial, faults, (size_t)n_faults, 1, &service, &why);
 	assert_non_null(broker);
 	address.service = service.services[WAY_TCP];
-	if (!plan_make(&plan, played->scenario->scripts, NULL, &fault))
+	if (!plan_make(&plan, played->scenario->scripts, row->fleet ? folder : NULL, &fault))
 		fail_msg("%u:%u: %s", fault.line, fault.column, fault.text);
 	struct audience *audience = audience_new(plan.n_roles);
 	struct course *course = course_new(&plan, loop.now_ns, run.n, true);
@@ -206,8 +212,22 @@ static void judge(const struct row *row, const struct played *played)
 		fail_msg("%s: it was not to be ended, but %s", row->name, played->why);
 }
 
+static void write_fleet(const char *text)
+{
+	char path[sizeof(folder) + 20];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/fleet.csv", folder);
+	f = fopen(path, "w");
+	assert_non_null(f);
+	fputs(text, f);
+	assert_int_equal(fclose(f), 0);
+}
+
 static void play(const struct row *row, struct played *played)
 {
+	if (row->fleet)
+		write_fleet(row->fleet);
 	*played = (struct played){ .scenario = parse(row, row->version ? row->version : MQTT_5) };
 	for (unsigned i = 0; i < (row->shards ? row->shards : 1); i++)
 		play_shard(row, i, played);
@@ -297,9 +317,81 @@ static const struct row rows[] = {
 	{ "who does not keep it is thrown out", "role idle x 1 { idle connects keep_alive=2; idle <- closed within 10s }", "idle.finished=0 idle.stopped=1 reason:still_open" },
 	{ "refused clients are counted by reason", "role pub x 3 { pub connects; pub publishes payload=stamp(40) }",
 	  "pub.started=3 pub.refused=3 pub.stopped=3 pub.connected=0 reason:CONNACK:_Not_authorized", .broker = "users" },
-	{ "a negative acknowledgement is counted, and nothing is owed",
-	  "role pub x 1 { pub connects; pub publishes topic=\"a\" qos=1 payload=stamp(40) in flight 2; pub publishes topic=\"b\" qos=1 payload=stamp(40) }",
-	  "pub.sent=2 pub.acknowledged=2 pub.refused_messages=0" },
+	{ "a client that is thrown out begins anew, with its back-off",
+	  "role a x 1 { again after 1s..4s { a connects client_id=\"x\"; wait 100s } }\n"
+	  "role b x 1 { wait 5s; b connects client_id=\"x\"; b disconnects }",
+	  "a.started=1 a.connected=2 a.ended=1 a.retried=1 a.stopped=0 reason:DISCONNECT:_Session_taken_over", .for_s = 20 },
+	{ "one that is thrown out and has no `again` stops",
+	  "role a x 1 { a connects client_id=\"x\"; wait 100s }\nrole b x 1 { wait 5s; b connects client_id=\"x\"; b disconnects }",
+	  "a.connected=1 a.ended=1 a.retried=0 a.finished=0 b.finished=1 reason:DISCONNECT:_Session_taken_over" },
+	{ "back-off doubles while it is refused", "role a x 1 { again after 1s..8s { a connects; wait 1000s } }",
+	  "a.connected=0 a.stopped=0 reason:CONNACK:_Not_authorized", .broker = "users", .for_s = 60 },
+	{ "a broken-off QoS 2 exchange is resumed, with DUP, and delivered once", COLLECTOR("\"t\" qos=2")
+	  "role pub x 3 { pub connects clean_start=0 session_expiry_interval=100; meet \"ready\"\n"
+	  " repeat 5 { pub publishes topic=\"t\" qos=2 payload=stamp(40) in flight 10 }\n"
+	  " pub drops; wait 1s; pub connects clean_start=0 session_expiry_interval=100\n"
+	  " repeat 5 { pub publishes topic=\"t\" qos=2 payload=stamp(40) } }",
+	  "pub.sent=30 pub.acknowledged=30 pub.resumed=3 pub.resent=15 pub.unacknowledged=0 sub.owed=60 sub.delivered=60 sub.lost=0 sub.duplicated=0 "
+	  "pub.violations=0" },
+	{ "a broken-off exchange whose session is gone stays unacknowledged", COLLECTOR("\"t\" qos=1")
+	  "role pub x 1 { pub connects; meet \"ready\"; repeat 5 { pub publishes topic=\"t\" qos=1 payload=stamp(40) in flight 10 }\n"
+	  " pub drops; wait 1s; pub connects; pub publishes topic=\"t\" qos=1 payload=stamp(40) }",
+	  "pub.sent=6 pub.acknowledged=1 pub.unacknowledged=5 pub.resent=0 pub.resumed=0" },
+	{ "subscriptions outlive a connection with their session",
+	  "role sub x 1 { whenever sub receives { }\n sub connects clean_start=0 session_expiry_interval=100; sub subscribes (\"t\" qos=1); meet \"ready\"\n"
+	  " sub drops; wait 2s; sub connects clean_start=0 session_expiry_interval=100 gets session_present=1 }\n"
+	  "role pub x 1 { pub connects; meet \"ready\"; wait 1s; repeat 10 { pub publishes topic=\"t\" qos=1 payload=stamp(40) } }",
+	  "sub.resumed=1 sub.owed=10 sub.delivered=10 sub.lost=0" },
+	{ "without it they are gone, and nothing is owed meanwhile",
+	  "role sub x 1 { whenever sub receives { }\n sub connects; sub subscribes (\"t\" qos=1); meet \"ready\"; sub drops; wait 2s; sub connects }\n"
+	  "role pub x 1 { pub connects; meet \"ready\"; wait 1s; repeat 10 { pub publishes topic=\"t\" qos=1 payload=stamp(40) } }",
+	  "sub.resumed=0 sub.owed=0 sub.delivered=0 sub.lost=0" },
+	{ "what is owed to nobody any more after UNSUBSCRIBE",
+	  "role sub x 1 { whenever sub receives { }\n sub connects; sub subscribes (\"t\" qos=1); meet \"a\"; meet \"b\"; sub unsubscribes (\"t\"); meet \"c\" }\n"
+	  "role pub x 1 { pub connects; meet \"a\"; pub publishes topic=\"t\" qos=1 payload=stamp(40); wait 1s; meet \"b\"; meet \"c\"\n"
+	  " pub publishes topic=\"t\" qos=1 payload=stamp(40) }",
+	  "pub.sent=2 sub.owed=1 sub.delivered=1 sub.lost=0 sub.unexpected=0" },
+	{ "a negative acknowledgement is counted, and nothing is owed", COLLECTOR("\"b\" qos=1")
+	  "role pub x 1 { pub connects; meet \"ready\"; repeat 3 { pub publishes topic=\"locked/a\" qos=1 payload=stamp(40) in flight 2 }\n"
+	  " pub publishes topic=\"b\" qos=1 payload=stamp(40) }",
+	  "pub.sent=4 pub.acknowledged=4 pub.refused_messages=3 sub.owed=2 sub.delivered=2 sub.lost=0 reason:PUBACK:_Not_authorized", .needs_denial = true },
+	{ "a `publishes` that is waited for and refused stops its client",
+	  "role pub x 2 { pub connects; pub publishes topic=\"locked/a\" qos=2 payload=stamp(40) }",
+	  "pub.sent=2 pub.refused_messages=2 pub.stopped=2 pub.finished=0 reason:line_3:_PUBREC:_Not_authorized", .needs_denial = true },
+	{ "a subscription that is not granted stops its client", "role sub x 2 { sub connects; sub subscribes (\"a\" qos=2) }",
+	  "sub.stopped=2 reason:SUBACK:_the_subscription_was_not_granted_as_asked", .broker = "--maximum-qos 1" },
+	{ "`gets` is judged", "role a x 2 { a connects gets receive_maximum=7 }", "a.stopped=2 reason:expected_7,_received_none" },
+	{ "explicit sends and expectations", "role a x 2 { a connects; a -> SUBSCRIBE packet_id=9 (\"t/$(n)\" qos=1); a <- SUBACK packet_id=9 reason=[1]\n"
+	  " a -> PUBLISH topic=\"t/$(n)\" qos=1 packet_id=3 payload=stamp(40); a -> PUBLISH topic=\"t/$(n)\" qos=2 packet_id=4 payload=\"x\"\n"
+	  " a <- PUBREC packet_id=4; a <- PUBACK packet_id=3; a -> PUBREL packet_id=4; a <- PUBCOMP packet_id=4\n"
+	  " a <- PUBLISH packet_id as $p; a -> PUBACK packet_id=$p; a receives payload=\"x\"; a -> DISCONNECT; a <- closed }",
+	  "a.finished=2 a.stopped=0 a.violations=0 a.delivered=2 a.foreign=2 a.unexpected=0" },
+	{ "silence is judged", "role a x 2 { a connects; a subscribes (\"t\" qos=0); a <- nothing for 2s; meet \"x\"; a -> PUBLISH topic=\"t\" payload=\"x\"; a <- nothing for 2s }",
+	  "a.finished=0 a.stopped=2 reason:line_3:_nothing_was_to_come,_but_PUBLISH_did" },
+	{ "topic aliases of the broker are resolved",
+	  "role sub x 1 { whenever sub receives topic=\"a/long/topic\" { }\n sub connects topic_alias_maximum=4; sub subscribes (\"a/#\" qos=0); meet \"x\" }\n"
+	  "role pub x 1 { pub connects; meet \"x\"; repeat 5 { pub publishes topic=\"a/long/topic\" payload=stamp(40) } }",
+	  "sub.delivered=5 sub.unexpected=0 sub.returned=0 sub.lost=0 sub.violations=0" },
+	{ "a fleet's columns are each client's own",
+	  "role a x 3 with \"fleet.csv\" { a connects client_id=$id; a subscribes (\"$(place)\" qos=1)\n"
+	  " a publishes topic=\"$(place)\" qos=1 payload=\"$(id)\"; a receives topic=\"$(place)\" payload=\"$(id)\" }",
+	  "a.finished=3 a.connected=3 a.foreign=3", .fleet = "place,id\nhall,one\nyard,two\n\"attic, left\",three\n" },
+	{ "the broker tells one of several subscribers only", COLLECTOR("\"t/#\" qos=1")
+	  "role pub x 3 { pub connects; meet \"ready\"\n repeat 20 { pub publishes topic=\"t/$(n)\" qos=1 payload=stamp(40) in flight 5 } }",
+	  "pub.sent=60 sub.owed=120 sub.delivered=60 sub.lost=60 sub.duplicated=0", .fault = "5:MQTT-4.5.0-1" },
+	{ "the broker sends no PUBACK", "role pub x 2 { pub connects; repeat 20 { pub publishes qos=1 payload=stamp(40) in flight 5 } }",
+	  "pub.sent=10 pub.acknowledged=0 pub.unacknowledged=10 pub.stopped=2 reason:no_answer_came_in_time_to_any_of_5_exchanges", .fault = "5:MQTT-4.3.2-4" },
+	{ "broken rules are counted by clause", "role pub x 2 { pub connects; pub publishes qos=1 payload=stamp(40) }",
+	  "pub.stopped=2 reason:5:MQTT-2.2.1-5:", .fault = "5:MQTT-2.2.1-5" },
+	{ "two engines are as one", COLLECTOR("\"t/#\" qos=1")
+	  "role pub x 7 over 3s { pub connects; meet \"ready\"\n every 100ms { pub publishes topic=\"t/$(n)\" qos=1 payload=stamp(40) in flight 5 } }",
+	  "pub.started=7 pub.sent=730 pub.acknowledged=730 sub.owed=1460 sub.delivered=1460 sub.lost=0", .for_s = 10, .engines = 2 },
+	{ "four shards are as one",
+	  "role pub x 8 { pub connects; meet \"ready\"\n every 700ms { pub publishes topic=\"t/$(n)\" qos=1 payload=stamp(40) in flight 5 } }",
+	  "pub.started=8 pub.sent=115 pub.acknowledged=115", .for_s = 10, .shards = 4 },
+	{ "the unsharded run",
+	  "role pub x 8 { pub connects; meet \"ready\"\n every 700ms { pub publishes topic=\"t/$(n)\" qos=1 payload=stamp(40) in flight 5 } }",
+	  "pub.started=8 pub.sent=115 pub.acknowledged=115", .for_s = 10 },
 };
 
 #define N_ROWS (sizeof(rows) / sizeof(*rows))
@@ -307,8 +399,16 @@ static const struct row rows[] = {
 int main(void)
 {
 	struct CMUnitTest tests[N_ROWS];
+	char path[sizeof(folder) + 20];
+	int failed;
 
+	if (!mkdtemp(folder))
+		return 1;
 	for (size_t i = 0; i < N_ROWS; i++)
 		tests[i] = (struct CMUnitTest){ .name = rows[i].name, .test_func = comes_to_what_is_expected, .initial_state = (void *)(uintptr_t)&rows[i] };
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	failed = cmocka_run_group_tests(tests, NULL, NULL);
+	snprintf(path, sizeof(path), "%s/fleet.csv", folder);
+	unlink(path);
+	rmdir(folder);
+	return failed;
 }
