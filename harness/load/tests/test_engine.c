@@ -32,6 +32,7 @@ struct row {
 	unsigned shards;		/* 0: one; else all of them are played, one after the other, and added up */
 	const char *fleet;		/* what stands in fleet.csv */
 	bool needs_denial;		/* the broker denies locked/# */
+	bool freezes;			/* from second 3 to 4 nothing comes through, either way */
 };
 
 struct played {
@@ -107,6 +108,23 @@ static void gather(struct played *played, struct run *run, struct audience *audi
 	played->reckoning = reckon(ledgers, run->n, audience, &drops, played->tallies, n_roles);
 }
 
+struct freeze {
+	struct timer timer;
+	struct service *service;
+};
+
+static void on_freeze(struct timer *timer, struct loop *loop)
+{
+	struct freeze *f = (struct freeze *)((char *)timer - offsetof(struct freeze, timer));
+
+	if (f->service->options.delay_ns == S) {
+		f->service->options.delay_ns = 1;
+		return;
+	}
+	f->service->options.delay_ns = S;
+	loop_timer(loop, timer, loop->now_ns + S);
+}
+
 static void play_shard(const struct row *row, unsigned shard, struct played *played)
 {
 	struct plan plan = plan_for(row, shard);
@@ -128,6 +146,11 @@ static void play_shard(const struct row *row, unsigned shard, struct played *pla
 	address.service = service.services[WAY_TCP];
 	if (!plan_make(&plan, played->scenario->scripts, row->fleet ? folder : NULL, &fault))
 		fail_msg("%u:%u: %s", fault.line, fault.column, fault.text);
+	struct freeze freeze = { .timer.fire = on_freeze, .service = address.service };
+	if (row->freezes) {
+		address.service->options.delay_ns = 1;
+		loop_timer(&loop, &freeze.timer, loop.now_ns + 3 * S);
+	}
 	struct audience *audience = audience_new(plan.n_roles);
 	struct course *course = course_new(&plan, loop.now_ns, run.n, true);
 	for (unsigned i = 0; i < run.n; i++)
@@ -396,9 +419,144 @@ static const struct row rows[] = {
 
 #define N_ROWS (sizeof(rows) / sizeof(*rows))
 
+/* A broker that stands still for a second: what would have been sent meanwhile is made up for, and waited as long as it did. */
+static void a_stall_shows_in_latencies(void **state)
+{
+	static const struct row row = {
+		"a stall", "role pub x 1 { pub connects; meet \"ready\"\n every 1ms { pub publishes qos=1 payload=stamp(40) in flight 1 } }",
+		"pub.sent=10000 pub.acknowledged=10000 pub.finished=1", .for_s = 10, .freezes = true,
+	};
+	struct played played;
+
+	(void)state;
+	play(&row, &played);
+	judge(&row, &played);
+	const struct tally *t = &played.tallies[0];
+	assert_in_range(t->timings[TIME_ACK].max, S, 2 * S + S / 10);
+	assert_in_range(t->counts[COUNT_late], 990, 2100);
+	assert_in_range(hdr_quantile(&t->timings[TIME_ACK], 950000), S / 4, 2 * S);
+	assert_in_range(hdr_quantile(&t->uncorrected[TIME_ACK], 950000), 0, S / 1000);	/* one message only saw it */
+	assert_in_range(hdr_quantile(&t->timings[TIME_LATENESS], 950000), S / 4, 2 * S);
+	played_release(&played);
+}
+
+/* ---- over loopback, in threads of their own ---- */
+
+struct thread {
+	struct engine_options options;
+	struct loop loop;
+	struct engine *engine;
+	pthread_t thread;
+	_Atomic unsigned *n_over;
+};
+
+static void on_thread_idle(struct engine *engine, void *context)
+{
+	(void)engine;
+	loop_stop(context);
+}
+
+static void *run_thread(void *context)
+{
+	struct thread *t = context;
+
+	loop_init(&t->loop, false);
+	t->options.idle = on_thread_idle;
+	t->options.context = &t->loop;
+	t->engine = engine_new(&t->loop, &t->options);
+	loop_run(&t->loop);
+	++*t->n_over;
+	return NULL;
+}
+
+static void on_accepted(void *context, struct transport *t)
+{
+	struct service *service = context;
+
+	service->accepted(service, t);
+}
+
+struct watchman {
+	struct timer timer;
+	_Atomic unsigned n_over;
+	unsigned n;
+};
+
+static void on_watch(struct timer *timer, struct loop *loop)
+{
+	struct watchman *w = (struct watchman *)((char *)timer - offsetof(struct watchman, timer));
+
+	if (w->n_over == w->n)
+		loop_stop(loop);
+	else
+		loop_timer(loop, timer, loop->now_ns + S / 100);
+}
+
+static void two_threads_meet(void **state)
+{
+	static const struct row row = {
+		"threads", "role sub x 2 { whenever sub receives { }\n sub connects; sub subscribes (\"t/#\" qos=2); meet \"ready\"; meet \"done\"; wait 100ms; sub disconnects }\n"
+		"role pub x 4 { pub connects; meet \"ready\"; repeat 200 { pub publishes topic=\"t/$(n)\" qos=2 payload=stamp(40) in flight 20 }\n"
+		" pub publishes topic=\"t/$(n)\" qos=1 payload=stamp(40); pub disconnects; meet \"done\" }",
+		"pub.sent=804 pub.acknowledged=804 pub.finished=4 sub.owed=1608 sub.delivered=1608 sub.lost=0 sub.finished=2 sub.ended=0 pub.ended=0",
+	};
+	struct played played = { .scenario = parse(&row, MQTT_5) };
+	struct plan plan = plan_for(&row, 0);
+	struct fault fault;
+	struct loop loop;
+	struct local_service service = { 0 };
+	struct address listen = { .kind = ADDRESS_TCP, .host = "127.0.0.1" };
+	struct watchman watchman = { .timer.fire = on_watch, .n = 2 };
+	struct thread threads[2] = { 0 };
+	struct run run = { .n = 2 };
+	const char *why;
+
+	(void)state;
+	assert_int_equal(loop_init(&loop, false), 0);
+	void *broker = reference_broker.start(&loop, NULL, 0, NULL, 0, 1, &service, &why);
+	assert_non_null(broker);
+	struct listener *listener = transport_listen(&loop, &listen, on_accepted, service.services[WAY_TCP]);
+	assert_non_null(listener);
+	listen.port = listener_port(listener);
+	assert_true(plan_make(&plan, played.scenario->scripts, NULL, &fault));
+	struct audience *audience = audience_new(plan.n_roles);
+	struct course *course = course_new(&plan, loop.now_ns, 2, false);
+	for (unsigned i = 0; i < 2; i++) {
+		threads[i].n_over = &watchman.n_over;
+		threads[i].options = (struct engine_options){
+			.plan = &plan, .course = course, .audience = audience, .address = &listen, .thread = i, .n_threads = 2, .run = 4711,
+		};
+		assert_int_equal(pthread_create(&threads[i].thread, NULL, run_thread, &threads[i]), 0);
+	}
+	loop_timer(&loop, &watchman.timer, loop.now_ns);
+	loop_run(&loop);
+	for (unsigned i = 0; i < 2; i++) {
+		pthread_join(threads[i].thread, NULL);
+		run.engines[i] = threads[i].engine;
+	}
+	gather(&played, &run, audience, plan.n_roles);
+	judge(&row, &played);
+	for (unsigned i = 0; i < 2; i++) {
+		engine_free(threads[i].engine);
+		loop_settle(&threads[i].loop);
+		loop_release(&threads[i].loop);
+	}
+	course_free(course);
+	audience_free(audience);
+	plan_release(&plan);
+	listener_free(listener);
+	reference_broker.stop(broker);
+	loop_settle(&loop);
+	loop_release(&loop);
+	played_release(&played);
+}
+
 int main(void)
 {
-	struct CMUnitTest tests[N_ROWS];
+	struct CMUnitTest tests[N_ROWS + 2] = {
+		[N_ROWS] = { .name = "a stall shows in latencies", .test_func = a_stall_shows_in_latencies },
+		[N_ROWS + 1] = { .name = "two threads meet", .test_func = two_threads_meet },
+	};
 	char path[sizeof(folder) + 20];
 	int failed;
 
