@@ -115,7 +115,7 @@ enum delivered {		/* each arrival is counted as one of these: delivered = NEW + 
 };
 
 /*
- * Counts one arrival, and times it if it is new. joined: the epoch that audience_add() said for the subscription (the least of several).
+ * Counts one arrival, and times it if it is new. joined: the epoch that audience_add() said for the subscription (the least of several), 0 before the first.
  *
  * Copies: a server may send a message once for each subscription that matches, and a member of a shared group its group's share besides [MQTT-3.3.4-2, MQTT-4.8.2-4]. So of the arrivals
  * of one message at a client whose own filters match O times and which is in G groups that match, at any time since it was sent: the first counts as delivered, and of

@@ -108,9 +108,15 @@ static struct pair *pair_of(struct ledger *l, struct subscriber *s, uint32_t str
 
 /* ---- arrivals ---- */
 
+/* Without a grant everything is. */
+static bool is_early(const struct stamp *stamp, uint32_t joined)
+{
+	return joined == 0 || stamp->epoch < joined;
+}
+
 static enum delivered delivered(struct tally *t, const struct delivery *d, const struct stamp *stamp, uint32_t joined)
 {
-	bool early = stamp->epoch < joined;
+	bool early = is_early(stamp, joined);
 
 	tally_count(t, COUNT_delivered);
 	if (!early || !d->retained)
@@ -202,7 +208,7 @@ enum delivered ledger_arrived(struct ledger *l, struct subscriber **subscriber, 
 	as = had_take(l->pool, &pair->had, stamp.number, (uint32_t)(d->now_ns / MS));
 	if (as == HAD_BEFORE)
 		return again(l, &pair->had, t, who, joined, d, &stamp);
-	if (as == HAD_BEHIND && !(d->retained && stamp.epoch < joined))
+	if (as == HAD_BEHIND && !(d->retained && is_early(&stamp, joined)))
 		behind(t, had_odd(l->pool, &pair->had));
 	return delivered(t, d, &stamp, joined);
 }

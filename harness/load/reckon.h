@@ -40,7 +40,8 @@ struct broker_drops {
 
 /*
  * Of a shared group whose members are of several roles, the role of the first is the subscriber's. The sum of the losses is the sum of the roles' `lost`, always. A cause is named by what
- * is nearest to the message: its publisher's trouble, its subscriber's, that its subscriber left with messages under way; what is then unexplained the broker may have dropped, if it says so.
+ * is nearest to the message: its publisher's trouble, its subscriber's, that its subscriber left with messages under way. What is then unexplained the broker may have dropped, if it says so; and if it says that it
+ * dropped more than that, what would have been laid to a subscriber's leaving.
  *
  * Given; to be freed. The threads have ended. Counts owed and lost into tallies[role], which are those of the whole run. */
 struct reckoning *reckon(struct ledger *const *ledgers, size_t n, struct audience *audience, const struct broker_drops *drops, struct tally *tallies, uint32_t n_roles);

@@ -176,22 +176,29 @@ void blame_echoes(struct reckoner *r, const struct stream *stream, uint32_t clie
 		count_loss(r, role, stream->role, LOST_UNKNOWN, "", n);
 }
 
-void blame_broker(struct reckoner *r, const struct broker_drops *drops)
+/* So many of what that cause explains were dropped instead. How many are left that were. */
+static uint64_t dropped_instead(struct reckoner *r, enum loss_cause cause, uint64_t dropped)
 {
-	uint64_t left = drops && drops->known ? drops->n : 0;
 	size_t n = r->losses.n;
 
-	if (!left)
-		return;
-	snprintf(r->dropped, sizeof(r->dropped), "%s rose by %s", drops->topic, say_count(drops->n));
-	for (size_t i = 0; i < n && left; i++) {
+	for (size_t i = 0; i < n && dropped; i++) {
 		struct loss loss = r->losses.at[i];
-		uint64_t part = loss.n < left ? loss.n : left;
+		uint64_t part = loss.n < dropped ? loss.n : dropped;
 
-		if (loss.cause != LOST_UNKNOWN)
+		if (loss.cause != cause)
 			continue;
 		r->losses.at[i].n -= part;
-		left -= part;
+		dropped -= part;
 		count_loss(r, loss.subscriber_role, loss.publisher_role, LOST_BROKER_DROPPED, r->dropped, part);
 	}
+	return dropped;
+}
+
+/* A subscriber that left explains what was under way to it then, however much that may have been: less so than a broker that says what it dropped. */
+void blame_broker(struct reckoner *r, const struct broker_drops *drops)
+{
+	if (!drops || !drops->known || !drops->n)
+		return;
+	snprintf(r->dropped, sizeof(r->dropped), "%s rose by %s", drops->topic, say_count(drops->n));
+	dropped_instead(r, LOST_SUBSCRIBER_LEFT, dropped_instead(r, LOST_UNKNOWN, drops->n));
 }

@@ -213,7 +213,6 @@ static void begin(struct world *w, size_t max_streams, uint32_t numbers_end)
 	for (unsigned c = 0; c < w->n_clients; c++) {
 		w->ledger_of[c] = below(w->n_ledgers);
 		w->clients[c] = (struct listener){ (w->ledger_of[c] * 77) << 24 | c * 3, (uint16_t)below(N_ROLES) };
-		w->joined[c] = UINT32_MAX;
 	}
 }
 
@@ -248,7 +247,8 @@ static void subscribe(struct world *w)
 	if (old)
 		old->left = joined;
 	w->grants[w->n_grants++] = (struct model_grant){ client, filter, no_local && !shared(filter), joined, UINT32_MAX };
-	w->joined[client] = joined < w->joined[client] ? joined : w->joined[client];
+	if (!w->joined[client])
+		w->joined[client] = joined;
 	if (shared(filter) && !w->group_known[filter]) {
 		w->group_known[filter] = true;
 		w->group_role[filter] = w->clients[client].role;
@@ -345,7 +345,7 @@ static void deliver(struct world *w)
 			}
 	owed = groups + (own > 0);
 	allowed = own + groups;
-	early = m->epoch < w->joined[client];
+	early = !w->joined[client] || m->epoch < w->joined[client];
 	if (m->tracked && m->times[client] && (d.retained || m->times[client] >= allowed)) {
 		wanted = d.retained ? DELIVERED_COPY : DELIVERED_AGAIN;
 	} else if (m->tracked && m->times[client] && m->times[client] >= owed) {
