@@ -37,31 +37,59 @@ uint64_t hdr_bucket_high(unsigned bucket)
 	return hdr_bucket_low(bucket) + (1ull << shift_of(bucket)) - 1;
 }
 
-static uint64_t *row_of(struct hdr *h, unsigned bucket)
+static struct hdr_row *row_of(struct hdr *h, unsigned bucket)
 {
-	uint64_t **row = &h->rows[bucket / HDR_HALF];
+	struct hdr_row **row = &h->rows[bucket / HDR_HALF];
 
 	if (!*row)
-		*row = calloc(HDR_HALF, sizeof(**row));
+		*row = calloc(1, sizeof(**row));
 	return *row;
+}
+
+static bool room_for_more(struct hdr_row *row)
+{
+	return row->more || (row->more = calloc(HDR_HALF, sizeof(*row->more)));
+}
+
+/* With room for more where that is needed. */
+static void add_to(struct hdr_row *row, unsigned i, uint64_t n)
+{
+	uint64_t low = row->low[i] + (n & UINT16_MAX), more = (n >> 16) + (low >> 16);
+
+	row->low[i] = (uint16_t)low;
+	if (more)
+		row->more[i] += more;
+}
+
+/* False: no memory, nothing was added. */
+static bool add_to_bucket(struct hdr *h, unsigned bucket, uint64_t n)
+{
+	struct hdr_row *row = row_of(h, bucket);
+
+	if (!row || (n > (uint64_t)UINT16_MAX - row->low[bucket % HDR_HALF] && !room_for_more(row)))
+		return false;
+	add_to(row, bucket % HDR_HALF, n);
+	h->count += n;
+	return true;
+}
+
+static void stretch(struct hdr *h, bool empty, uint64_t min, uint64_t max)
+{
+	if (empty || min < h->min)
+		h->min = min;
+	if (max > h->max)
+		h->max = max;
 }
 
 bool hdr_record_n(struct hdr *h, uint64_t ns, uint64_t n)
 {
-	uint64_t counted = ns > HDR_HIGHEST ? HDR_HIGHEST : ns;
-	unsigned bucket = hdr_bucket(counted);
+	bool empty = !h->count;
 
 	if (!n)
 		return true;
-	uint64_t *row = row_of(h, bucket);
-	if (!row)
+	if (!add_to_bucket(h, hdr_bucket(ns > HDR_HIGHEST ? HDR_HIGHEST : ns), n))
 		return false;
-	row[bucket % HDR_HALF] += n;
-	if (!h->count || ns < h->min)
-		h->min = ns;
-	if (ns > h->max)
-		h->max = ns;
-	h->count += n;
+	stretch(h, empty, ns, ns);
 	h->over += ns > HDR_HIGHEST ? n : 0;
 	return true;
 }
@@ -69,11 +97,11 @@ bool hdr_record_n(struct hdr *h, uint64_t ns, uint64_t n)
 bool hdr_record(struct hdr *h, uint64_t ns)
 {
 	unsigned bucket = hdr_bucket(ns);
-	uint64_t *row = ns <= HDR_HIGHEST ? h->rows[bucket / HDR_HALF] : NULL;
+	struct hdr_row *row = ns <= HDR_HIGHEST ? h->rows[bucket / HDR_HALF] : NULL;
 
-	if (__builtin_expect(!row || !h->count, 0))
+	if (__builtin_expect(!row || !h->count || row->low[bucket % HDR_HALF] == UINT16_MAX, 0))
 		return hdr_record_n(h, ns, 1);
-	row[bucket % HDR_HALF]++;
+	row->low[bucket % HDR_HALF]++;
 	h->count++;
 	if (__builtin_expect(ns < h->min, 0))
 		h->min = ns;
@@ -84,34 +112,72 @@ bool hdr_record(struct hdr *h, uint64_t ns)
 
 bool hdr_count(struct hdr *h, unsigned bucket, uint64_t n)
 {
-	uint64_t low = hdr_bucket_low(bucket), high = hdr_bucket_high(bucket);
+	bool empty = !h->count;
 
 	if (!n)
 		return true;
-	uint64_t *row = row_of(h, bucket);
-	if (!row)
+	if (!add_to_bucket(h, bucket, n))
 		return false;
-	row[bucket % HDR_HALF] += n;
-	if (!h->count || low < h->min)
-		h->min = low;
-	if (high > h->max)
-		h->max = high;
-	h->count += n;
+	stretch(h, empty, hdr_bucket_low(bucket), hdr_bucket_high(bucket));
 	return true;
+}
+
+/* Plain loops over arrays that do not overlap: they become a few wide instructions. */
+
+static void carry(uint64_t *restrict more, const uint16_t *restrict a, const uint16_t *restrict b)
+{
+	for (unsigned i = 0; i < HDR_HALF; i++)
+		more[i] += ((uint32_t)a[i] + b[i]) >> 16;
+}
+
+static void add_low(uint16_t *restrict to, const uint16_t *restrict from)
+{
+	for (unsigned i = 0; i < HDR_HALF; i++)
+		to[i] = (uint16_t)(to[i] + from[i]);
+}
+
+static void add_more(uint64_t *restrict to, const uint64_t *restrict from)
+{
+	for (unsigned i = 0; i < HDR_HALF; i++)
+		to[i] += from[i];
+}
+
+static bool any_full(const uint16_t *a, const uint16_t *b)
+{
+	unsigned full = 0;
+
+	for (unsigned i = 0; i < HDR_HALF; i++)
+		full |= ((uint32_t)a[i] + b[i]) >> 16;
+	return full;
+}
+
+/* For the sum of both. */
+static bool room_for_row(struct hdr *to, const struct hdr_row *from, unsigned r)
+{
+	struct hdr_row *row = row_of(to, r * HDR_HALF);
+
+	return row && (row->more || !(from->more || any_full(row->low, from->low)) || room_for_more(row));
+}
+
+static void add_row(struct hdr_row *to, const struct hdr_row *from)
+{
+	if (to->more)		/* else there is room without */
+		carry(to->more, to->low, from->low);
+	if (from->more)
+		add_more(to->more, from->more);
+	add_low(to->low, from->low);
 }
 
 bool hdr_add(struct hdr *to, const struct hdr *from)
 {
 	for (unsigned r = 0; r < HDR_ROWS; r++)		/* all the room first: it is added whole or not at all */
-		if (from->rows[r] && !row_of(to, r * HDR_HALF))
+		if (from->rows[r] && !room_for_row(to, from->rows[r], r))
 			return false;
 	for (unsigned r = 0; r < HDR_ROWS; r++)
-		for (unsigned i = 0; from->rows[r] && i < HDR_HALF; i++)
-			to->rows[r][i] += from->rows[r][i];
-	if (from->count && (!to->count || from->min < to->min))
-		to->min = from->min;
-	if (from->max > to->max)
-		to->max = from->max;
+		if (from->rows[r])
+			add_row(to->rows[r], from->rows[r]);
+	if (from->count)
+		stretch(to, !to->count, from->min, from->max);
 	to->count += from->count;
 	to->over += from->over;
 	return true;
@@ -130,7 +196,7 @@ uint64_t hdr_quantile(const struct hdr *h, uint32_t per_million)
 		wanted = 1;
 	for (unsigned r = 0; r < HDR_ROWS; r++)
 		for (unsigned i = 0; h->rows[r] && i < HDR_HALF; i++) {
-			seen += h->rows[r][i];
+			seen += hdr_row_count(h->rows[r], i);
 			if (seen >= wanted) {
 				uint64_t high = hdr_bucket_high(r * HDR_HALF + i);
 
@@ -152,8 +218,8 @@ double hdr_mean(const struct hdr *h)
 
 	for (unsigned r = 0; r < HDR_ROWS; r++)
 		for (unsigned i = 0; h->rows[r] && i < HDR_HALF; i++)
-			if (h->rows[r][i])
-				sum += (double)h->rows[r][i] * middle(r * HDR_HALF + i);
+			if (hdr_row_count(h->rows[r], i))
+				sum += (double)hdr_row_count(h->rows[r], i) * middle(r * HDR_HALF + i);
 	return h->count ? sum / (double)h->count : 0;
 }
 
@@ -163,25 +229,34 @@ double hdr_deviation(const struct hdr *h)
 
 	for (unsigned r = 0; r < HDR_ROWS; r++)
 		for (unsigned i = 0; h->rows[r] && i < HDR_HALF; i++)
-			if (h->rows[r][i]) {
+			if (hdr_row_count(h->rows[r], i)) {
 				double apart = middle(r * HDR_HALF + i) - mean;
 
-				sum += apart * apart * (double)h->rows[r][i];
+				sum += apart * apart * (double)hdr_row_count(h->rows[r], i);
 			}
 	return h->count ? sqrt(sum / (double)h->count) : 0;
 }
 
 void hdr_reset(struct hdr *h)
 {
-	for (unsigned r = 0; r < HDR_ROWS; r++)
-		if (h->rows[r])
-			memset(h->rows[r], 0, HDR_HALF * sizeof(*h->rows[r]));
+	for (unsigned r = 0; r < HDR_ROWS; r++) {
+		struct hdr_row *row = h->rows[r];
+
+		if (!row)
+			continue;
+		memset(row->low, 0, sizeof(row->low));
+		if (row->more)
+			memset(row->more, 0, HDR_HALF * sizeof(*row->more));
+	}
 	h->count = h->over = h->min = h->max = 0;
 }
 
 void hdr_release(struct hdr *h)
 {
-	for (unsigned r = 0; r < HDR_ROWS; r++)
+	for (unsigned r = 0; r < HDR_ROWS; r++) {
+		if (h->rows[r])
+			free(h->rows[r]->more);
 		free(h->rows[r]);
+	}
 	*h = (struct hdr){ 0 };
 }

@@ -8,15 +8,21 @@
  * Durations in nanoseconds as HdrHistogram counts them: from 1 ns to an hour, three significant digits, each bucket at most 0.1 %
  * wide. Every histogram has the same buckets, so that adding two loses nothing, in whatever order, and what is written down
  * (hdr_log.h) is read by the HdrHistogram of any language. A row of 1024 buckets is made when something falls into it: recording
- * costs a few instructions, an empty histogram some hundred bytes, one of a millisecond's spread 8 to 24 kB.
+ * costs a few instructions, an empty histogram some hundred bytes, one of a millisecond's spread 2 to 6 kB, more where a bucket
+ * counts more than 65535: a second of a run is kept for as long as the run is told of.
  */
 enum { HDR_DIGITS = 3, HDR_HALF = 1024 /* buckets in a row */, HDR_ROWS = 33 };
 
 #define HDR_LOWEST  1ull
 #define HDR_HIGHEST 3600000000000ull		/* longer ones count as this long, and are told apart in `over` */
 
+struct hdr_row {
+	uint64_t *more;			/* of each bucket how often low was full; NULL: of none */
+	uint16_t low[HDR_HALF];
+};
+
 struct hdr {			/* zeroed: empty */
-	uint64_t *rows[HDR_ROWS];
+	struct hdr_row *rows[HDR_ROWS];
 	uint64_t count, over;
 	uint64_t min, max;		/* exact, as far as it was recorded here (see hdr_count()); of none 0 */
 };
@@ -25,7 +31,7 @@ struct hdr {			/* zeroed: empty */
 bool hdr_record(struct hdr *h, uint64_t ns);
 bool hdr_record_n(struct hdr *h, uint64_t ns, uint64_t n);
 
-/* What HdrHistogram calls corrected for coordinated omission is not offered: latencies are counted from when they were due. */
+/* Adds another one. What HdrHistogram calls corrected for coordinated omission is not offered: latencies are counted from when they were due. */
 bool hdr_add(struct hdr *to, const struct hdr *from);
 
 /*
@@ -54,11 +60,16 @@ uint64_t hdr_bucket_high(unsigned bucket);	/* the longest */
  */
 bool hdr_count(struct hdr *h, unsigned bucket, uint64_t n);
 
+static inline uint64_t hdr_row_count(const struct hdr_row *row, unsigned i)
+{
+	return row->low[i] + (row->more ? row->more[i] << 16 : 0);
+}
+
 static inline uint64_t hdr_bucket_count(const struct hdr *h, unsigned bucket)
 {
-	const uint64_t *row = h->rows[bucket / HDR_HALF];
+	const struct hdr_row *row = h->rows[bucket / HDR_HALF];
 
-	return row ? row[bucket % HDR_HALF] : 0;
+	return row ? hdr_row_count(row, bucket % HDR_HALF) : 0;
 }
 
 #endif

@@ -75,7 +75,7 @@ static void only_rows_in_use_have_memory(void **state)
 	assert_true(hdr_record(&h, 100000));
 	for (unsigned r = 0; r < HDR_ROWS; r++)
 		assert_int_equal(h.rows[r] != NULL, r == hdr_bucket(100000) / HDR_HALF);
-	uint64_t *row = h.rows[hdr_bucket(100000) / HDR_HALF];
+	const struct hdr_row *row = h.rows[hdr_bucket(100000) / HDR_HALF];
 	hdr_reset(&h);
 	assert_true(!h.count && !h.min && !h.max && h.rows[hdr_bucket(100000) / HDR_HALF] == row && !hdr_bucket_count(&h, hdr_bucket(100000)));
 	hdr_release(&h);
@@ -153,6 +153,29 @@ static void quantiles_of_random_times(void **state)
 	hdr_release(&h);
 }
 
+/* Where 16 bits are full, however it comes about. */
+static void more_than_65535_in_a_bucket(void **state)
+{
+	unsigned bucket = hdr_bucket(5000);
+	struct hdr one_by_one = { 0 }, at_once = { 0 }, sum = { 0 };
+
+	(void)state;
+	for (unsigned i = 0; i < 3 * 65536 + 7; i++)
+		assert_true(hdr_record(&one_by_one, 5000));
+	assert_int_equal(hdr_bucket_count(&one_by_one, bucket), 3 * 65536 + 7);
+	assert_true(hdr_record_n(&at_once, 5000, 65535) && !at_once.rows[bucket / HDR_HALF]->more);
+	assert_true(hdr_add(&sum, &at_once) && !sum.rows[bucket / HDR_HALF]->more && hdr_add(&sum, &at_once));
+	assert_int_equal(hdr_bucket_count(&sum, bucket), 2 * 65535);
+	assert_true(hdr_add(&sum, &one_by_one) && hdr_count(&sum, bucket, (1ull << 52) + 1) && hdr_record(&sum, 5000));
+	assert_int_equal(hdr_bucket_count(&sum, bucket), 2 * 65535 + 3 * 65536 + 7 + (1ull << 52) + 2);
+	assert_int_equal(sum.count, hdr_bucket_count(&sum, bucket));
+	hdr_reset(&sum);
+	assert_int_equal(hdr_bucket_count(&sum, bucket), 0);
+	hdr_release(&one_by_one);
+	hdr_release(&at_once);
+	hdr_release(&sum);
+}
+
 /* ---- adding ---- */
 
 static void parts_add_up_to_the_whole(void **state)
@@ -201,7 +224,7 @@ int main(void)
 		cmocka_unit_test(buckets_follow_each_other), cmocka_unit_test(buckets_are_those_of_hdrhistogram), cmocka_unit_test(nothing),
 		cmocka_unit_test(only_rows_in_use_have_memory), cmocka_unit_test(what_is_longer_than_an_hour),
 		cmocka_unit_test(quantiles_of_a_row_of_numbers), cmocka_unit_test(no_quantile_passes_the_longest),
-		cmocka_unit_test(quantiles_of_random_times), cmocka_unit_test(parts_add_up_to_the_whole), cmocka_unit_test(counted_by_buckets),
+		cmocka_unit_test(quantiles_of_random_times), cmocka_unit_test(more_than_65535_in_a_bucket), cmocka_unit_test(parts_add_up_to_the_whole), cmocka_unit_test(counted_by_buckets),
 	};
 
 	return cmocka_run_group_tests_name("hdr", tests, NULL, NULL);
