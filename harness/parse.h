@@ -322,6 +322,7 @@ void check_send(struct parser *p, const struct step *step);
 void check_bytes(struct parser *p, const struct step *step);
 bool check_reaction(struct parser *p, const struct step *step);	/* owed, or the broker still waits for a packet's rest */
 void check_either(struct parser *p, const struct step *step);
+void check_order(struct parser *p, const struct step *steps);	/* expectations of an order that nobody promised */
 void check_script(struct parser *p, const struct step *steps);
 void check_role(struct parser *p, const struct role *role);	/* parse_advice.c */
 void check_workload(struct parser *p);

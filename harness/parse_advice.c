@@ -95,6 +95,7 @@ static void check_client_ids(struct parser *p, const struct role *role, const st
 
 void check_role(struct parser *p, const struct role *role)
 {
+	check_order(p, role->steps);
 	check_pings(p, role->steps, false);
 	if (any(role->steps, subscribes_above_0) && !any(role->steps, minds_deliveries))
 		warn_at(p, role->at, "role `%s` subscribes with QoS above 0 and acknowledges nothing, so that the broker soon stops sending; "

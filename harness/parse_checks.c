@@ -262,24 +262,31 @@ static bool delivery(const struct step *step)
 	return step->kind == STEP_RECEIVES || (step->kind == STEP_EXPECT && step->type == PUBLISH);
 }
 
-static void check_order(struct parser *p, const struct step *s, bool arm)
+static void check_order_in(struct parser *p, const struct step *s, bool arm)
 {
+	const char *remedy = p->kind == FILE_WORKLOAD ? "take what comes by `whenever`" : "put the two into `unordered { }`";
+
 	for (bool chooser = arm; s; s = s->next, chooser = false) {	/* what comes first in an arm was not asked for: it chose */
 		const struct step *next = s->next;
 
 		if (s->children && s->kind != STEP_UNORDERED)
-			check_order(p, s->children, s->kind == STEP_BLOCK);
+			check_order_in(p, s->children, s->kind == STEP_BLOCK);
 		for (const struct step *c = s->kind == STEP_UNORDERED ? s->children : NULL; c; c = c->next)
-			check_order(p, c->children, false);
+			check_order_in(p, c->children, false);
 		if (chooser || !next || !delivery(s) || !delivery(next) || s->actors != next->actors || matched(next, "dup"))
 			continue;
 		if (certainly_differ(matched(s, "topic"), matched(next, "topic")))
-			warn_at(p, next->at, "no order is promised between two topics; put the two into `unordered { }`");
+			warn_at(p, next->at, "no order is promised between two topics; %s", remedy);
 		else if (certainly_differ(matched(s, "qos"), matched(next, "qos")))
-			warn_at(p, next->at, "no order is promised between two QoS; put the two into `unordered { }`");
+			warn_at(p, next->at, "no order is promised between two QoS; %s", remedy);
 		else if (p->shared[s->actor] && !p->plain[s->actor])
-			warn_at(p, next->at, "no order is promised for a shared subscription; put the two into `unordered { }`");
+			warn_at(p, next->at, "no order is promised for a shared subscription; %s", remedy);
 	}
+}
+
+void check_order(struct parser *p, const struct step *steps)
+{
+	check_order_in(p, steps, false);
 }
 
 /* ---- time that the rule itself takes ---- */
@@ -337,6 +344,6 @@ void check_script(struct parser *p, const struct step *steps)
 	if (!p->n_marked && !watches && !p->header_failed)
 		fail_at(p, p->case_name ? p->case_at : place_of(&p->all.at[0]), "no step judges anything in %s%s", version_name(p->version),
 		        p->n_candidates > 1 ? "; put [CLAUSE] behind the steps that do" : "");
-	check_order(p, steps, false);
+	check_order(p, steps);
 	check_slow(p, steps);
 }
