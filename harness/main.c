@@ -6,12 +6,14 @@
 #include "harness/cli.h"
 #include "harness/cmd_explain.h"
 #include "harness/conform.h"
+#include "harness/load/load_target.h"
 #include "reference-broker/local.h"
 
-extern const struct command conform_command, replay_command, decode_command, broker_command, lint_command, explain_command;
+extern const struct command conform_command, load_command, replay_command, decode_command, broker_command, lint_command, explain_command;
 
 static const struct command *const commands[] = {
 	&conform_command,
+	&load_command,
 	&replay_command,
 	&decode_command,
 	&broker_command,
@@ -37,5 +39,6 @@ int main(int argc, char **argv)
 	hold_standard_streams();
 	conform_use(&reference_broker);
 	explain_use(&reference_broker);
+	load_use(&reference_broker);
 	return cli_main(commands, argc, argv);
 }
