@@ -187,18 +187,19 @@ static int make_plan(struct load *l)
 	return EXIT_USAGE;
 }
 
-static bool has_role(const struct script *script, const char *name)
+/* Of `tool` and `broker` there is always one. */
+static bool has_role(const struct script *script, const struct expectation *e)
 {
 	for (uint32_t i = 0; i < script->n_roles; i++)
-		if (!strcmp(script->roles[i].name, name))
+		if (!strcmp(script->roles[i].name, e->role))
 			return true;
-	return !*name || !strcmp(name, "all");
+	return !strcmp(e->role, "all") || e->what == EXPECT_TOOL_BUSY || e->what == EXPECT_BROKER_CPU;
 }
 
 static int check_expectations(const struct load *l)
 {
 	for (size_t i = 0; i < l->n_expectations; i++)
-		if (!has_role(l->script, l->expectations[i].role))
+		if (!has_role(l->script, &l->expectations[i]))
 			return cli_usage(&load_command, "--expect %s: the workload has no role %s", console_safe(l->expectations[i].text),
 			                 console_safe(l->expectations[i].role));
 	return 0;

@@ -96,7 +96,7 @@ wait $sub 2>/dev/null
 
 "$MQASSAY" load merge "$tmp"/?.json --format json --expect all.lost==0 --expect collector.delivered==4000 >"$tmp/all.json" 2>"$tmp/merge.err"
 is 'merged: every expectation is met' 0 $?
-is 'merged: four shards' 4 "$(figure "$tmp/all.json" 'r["n_merged"]')"
+is 'merged: four shards' 4 "$(figure "$tmp/all.json" 'r["shards"]["merged"]')"
 is 'merged: all clients' "[8, 200]" "$(figure "$tmp/all.json" '[x["clients"] for x in r["roles"]]')"
 is 'merged: all was sent and acknowledged' "[4000, 4000]" "$(figure "$tmp/all.json" '[r["roles"][1]["counts"][c] for c in ("sent", "acknowledged")]')"
 is 'merged: all was delivered, once and in order' "[4000, 0, 0, 0]" \
