@@ -75,7 +75,6 @@ static void send_plain(struct onlooker *o, enum packet_type type)
 {
 	const uint8_t bytes[] = { (uint8_t)(type << 4), 0 };
 
-	monitor_misbehaved(&o->conn.monitor);
 	conn_send(&o->conn, span_of(bytes, sizeof(bytes)), 0, 0);
 }
 
@@ -242,13 +241,14 @@ struct onlooker *onlooker_new(struct loop *loop, const struct address *address, 
 		errno = -error;
 		return NULL;
 	}
-	monitor_misbehaved(&o->conn.monitor);		/* nobody judges what comes here */
 	hello((enum version)version, span_text(client_id), user_name, password, &packet, &w);
 	uint8_t *bytes = malloc(w.len);
 	if (!bytes)
 		abort();
 	w = writer_to(bytes, w.len);
 	hello((enum version)version, span_text(client_id), user_name, password, &packet, &w);
+	monitor_sent(&o->conn.monitor, bytes, w.len, &packet);	/* from which it knows the version */
+	monitor_misbehaved(&o->conn.monitor);			/* and nobody judges what comes here */
 	conn_send(&o->conn, span_of(bytes, w.len), 0, 0);
 	free(bytes);
 	loop_timer(loop, &o->timer, loop->now_ns + timeout_ns);

@@ -68,8 +68,11 @@ void judge_limits(struct run *r)
 		set(f, LIMITED_BY_NOTHING, sent ? "the schedule was kept" : "");
 	else if (knows_broker && cores >= BROKER_BUSY)
 		set(f, LIMITED_BY_TARGET, figures_say(f, "%s, and the broker used %.2f cores; this program's busiest thread %.0f %% of one", what, cores, f->cpu.busiest * 100));
+	else if (!flood && knows_broker)
+		set(f, LIMITED_UNKNOWN, figures_say(f, "%s, though neither the broker (%.2f cores) nor this program (%.0f %% of one) was busy: the network, or other programs on this machine, held it up",
+		                                    what, cores, f->cpu.busiest * 100));
 	else if (!flood)
-		set(f, LIMITED_BY_TARGET, figures_say(f, "%s, though this program's busiest thread was busy for %.0f %% of the time only: the broker, the network or other programs on this machine held it up", what, f->cpu.busiest * 100));
+		set(f, LIMITED_BY_TARGET, figures_say(f, "%s, though this program's busiest thread was busy for %.0f %% of the time only: the broker or the network held it up", what, f->cpu.busiest * 100));
 	else if (knows_broker)
 		set(f, LIMITED_BY_SCRIPT, figures_say(f, "%s, and neither the broker (%.2f cores) nor this program (%.0f %% of one) was busy: more clients, or more in flight, would give more",
 		                                      what, cores, f->cpu.busiest * 100));

@@ -14,7 +14,7 @@
 #include "harness/probe.h"
 #include "harness/target.h"
 
-enum { MAX_PACKET = 8 << 20, BEAT_NS = 50000000, MAX_REASONS = 1000 };
+enum { MAX_PACKET = 8 << 20, BEAT_NS = 50000000, PAUSE_NS = 1000000, MAX_REASONS = 1000 };
 #define SECOND_NS 1000000000u
 
 struct crew;
@@ -25,6 +25,7 @@ struct player {				/* a client: plays one test after the other */
 	struct result result;
 	uint64_t test, began_ns;
 	struct task next;
+	struct timer pause;
 };
 
 struct failure {			/* a reason, counted by one thread */
@@ -170,7 +171,16 @@ static void on_ended(struct timeline *t, void *owner)
 	p->timeline = NULL;
 	result_release(&p->result);
 	c->n_playing--;
-	loop_post(c->loop, &p->next);
+	/* On simulated time most plays take none, and the time that is to pass would never be over. */
+	if (c->run->simulated)
+		loop_timer(c->loop, &p->pause, c->loop->now_ns + PAUSE_NS);
+	else
+		loop_post(c->loop, &p->next);
+}
+
+static void on_pause(struct timer *timer, struct loop *loop)
+{
+	loop_post(loop, &((struct player *)((char *)timer - offsetof(struct player, pause)))->next);
 }
 
 /* Its next test; a player that begins has one of its own, so that all are played at any time. */
@@ -250,6 +260,7 @@ static void crew_begin(struct crew *c)
 	for (unsigned i = 0; i < c->n_players; i++) {
 		c->players[i].crew = c;
 		c->players[i].next.run = on_next;
+		c->players[i].pause.fire = on_pause;
 		loop_post(c->loop, &c->players[i].next);
 	}
 }
@@ -258,6 +269,8 @@ static void crew_end(struct crew *c)
 {
 	loop_timer_stop(c->loop, &c->beat);
 	abort_plays(c);
+	for (unsigned i = 0; i < c->n_players; i++)
+		loop_timer_stop(c->loop, &c->players[i].pause);
 	cleaner_release(&c->cleaner);
 	loop_settle(c->loop);
 	monitor_world_free(c->stage.world);

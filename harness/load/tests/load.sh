@@ -29,7 +29,7 @@ shows() {	# NAME PATTERN FILE
 	if grep -a -q -E -e "$2" "$3"; then ok "$1"; else not_ok "$1" "no '$2' in: $(head -c 900 "$3" | tr '\n' '|')"; fi
 }
 load() {	# ARGUMENTS...: sets code
-	timeout 30 "$MQASSAY" load "$@" >"$tmp/out" 2>"$tmp/err" </dev/null
+	timeout -k 1 30 "$MQASSAY" load "$@" >"$tmp/out" 2>"$tmp/err" </dev/null
 	code=$?
 }
 one_line() {	# NAME CODE PATTERN
@@ -70,7 +70,7 @@ mqtt     3.1.1 5
 param    sensors = 20
 param    period = 20ms
 param    qos = 1
-role collector {
+role collector x 1 {
     whenever collector receives topic~"$(topic)/+" { }
     collector connects
     collector subscribes ("$(topic)/#" qos=$qos)
@@ -170,7 +170,7 @@ is 'scenarios rehearsed: exit 0' 0 $code
 
 # ---- shards ----
 
-sed 's/role collector {/role collector x 4 {/; s|subscribes ("$(topic)/#"|subscribes ("$(topic)/$(n)/#"|; s|"$(topic)/+"|"$(topic)/+/+"|; s|="$(topic)/$(n)"|="$(topic)/$(n * 4 / sensors)/$(n)"|' "$tmp/w.scn" >"$tmp/cells.scn"
+sed 's/role collector x 1 {/role collector x 4 {/; s|subscribes ("$(topic)/#"|subscribes ("$(topic)/$(n)/#"|; s|"$(topic)/+"|"$(topic)/+/+"|; s|="$(topic)/$(n)"|="$(topic)/$(n * 4 / sensors)/$(n)"|' "$tmp/w.scn" >"$tmp/cells.scn"
 load "$tmp/cells.scn" --for 2s --report json="$tmp/whole.json"
 for i in 0 1 2 3; do load "$tmp/cells.scn" --for 2s --shard $i/4 --report json="$tmp/shard$i.json"; is "shard $i of 4: exit 0" 0 $code; done
 load merge "$tmp"/shard?.json --format json --expect all.lost==0
@@ -254,17 +254,17 @@ end_broker
 # ---- limits of the machine ----
 
 start_broker
-( ulimit -n 64; exec timeout 30 "$MQASSAY" load "$tmp/w.scn" "127.0.0.1:$port" -D sensors=500 ) >"$tmp/out" 2>"$tmp/err"
+( ulimit -n 64; exec timeout -k 1 30 "$MQASSAY" load "$tmp/w.scn" "127.0.0.1:$port" -D sensors=500 ) >"$tmp/out" 2>"$tmp/err"
 code=$?
 one_line 'too few descriptors' 3 'ulimit -n'
 end_broker
 netns=mqassay$$
 if [ "$(id -u)" = 0 ] && ip netns add "$netns" 2>/dev/null; then
 	ip netns exec "$netns" sh -c 'ip link set lo up; echo "40000 40049" >/proc/sys/net/ipv4/ip_local_port_range'
-	ip netns exec "$netns" timeout 30 "$MQASSAY" load "$tmp/w.scn" --exec "'$MQASSAY' broker --listen tcp://127.0.0.1:{port}" -D sensors=500 >"$tmp/out" 2>"$tmp/err"
+	ip netns exec "$netns" timeout -k 1 30 "$MQASSAY" load "$tmp/w.scn" --exec "'$MQASSAY' broker --listen tcp://127.0.0.1:{port}" -D sensors=500 >"$tmp/out" 2>"$tmp/err"
 	code=$?
 	one_line 'too few ports' 3 'ip_local_port_range|--source-ip'
-	ip netns exec "$netns" timeout 30 "$MQASSAY" load "$tmp/w.scn" --exec "'$MQASSAY' broker --listen tcp://127.0.0.1:{port}" -D sensors=60 --for 200ms \
+	ip netns exec "$netns" timeout -k 1 30 "$MQASSAY" load "$tmp/w.scn" --exec "'$MQASSAY' broker --listen tcp://127.0.0.1:{port}" -D sensors=60 --for 200ms \
 		--source-ip 127.0.0.2-127.0.0.5 >"$tmp/out" 2>"$tmp/err"
 	is 'enough with more addresses: exit 0' 0 $?
 	ip netns del "$netns"
@@ -277,7 +277,7 @@ netns=
 
 run_load() {	# ARGUMENTS...: in the background, until its clients are connected
 	rm -f "$tmp/r.json"
-	timeout 30 "$MQASSAY" load "$@" --report json="$tmp/r.json" >"$tmp/out" 2>"$tmp/err" </dev/null &
+	timeout -k 1 30 "$MQASSAY" load "$@" --report json="$tmp/r.json" >"$tmp/out" 2>"$tmp/err" </dev/null &
 	load_pid=$!
 	until_so has_connections "$port" 21
 }

@@ -79,7 +79,7 @@ start=$($python -c 'import time; print("%.3f" % (time.time() + 0.7))')
 shards=
 for i in 0 1 2 3; do
 	case $i in [01]) ns=$left net=1 ;; *) ns=$right net=2 ;; esac
-	JOB_COMPLETION_INDEX=$i JOB_COMPLETIONS=4 ip netns exec $ns timeout 30 "$MQASSAY" load "$tmp/w.scn" "10.231.$net.1:1883" --start-at "$start" \
+	JOB_COMPLETION_INDEX=$i JOB_COMPLETIONS=4 ip netns exec $ns timeout -k 1 30 "$MQASSAY" load "$tmp/w.scn" "10.231.$net.1:1883" --start-at "$start" \
 		--report json="$tmp/$i.json" >"$tmp/$i.out" 2>"$tmp/$i.err" </dev/null &
 	shards="$shards $!"
 done

@@ -26,6 +26,7 @@ struct broker {
 };
 
 static struct broker broker;
+static bool five;			/* MQTT 5 is spoken */
 
 static void put(const void *bytes, size_t len)
 {
@@ -37,16 +38,16 @@ static void publish(const char *topic, const char *payload, bool retain)
 	uint8_t bytes[128] = { (uint8_t)(0x30 | retain) };
 	size_t topic_len = strlen(topic), len = strlen(payload);
 
-	bytes[1] = (uint8_t)(2 + topic_len + len);
+	bytes[1] = (uint8_t)(2 + topic_len + five + len);
 	bytes[3] = (uint8_t)topic_len;
 	memcpy(bytes + 4, topic, topic_len);
-	memcpy(bytes + 4 + topic_len, payload, len);
-	put(bytes, 4 + topic_len + len);
+	memcpy(bytes + 4 + topic_len + five, payload, len);
+	put(bytes, 4 + topic_len + five + len);
 }
 
 static void answer(uint8_t type)
 {
-	static const uint8_t connack[] = { 0x20, 2, 0, 0 }, refusal[] = { 0x20, 2, 0, 5 }, suback[] = { 0x90, 7, 0, 1, 0, 0, 0, 0, 0 }, pingresp[] = { 0xd0, 0 };
+	static const uint8_t connack[] = { 0x20, 2, 0, 0 }, refusal[] = { 0x20, 2, 0, 5 }, connack_5[] = { 0x20, 3, 0, 0, 0 }, suback[] = { 0x90, 7, 0, 1, 0, 0, 0, 0, 0 }, pingresp[] = { 0xd0, 0 };
 
 	if (type == 0x10 && broker.manner == REFUSES) {
 		put(refusal, sizeof(refusal));
@@ -54,7 +55,7 @@ static void answer(uint8_t type)
 		broker.client->ops->close(broker.client, false);
 		broker.client = NULL;
 	} else if (type == 0x10 && broker.manner != SILENT) {
-		put(connack, sizeof(connack));
+		put(five ? connack_5 : connack, five ? sizeof(connack_5) : sizeof(connack));
 	} else if (type == 0x82) {
 		put(suback, sizeof(suback));
 		if (broker.manner == SERVES) {
@@ -120,7 +121,7 @@ static struct onlooker *begin(enum manner manner)
 	broker = (struct broker){ .manner = manner, .service.accepted = manner == NOBODY ? NULL : on_accepted, .limit.fire = on_limit };
 	address = (struct address){ .kind = ADDRESS_MEMORY, .service = &broker.service };
 	assert_int_equal(loop_init(&broker.loop, true), 0);
-	struct onlooker *o = onlooker_new(&broker.loop, &address, MQTT_3_1_1, "look", none, none, 2000000000, on_told, NULL);
+	struct onlooker *o = onlooker_new(&broker.loop, &address, five ? MQTT_5 : MQTT_3_1_1, "look", none, none, 2000000000, on_told, NULL);
 	assert_non_null(o);
 	assert_int_equal(onlooker_state(o), ONLOOKER_ASKS);
 	pass(1000000000);
@@ -154,6 +155,13 @@ static void hears_what_is_dropped(void **state)
 	onlooker_drops(o, &drops);
 	assert_int_equal(drops.n, 7);
 	end(o);
+}
+
+static void speaks_5(void **state)
+{
+	five = true;
+	hears_what_is_dropped(state);
+	five = false;
 }
 
 static void waits_for_the_next_figures(void **state)
@@ -268,12 +276,12 @@ static void stays_alive(void **state)
 int main(void)
 {
 	enum { N_ROWS = sizeof(rows) / sizeof(*rows) };
-	static struct CMUnitTest tests[N_ROWS + 6] = {
+	static struct CMUnitTest tests[N_ROWS + 7] = {
 		cmocka_unit_test(hears_what_is_dropped), cmocka_unit_test(waits_for_the_next_figures), cmocka_unit_test(a_first_figure_that_is_new_counts_from_0),
-		cmocka_unit_test(nodes_are_added), cmocka_unit_test(sees_it_go), cmocka_unit_test(stays_alive),
+		cmocka_unit_test(nodes_are_added), cmocka_unit_test(sees_it_go), cmocka_unit_test(stays_alive), cmocka_unit_test(speaks_5),
 	};
 
 	for (size_t i = 0; i < N_ROWS; i++)
-		tests[6 + i] = (struct CMUnitTest){ .name = rows[i].name, .test_func = is_no_broker_for_us, .initial_state = (void *)&rows[i] };
+		tests[7 + i] = (struct CMUnitTest){ .name = rows[i].name, .test_func = is_no_broker_for_us, .initial_state = (void *)&rows[i] };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
