@@ -85,13 +85,13 @@ static void on_told(void *context)
 	loop_stop(r->o->loop);
 }
 
-static void look_on(struct run *r)
+static struct onlooker *look_on(struct run *r, const char *who)
 {
 	const struct plan *plan = r->o->plan;
 	char id[40];
 
-	snprintf(id, sizeof(id), "%.16sLook", plan->name);
-	r->onlooker = onlooker_new(r->o->loop, r->o->address, plan->script->version, id, plan->user_name, plan->password, plan->timeout_ns, on_told, r);
+	snprintf(id, sizeof(id), "%.16s%s", plan->name, who);
+	return onlooker_new(r->o->loop, r->o->address, plan->script->version, id, plan->user_name, plan->password, plan->timeout_ns, on_told, r);
 }
 
 /*
@@ -123,7 +123,7 @@ static void heed_target(struct run *r)
 	if (state == ONLOOKER_REFUSED)
 		return;
 	onlooker_free(r->onlooker);
-	look_on(r);
+	r->onlooker = look_on(r, "Look");
 }
 
 /* ---- what it costs the broker ---- */
@@ -244,7 +244,7 @@ static bool check_machine(struct run *r)
 /* One connection before thousands: a target that cannot be reached is told in one line. */
 static bool knock(struct run *r)
 {
-	look_on(r);
+	r->onlooker = look_on(r, "Look");
 	if (!r->onlooker) {
 		r->figures->unable = figures_say(r->figures, "%s: could not connect: %s", r->figures->target, strerror(errno));
 		return false;
@@ -339,20 +339,23 @@ static void settle(struct run *r)
 	judge_limits(r);
 }
 
-/* All clients stopped, and nobody is there any more: that is why. */
+/* Clients whose connections the other side ended, before the time was over: is anybody there still? To be asked when the workers are joined. */
 static void look_once_more(struct run *r)
 {
-	if (r->ended || !r->onlooker || onlooker_state(r->onlooker) == ONLOOKER_SERVED || (course_drain_ns(r->course) && !course_why(r->course)))
+	uint64_t steady_ns = course_steady_ns(r->course), drain_ns = course_drain_ns(r->course), for_ns = r->o->plan->for_ns, ended = 0;
+
+	for (unsigned i = 0; i < r->n_workers; i++)
+		for (uint32_t k = 0; k < r->o->plan->n_roles; k++)
+			ended += engine_tallies(r->workers[i].engine)[k].counts[COUNT_ended];
+	if (r->ended || !ended || course_why(r->course) || (for_ns && steady_ns && drain_ns >= steady_ns + for_ns))
 		return;
-	if (onlooker_state(r->onlooker) != ONLOOKER_ASKS) {
-		onlooker_free(r->onlooker);
-		look_on(r);
-	}
-	while (r->onlooker && onlooker_state(r->onlooker) == ONLOOKER_ASKS && !n_interrupts)
+	struct onlooker *o = look_on(r, "Seek");
+	while (o && onlooker_state(o) == ONLOOKER_ASKS && !run_interrupted_again(r))
 		if (!loop_run(r->o->loop))
 			break;
-	if (r->onlooker && onlooker_state(r->onlooker) == ONLOOKER_UNREACHABLE)
-		run_end(r, "the target is gone: %s", onlooker_why(r->onlooker));
+	if (o && onlooker_state(o) == ONLOOKER_UNREACHABLE)
+		run_end(r, "the target is gone: %s", onlooker_why(o));
+	onlooker_free(o);
 }
 
 static bool play_it(struct run *r)
@@ -368,13 +371,13 @@ static bool play_it(struct run *r)
 	r->cpu_before_ns = process_cpu_ns();
 	if (workers_start(r)) {
 		play(r);
-		look_once_more(r);
 	} else {
 		workers_halt(r);
 	}
 	workers_join(r);
 	if (r->figures->unable)
 		return false;
+	look_once_more(r);
 	settle(r);
 	if (!r->o->leave && !r->at_once)
 		clear_leftovers(r);

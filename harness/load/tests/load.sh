@@ -192,12 +192,12 @@ is 'a broker: all is acknowledged' 80 "$(figure "$tmp/r.json" 'r["roles"][0]["co
 load "$tmp/ends.scn" "127.0.0.1:$port" --threads 3 --mqtt 3.1.1 --report json="$tmp/r.json"
 is 'three threads: exit 0' 0 $code
 is 'three threads: all is acknowledged' 80 "$(figure "$tmp/r.json" 'r["roles"][0]["counts"]["acknowledged"]')"
-load "$tmp/w.scn" "127.0.0.1:$port" --for 300ms --start-at +300ms --source-ip 127.0.0.2-127.0.0.5 --report json="$tmp/r.json" --report html="$tmp/r.html" \
+load "$tmp/w.scn" "127.0.0.1:$port" --for 300ms --drain 100ms --start-at +300ms --source-ip 127.0.0.2-127.0.0.5 --report json="$tmp/r.json" --report html="$tmp/r.html" \
 	--report hdr="$tmp/r.hdr" --report percentiles="$tmp/r.txt"
 is 'a start at its time: exit 0' 0 $code
 is 'a start at its time: nothing is lost' 0 "$(figure "$tmp/r.json" 'r["roles"][0]["counts"]["lost"]')"
 for f in html hdr txt; do is "a report as $f" yes "$([ -s "$tmp/r.$f" ] && echo yes)"; done
-load "$tmp/s.scn" "127.0.0.1:$port" --clients 8 --for 300ms --report json="$tmp/r.json"
+load "$tmp/s.scn" "127.0.0.1:$port" --clients 8 --for 300ms --drain 100ms --report json="$tmp/r.json"
 is 'scenarios: exit 0' 0 $code
 is 'scenarios: were played again and again' True "$(figure "$tmp/r.json" 'r["roles"][0]["counts"]["finished"] > 16')"
 
@@ -239,7 +239,7 @@ load "$tmp/s.scn" --clients 4 "127.0.0.1:$closed"
 one_line 'nobody listens, scenarios' 3 "127.0.0.1:$closed: .*refused"
 load "$tmp/w.scn" --exec 'exit 7'
 one_line 'a broker that does not start' 3 'exited with 7'
-load "$tmp/w.scn" --for 300ms --exec "'$MQASSAY' broker --listen tcp://127.0.0.1:{port}" --report json="$tmp/r.json"
+load "$tmp/w.scn" --for 300ms --drain 100ms --exec "'$MQASSAY' broker --listen tcp://127.0.0.1:{port}" --report json="$tmp/r.json"
 is '--exec: exit 0' 0 $code
 shows '--exec: its CPU is known' '"broker' "$tmp/r.json"
 
@@ -264,7 +264,7 @@ if [ "$(id -u)" = 0 ] && ip netns add "$netns" 2>/dev/null; then
 	ip netns exec "$netns" timeout -k 1 30 "$MQASSAY" load "$tmp/w.scn" --exec "'$MQASSAY' broker --listen tcp://127.0.0.1:{port}" -D sensors=500 >"$tmp/out" 2>"$tmp/err"
 	code=$?
 	one_line 'too few ports' 3 'ip_local_port_range|--source-ip'
-	ip netns exec "$netns" timeout -k 1 30 "$MQASSAY" load "$tmp/w.scn" --exec "'$MQASSAY' broker --listen tcp://127.0.0.1:{port}" -D sensors=60 --for 200ms \
+	ip netns exec "$netns" timeout -k 1 30 "$MQASSAY" load "$tmp/w.scn" --exec "'$MQASSAY' broker --listen tcp://127.0.0.1:{port}" -D sensors=60 --for 200ms --drain 100ms \
 		--source-ip 127.0.0.2-127.0.0.5 >"$tmp/out" 2>"$tmp/err"
 	is 'enough with more addresses: exit 0' 0 $?
 	ip netns del "$netns"
@@ -291,7 +291,7 @@ wait_load() {
 }
 
 start_broker
-run_load "$tmp/w.scn" "127.0.0.1:$port"
+run_load "$tmp/w.scn" "127.0.0.1:$port" --drain 200ms
 signal_load INT
 wait_load
 is 'Ctrl-C: exit 3' 3 $code
@@ -306,7 +306,7 @@ wait_load
 is 'twice: exit 3' 3 $code
 is 'twice: the report is there' interrupted "$(figure "$tmp/r.json" 'r["why"]')"
 
-run_load "$tmp/w.scn" "127.0.0.1:$port"
+run_load "$tmp/w.scn" "127.0.0.1:$port" --drain 200ms
 kill -KILL $broker_pid
 wait $broker_pid 2>/dev/null
 wait_load
@@ -316,7 +316,7 @@ shows 'a broker killed in the middle: the report is there' 'the target is gone' 
 
 sed 's/^    sensor connects/    again after 10ms..100ms {\n    sensor connects/; s/^\(    every.*\)/\1\n    }/' "$tmp/w.scn" >"$tmp/again.scn"
 start_broker
-run_load "$tmp/again.scn" "127.0.0.1:$port" --patience 300ms
+run_load "$tmp/again.scn" "127.0.0.1:$port" --patience 300ms --drain 200ms
 kill -KILL $broker_pid
 wait $broker_pid 2>/dev/null
 wait_load
