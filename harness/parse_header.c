@@ -153,7 +153,7 @@ static bool given_value(struct parser *p, struct column *column)
 		inner.tokens = tokens;
 		inner.n_tokens = n;
 		inner.at = 0;
-		if (!primary_end(&inner, &at) || tokens[at].kind != TOKEN_END)
+		if (n == 1 || !primary_end(&inner, &at) || tokens[at].kind != TOKEN_END)
 			return fail_at(p, column->at, "-D %s=%s: expected one value", p->params[i].name,
 			               shown(span_text(p->params[i].value)));
 		column->value = (struct tokens){ tokens, n - 1 };

@@ -452,7 +452,7 @@ static void the_header_is_kept(void **state)
 
 static void parameters_can_be_given(void **state)
 {
-	static const struct param given[] = { { "k", "20" } }, bad[] = { { "k", "20x" } };
+	static const struct param given[] = { { "k", "20" } }, bad[] = { { "k", "20x" } }, empty[] = { { "k", "" } };
 	const char *text = HEAD "param k = 5\na connects keep_alive=$k\n";
 	struct diagnostics found;
 	struct scenario *s = parse(text, NULL, 0, &found);
@@ -465,6 +465,8 @@ static void parameters_can_be_given(void **state)
 	scenario_free(s);
 	assert_null(parse(text, bad, 1, &found));
 	assert_int_equal(found.list[0].at.line, 4);
+	assert_null(parse(text, empty, 1, &found));
+	assert_string_equal(found.list[0].text, "-D k=: expected one value");
 }
 
 static void every_mistake_is_told(void **state)
