@@ -18,6 +18,13 @@ static void compare(FILE *out, const struct figures *f)
 	figures_compare(out, f, other);
 }
 
+static void html(FILE *out, const struct figures *f)
+{
+	const struct figures *both[] = { f, other };
+
+	figures_html(out, both, 2);
+}
+
 static void json(FILE *out, const struct figures *f)
 {
 	MUST(figures_json(out, f));
@@ -69,7 +76,7 @@ static void join(struct figures *f, const char *text)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static void (*const forms[])(FILE *out, const struct figures *f) = { figures_print, figures_hdr_log, figures_percentiles, compare };
+	static void (*const forms[])(FILE *out, const struct figures *f) = { figures_print, figures_hdr_log, figures_percentiles, compare, html };
 	struct fault fault;
 	struct figures *f = figures_read(span_of(data, size), &fault), *again;
 

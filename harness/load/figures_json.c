@@ -33,11 +33,14 @@ static void flag(FILE *out, const char *name, bool value)
 /* With as many digits as give the same double again; what is no number is null. */
 static void real(FILE *out, const char *name, double value)
 {
-	fprintf(out, ", \"%s\": ", name);
-	if (isfinite(value))
-		fprintf(out, "%.17g", value);
-	else
-		fputs("null", out);
+	char digits[40] = "null";
+
+	for (int n = 15; n <= 17 && isfinite(value); n++) {
+		snprintf(digits, sizeof(digits), "%.*g", n, value);
+		if (strtod(digits, NULL) == value)
+			break;
+	}
+	fprintf(out, ", \"%s\": %s", name, digits);
 }
 
 /* ---- tallies ---- */
@@ -215,10 +218,14 @@ static void put_cost(FILE *out, const struct figures *f)
 		fputs("null", out);
 	}
 	fputs("},\n  \"calibration\": ", out);
-	if (f->calibration.known)
-		fprintf(out, "{\"rate\": %.17g, \"cost_ns\": %.17g}", f->calibration.rate, f->calibration.cost_ns);
-	else
+	if (f->calibration.known) {
+		fprintf(out, "{\"threads\": 1");
+		real(out, "rate", f->calibration.rate);
+		real(out, "cost_ns", f->calibration.cost_ns);
+		fputc('}', out);
+	} else {
 		fputs("null", out);
+	}
 	fputs(",\n  \"broker_drops\": ", out);
 	if (f->drops.known) {
 		fprintf(out, "{\"n\": %" PRIu64, f->drops.n);
