@@ -46,7 +46,7 @@ int cost_find_listener(const struct address *address, char *name, size_t cap);
  * calibrate the tool, and for benchmarks: it counts by itself. What cannot be read, and packets other than PUBLISH of more than 64 kB, end a connection; rules beyond that are not its matter.
  *
  * flood: to each client that subscribes, PUBLISHes of that many bytes on a topic that its first filter matches, as fast as it takes them; with QoS 1 and 2 at most 1000 unacknowledged, or its
- * Receive Maximum. reflect: what a subscriber publishes comes back to it, whatever its filters, with QoS 0.
+ * Receive Maximum. reflect: what a subscriber publishes comes back to it, whatever its filters, with QoS 0, if it has no more than 64 kB.
  */
 struct sink_options {
 	struct address listen;		/* port 0: any; ADDRESS_MEMORY: nowhere, sink_take() hands connections over */

@@ -50,6 +50,7 @@ static void reflect(struct sink_conn *c, const uint8_t *bytes, size_t head, size
 /* Used up; 0: more must come first; -1. head and size: of the fixed header, of the whole packet. */
 static ssize_t publish(struct sink_conn *c, const uint8_t *bytes, size_t len, size_t head, size_t size)
 {
+	bool reflects = c->subscribed && c->sink->options.reflect && size <= SINK_WHOLE;
 	size_t topic_len, need;
 
 	c->qos = bytes[0] >> 1 & 3;
@@ -61,7 +62,7 @@ static ssize_t publish(struct sink_conn *c, const uint8_t *bytes, size_t len, si
 	need = head + 2 + topic_len + (c->qos ? 2 : 0);
 	if (need > size)
 		return -1;
-	if (len < need)
+	if (len < (reflects ? size : need))
 		return 0;
 	if (c->qos)
 		c->packet_id = (uint16_t)(bytes[need - 2] << 8 | bytes[need - 1]);
@@ -71,7 +72,7 @@ static ssize_t publish(struct sink_conn *c, const uint8_t *bytes, size_t len, si
 		return (ssize_t)len;
 	}
 	publish_ends(c);
-	if (c->subscribed && c->sink->options.reflect)
+	if (reflects)
 		reflect(c, bytes, head, size, topic_len);
 	return (ssize_t)size;
 }
