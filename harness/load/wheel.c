@@ -109,6 +109,17 @@ static void come_to(struct wheel *w, uint64_t tick)
 	}
 }
 
+/* The loop's timer for that tick, or when the rest is over, if nothing is due before. */
+static void arm(struct wheel *w, uint64_t tick)
+{
+	uint64_t due_ns = tick << WHEEL_TICK_SHIFT;
+
+	if (due_ns < w->rests_until_ns)
+		due_ns = w->rests_until_ns;
+	if (!w->timer.slot || due_ns < w->timer.due_ns)
+		loop_timer(w->loop, &w->timer, due_ns);
+}
+
 /* Of the present tick. */
 static void fire_slot(struct wheel *w)
 {
@@ -143,8 +154,10 @@ static void on_timer(struct timer *timer, struct loop *loop)
 	if (w->tick <= now)
 		come_to(w, now + 1);
 	w->firing = false;
+	if (!loop->clock.simulated)
+		w->rests_until_ns = loop->now_ns + WHEEL_REST_NS;
 	if (w->n)
-		loop_timer(w->loop, &w->timer, next_tick(w) << WHEEL_TICK_SHIFT);
+		arm(w, next_tick(w));
 }
 
 void wheel_init(struct wheel *wheel, struct loop *loop, void (*fire)(struct wheel_timer *timer, void *context), void *context)
@@ -169,8 +182,8 @@ void wheel_set(struct wheel *wheel, struct wheel_timer *timer, uint64_t due_ns)
 	timer->due_ns = due_ns;
 	tick = insert(wheel, timer);
 	wheel->n++;
-	if (!wheel->firing && (!wheel->timer.slot || tick << WHEEL_TICK_SHIFT < wheel->timer.due_ns))
-		loop_timer(wheel->loop, &wheel->timer, tick << WHEEL_TICK_SHIFT);
+	if (!wheel->firing)
+		arm(wheel, tick);
 }
 
 void wheel_stop(struct wheel *wheel, struct wheel_timer *timer)

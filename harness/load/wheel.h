@@ -12,6 +12,9 @@
  * never fires before its time, and at most a tick (65.5 us) and the loop's own lateness after it; the order among those of one tick is that in
  * which they were set. Under a simulated clock the wheel moves the clock to the tick's end, so runs are the same each time. One wheel a loop,
  * which holds one timer of the loop.
+ *
+ * On real time a wheel that has fired rests for four ticks, so that in a dense schedule a timer may be that much later: 10,000 wake-ups a second, each
+ * of which wakes whoever waits for the one message that is sent, cost a fifth more for each message than 4,000.
  */
 struct wheel_timer {			/* zeroed: not set */
 	struct wheel_timer *next, **at;	/* at: what points to this one; NULL while not set */
@@ -19,6 +22,7 @@ struct wheel_timer {			/* zeroed: not set */
 };
 
 #define WHEEL_TICK_SHIFT 16		/* a tick is 2^16 ns */
+#define WHEEL_REST_NS (UINT64_C(4) << WHEEL_TICK_SHIFT)
 
 enum { WHEEL_LEVELS = 7, WHEEL_SLOTS = 64 };	/* 2^(16 + 6 * 7) ns: nine years; what is due later comes round again */
 
@@ -28,6 +32,7 @@ struct wheel {
 	void (*fire)(struct wheel_timer *timer, void *context);	/* it is not set any more then, and may be set anew */
 	void *context;
 	uint64_t tick;			/* all before it have fired */
+	uint64_t rests_until_ns;
 	uint64_t used[WHEEL_LEVELS];	/* bit per slot that holds something */
 	struct wheel_timer *slots[WHEEL_LEVELS][WHEEL_SLOTS];
 	size_t n;			/* timers that are set */

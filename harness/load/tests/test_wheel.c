@@ -227,10 +227,38 @@ static void one_that_is_due_at_once_lets_others_in(void **state)
 	assert_int_equal((loop.now_ns >> WHEEL_TICK_SHIFT) - (SECOND_NS >> WHEEL_TICK_SHIFT), 1000);	/* a tick each */
 }
 
+/* By hand on what is no simulated clock: nothing here waits. */
+static void it_rests_when_it_has_fired(void **state)
+{
+	uint64_t now;
+
+	(void)state;
+	loop.clock.simulated = false;
+	set(&entries[0], loop.now_ns + 5);
+	now = wheel.timer.due_ns;
+	assert_true(now - loop.now_ns <= TICK_NS);		/* at first it is as exact as it can be */
+	loop.now_ns = now;
+	loop_timer_stop(&loop, &wheel.timer);
+	wheel.timer.fire(&wheel.timer, &loop);
+	assert_non_null(strstr(record, " 0@"));
+	set(&entries[1], now + 5 * WHEEL_REST_NS);
+	assert_int_equal(wheel.timer.due_ns, (tick_of(now + 5 * WHEEL_REST_NS) << WHEEL_TICK_SHIFT));
+	set(&entries[2], now + 10);
+	set(&entries[3], now + WHEEL_REST_NS / 2);
+	assert_int_equal(wheel.timer.due_ns, now + WHEEL_REST_NS);
+	loop.now_ns = now + WHEEL_REST_NS;
+	loop_timer_stop(&loop, &wheel.timer);
+	wheel.timer.fire(&wheel.timer, &loop);
+	assert_non_null(strstr(record, " 2@"));
+	assert_non_null(strstr(record, " 3@"));
+	assert_null(strstr(record, " 1@"));
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(as_the_list),
+		cmocka_unit_test_setup_teardown(it_rests_when_it_has_fired, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(the_order_of_a_tick_is_that_of_setting, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(stopped_ones_do_not_fire, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_wheel_without_timers_leaves_the_clock_alone, set_up, tear_down),
