@@ -391,6 +391,28 @@ void audience_allows(struct audience *a, uint32_t client, struct span topic, uin
 	pthread_mutex_unlock(&a->lock);
 }
 
+uint32_t audience_sole_group(struct audience *a, uint32_t client, struct span topic)
+{
+	struct client_grants *of_client;
+	uint32_t heads[2] = { 0, 0 }, group = 0;
+	bool sole = true;
+
+	pthread_mutex_lock(&a->lock);
+	if ((of_client = grants_of(a, client, false))) {
+		heads[0] = of_client->live;
+		heads[1] = of_client->ended;
+		audience_match(a, topic);
+	}
+	for (unsigned i = 0; i < 2; i++)
+		for (uint32_t at = heads[i]; at && sole; at = a->grants.at[at].next_of_client)
+			if (is_matched(a, a->grants.at[at].node)) {
+				sole = a->grants.at[at].group && (!group || group == a->grants.at[at].group);
+				group = a->grants.at[at].group;
+			}
+	pthread_mutex_unlock(&a->lock);
+	return sole ? group : 0;
+}
+
 /* ---- streams' topics ---- */
 
 void audience_topic_is(struct audience *a, uint32_t stream, uint32_t hash)

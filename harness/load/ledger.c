@@ -4,7 +4,7 @@
 
 #include "harness/load/ledger_internal.h"
 
-enum { MS = 1000000, LATE_NS = 1 * MS, DEFAULT_STREAMS = 4 << 20, FEW_SCENES = 8, TEXTS_OF_CAUSE = 100 };
+enum { MS = 1000000, LATE_NS = 1 * MS, DEFAULT_STREAMS = 4 << 20, FEW_SCENES = 8, SETTLE_AT = 64, TEXTS_OF_CAUSE = 100 };
 
 const char *const loss_names[N_LOSS_CAUSES + 1] = {
 	[LOST_SUBSCRIBER_AWAY] = "subscriber_away",
@@ -41,6 +41,7 @@ struct ledger *ledger_new(struct audience *audience, struct pool *pool, unsigned
 	l->n_roles = n_roles;
 	l->first_id = (uint32_t)thread << 24;
 	l->numbers_end = UINT32_MAX;
+	l->settle_at = SETTLE_AT;
 	l->max_streams = max_streams == 0 ? DEFAULT_STREAMS : max_streams < MAX_STREAMS ? max_streams : MAX_STREAMS;
 	return l;
 }
@@ -54,6 +55,7 @@ void ledger_free(struct ledger *l)
 	for (size_t i = 0; i < l->evidence.n; i++)
 		free(l->evidence.at[i].text);
 	free(l->refused.at);
+	free(l->settled.at);
 	free(l->streams.at);
 	free(l->places);
 	free(l->troubles.at);

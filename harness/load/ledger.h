@@ -121,6 +121,9 @@ enum delivered {		/* each arrival is counted as one of these: delivered = NEW + 
  * of one message at a client whose own filters match O times and which is in G groups that match, at any time since it was sent: the first counts as delivered, and of
  * further ones as many as are owed (G, or G - 1 where O is 0); then copies up to O + G in all; then duplicates. Which of them came by which subscription cannot be told: the client's own debt is settled first.
  *
+ * What members of a shared group had is remembered for each of them over some ten thousand messages of a stream, and then for the group: a message that comes again behind so many is a duplicate, whoever
+ * had it before.
+ *
  * Retained: a message sent before the subscription that comes with RETAIN is delivered and early, but not timed, as it is as old as it is, and never reordered. One that had come before is a copy.
  * One sent since counts as any other: RETAIN may be as published.
  *

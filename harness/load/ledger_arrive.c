@@ -171,6 +171,63 @@ static enum delivered again(struct ledger *l, struct had *had, struct tally *t, 
 	return DELIVERED_AGAIN;
 }
 
+/* ---- members of shared groups ---- */
+
+static struct settled *settled_of(struct ledger *l, uint32_t group, uint32_t stream)
+{
+	for (size_t i = 0; i < l->settled.n; i++)
+		if (l->settled.at[i].group == group && l->settled.at[i].stream == stream)
+			return &l->settled.at[i];
+	PUSH(l->settled, (struct settled){ .group = group, .stream = stream });
+	return &l->settled.at[l->settled.n - 1];
+}
+
+/* The older half of what it had goes to the account of its group, when it had all of that as the group's member. */
+static void settle(struct ledger *l, struct pair *pair, struct listener who, struct span topic)
+{
+	struct odd *odd = pair->had.odd;
+	uint32_t line = had_middle(&pair->had), group;
+	struct ranges ranges = { 0 };
+	struct settled *settled;
+
+	if (line <= pair->had.first)
+		return;
+	group = audience_sole_group(l->audience, who.client, topic);
+	if (!group || odd->further || (odd->group && odd->group != group)) {
+		odd->settle_at = 2 * had_weight(odd);	/* if things should change */
+		return;
+	}
+	settled = settled_of(l, group, pair->stream);
+	odd->group = group;
+	had_cut(l->pool, &pair->had, line, &ranges);
+	for (size_t i = 0; i < ranges.n; i++)
+		for (uint32_t number = ranges.at[i].from; number < ranges.at[i].to; number++)
+			settled->excess += had_take(l->pool, &settled->had, number, pair->had.last_ms) == HAD_BEFORE;
+	odd->settled += ranges_count(&ranges);
+	ranges_release(&ranges);
+}
+
+/* A number that was settled, or that this member did not have when others of its time were. */
+static enum delivered long_ago(struct ledger *l, struct pair *pair, struct tally *t, uint32_t joined, const struct delivery *d, const struct stamp *stamp)
+{
+	struct odd *odd = pair->had.odd;
+	struct settled *settled = settled_of(l, odd->group, pair->stream);
+
+	if (had_take(l->pool, &settled->had, stamp->number, (uint32_t)(d->now_ns / MS)) == HAD_BEFORE) {
+		if (d->retained) {
+			tally_count(t, COUNT_copies);
+			return DELIVERED_COPY;
+		}
+		tally_count(t, COUNT_duplicated);
+		odd->duplicated++;
+		return DELIVERED_AGAIN;
+	}
+	odd->settled++;
+	if (!(d->retained && is_early(stamp, joined)))
+		behind(t, odd);
+	return delivered(t, d, stamp, joined);
+}
+
 static enum delivered foreign(struct tally *t)
 {
 	tally_count(t, COUNT_foreign);
@@ -205,7 +262,11 @@ enum delivered ledger_arrived(struct ledger *l, struct subscriber **subscriber, 
 		tally_time(t, TIME_DELIVERY, stamp.due_ns, stamp.sent_ns, d->now_ns);
 		return DELIVERED_RETURNED;
 	}
+	if (pair->had.odd && pair->had.odd->group && stamp.number < pair->had.first)
+		return long_ago(l, pair, t, joined, d, &stamp);
 	as = had_take(l->pool, &pair->had, stamp.number, (uint32_t)(d->now_ns / MS));
+	if (pair->had.odd && had_weight(pair->had.odd) >= l->settle_at && had_weight(pair->had.odd) >= pair->had.odd->settle_at)
+		settle(l, pair, who, d->topic);
 	if (as == HAD_BEFORE)
 		return again(l, &pair->had, t, who, joined, d, &stamp);
 	if (as == HAD_BEHIND && !(d->retained && is_early(&stamp, joined)))

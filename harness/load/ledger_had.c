@@ -291,25 +291,44 @@ bool had_has(const struct had *had, uint32_t number)
 	return at == 0 || odd->holes[at - 1].to <= number;
 }
 
-void had_ranges(const struct had *had, struct ranges *ranges)
+/* What was had from `from` on up to the page's end; *from is then behind the last one missing. */
+static void page_ranges(const struct page *page, uint32_t *from, struct ranges *ranges)
+{
+	for (uint32_t word = 0; word < PAGE_NUMBERS / 64; word++) {
+		uint64_t missing = page->missing[word];
+		uint32_t base = page->base + 64 * word, at, end;
+
+		for (; missing; missing &= end < 64 ? UINT64_MAX << end : 0) {
+			at = (uint32_t)__builtin_ctzll(missing);
+			end = ~(missing >> at) ? at + (uint32_t)__builtin_ctzll(~(missing >> at)) : 64;
+			ranges_append(ranges, *from, base + at);
+			*from = base + end;
+		}
+	}
+}
+
+/* What was had below a line that no page contains. */
+static void ranges_below(const struct had *had, uint32_t line, struct ranges *ranges)
 {
 	const struct odd *odd = had->odd;
 	uint32_t from = had->first, h = 0, p = 0;
 
-	while (odd && (h < odd->n_holes || p < odd->n_pages)) {
+	while (odd && from < line && (h < odd->n_holes || p < odd->n_pages)) {
 		if (p == odd->n_pages || (h < odd->n_holes && odd->holes[h].from < odd->pages[p]->base)) {
-			ranges_append(ranges, from, odd->holes[h].from);
+			ranges_append(ranges, from, odd->holes[h].from < line ? odd->holes[h].from : line);
 			from = odd->holes[h++].to;
-			continue;
+		} else if (odd->pages[p]->base < line) {
+			page_ranges(odd->pages[p++], &from, ranges);
+		} else {
+			break;
 		}
-		for (uint32_t number = odd->pages[p]->base, i = 0; i < PAGE_NUMBERS; i++, number++)
-			if (page_lacks(odd->pages[p], number)) {
-				ranges_append(ranges, from, number);
-				from = number + 1;
-			}
-		p++;
 	}
-	ranges_append(ranges, from, had->next);
+	ranges_append(ranges, from, line);
+}
+
+void had_ranges(const struct had *had, struct ranges *ranges)
+{
+	ranges_below(had, had->next, ranges);
 }
 
 struct hole had_hole(const struct had *had, uint32_t number)
@@ -331,4 +350,36 @@ struct hole had_hole(const struct had *had, uint32_t number)
 	while (hole.to - odd->pages[at]->base < PAGE_NUMBERS && page_lacks(odd->pages[at], hole.to))
 		hole.to++;
 	return hole;
+}
+
+void had_cut(struct pool *pool, struct had *had, uint32_t line, struct ranges *ranges)
+{
+	struct odd *odd = had->odd;
+	uint32_t first = find_page(odd, line), n = 0;
+
+	ranges_below(had, line, ranges);
+	for (uint32_t i = 0; i < first; i++)
+		pool_give(pool, odd->pages[i], sizeof(**odd->pages));
+	odd->n_pages -= first;
+	if (odd->n_pages)
+		memmove(odd->pages, odd->pages + first, odd->n_pages * sizeof(struct page *));
+	drop_filled(odd);
+	while (n < odd->n_holes && odd->holes[n].to <= line)
+		n++;
+	odd->n_holes -= n;
+	if (odd->n_holes)
+		memmove(odd->holes, odd->holes + n, odd->n_holes * sizeof(*odd->holes));
+	if (odd->n_holes && odd->holes[0].from < line)
+		odd->holes[0].from = line;
+	had->first = line;
+	had->first_ms = had->last_ms;		/* by when all below had come or not, as near as can be told */
+	if (odd->n_pages)
+		had->first_ms = odd->pages[0]->until_ms;
+	if (odd->n_holes && odd->holes[0].until_ms < had->first_ms)
+		had->first_ms = odd->holes[0].until_ms;
+}
+
+uint32_t had_middle(const struct had *had)
+{
+	return page_of(had->first + (had->next - had->first) / 2);
 }

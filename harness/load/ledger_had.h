@@ -31,11 +31,14 @@ struct odd {				/* what the usual subscriber of a stream does not need */
 	struct page **pages;		/* in order */
 	uint64_t duplicated, reordered;
 	uint64_t further_delivered;	/* counted as delivered beyond the first of each number */
+	uint64_t settled;		/* numbers below `first` that the group's account has */
+	uint32_t group;			/* whose; 0: none has */
+	uint32_t settle_at;		/* not before it has that weight */
 	struct had *further;		/* numbers that came twice and more, of which copies are due: the same again */
 };
 
 struct had {				/* zeroed: none */
-	uint32_t first, next;		/* the least one had, and the one behind the highest; next 0: none */
+	uint32_t first, next;		/* the least one had, or from which on it is told here; and the one behind the highest; next 0: none */
 	uint32_t first_ms, last_ms;	/* arrivals: the first of all, the last that was the highest so far */
 	struct odd *odd;
 };
@@ -54,6 +57,13 @@ static inline enum had_as had_take(struct pool *pool, struct had *had, uint32_t 
 	return HAD_NEXT;
 }
 
+/* Forgets what is below the line, which lies between its first and last and is a multiple of PAGE_NUMBERS: `ranges` gets what was had of it. There is something odd about it. */
+void had_cut(struct pool *pool, struct had *had, uint32_t line, struct ranges *ranges);
+uint32_t had_middle(const struct had *had);			/* such a line, if it is above `first` */
+static inline uint32_t had_weight(const struct odd *odd)	/* what it takes, in pages */
+{
+	return odd->n_pages + odd->n_holes / 8;
+}
 struct odd *had_odd(struct pool *pool, struct had *had);	/* made when there is none */
 bool had_has(const struct had *had, uint32_t number);
 uint64_t had_count(const struct had *had);

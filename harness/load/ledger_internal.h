@@ -91,6 +91,9 @@ uint32_t audience_changed(struct audience *audience, struct span topic);
 /* By how many filters of its own, and in how many groups, that client was to have what was sent then: at any time since. */
 void audience_allows(struct audience *audience, uint32_t client, struct span topic, uint32_t epoch, unsigned *own, unsigned *groups);
 
+/* The group whose member that client is, and always was, by all that it has and had to do with the topic; 0: there is none such. */
+uint32_t audience_sole_group(struct audience *audience, uint32_t client, struct span topic);
+
 /* Of the topic that a stream has: from the stream's thread, before anything is sent. */
 void audience_topic_is(struct audience *audience, uint32_t stream, uint32_t hash);
 uint32_t audience_topic(const struct audience *audience, uint32_t stream);	/* 0: there is no such stream */
@@ -176,6 +179,16 @@ struct stranded {
 	uint16_t cause, text;
 };
 
+/*
+ * What members of a shared group have had of a stream long ago, together: which is all of it, so that it takes no room, where each one's share is full of holes and
+ * would grow as long as the run lasts. Who had which is forgotten.
+ */
+struct settled {
+	uint32_t group, stream;
+	struct had had;
+	uint64_t excess;		/* that two had */
+};
+
 struct evidence {
 	uint16_t cause;
 	char *text;
@@ -197,6 +210,8 @@ struct ledger {
 	ARRAY(struct stranded) stranded;
 	ARRAY(struct evidence) evidence;
 	ARRAY(struct ranges) refused;
+	ARRAY(struct settled) settled;
+	uint32_t settle_at;		/* the weight at which a pair settles the older half; less in tests */
 	uint64_t untracked, untracked_had;
 };
 

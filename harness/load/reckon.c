@@ -224,7 +224,7 @@ static void reckon_pairs(struct reckoner *r, const struct subscriber *s)
 		if (pair->stream >= STREAM_RETURNED || !(sender = r->by_thread[pair->stream >> 24]))
 			continue;
 		account = account_of(r, sender->streams.at[pair->stream & 0xffffff]);
-		n = had_count(&pair->had) + (pair->had.odd ? pair->had.odd->further_delivered : 0);
+		n = had_count(&pair->had) + (pair->had.odd ? pair->had.odd->further_delivered + pair->had.odd->settled : 0);
 		account->delivered += n;
 		r->delivered += n;
 		if (pair->had.odd) {

@@ -145,12 +145,37 @@ static void spare_of(const struct sharer *sharer, const struct ranges *owed, str
 	ranges_release(&all);
 }
 
+/* What members had of the group's share so long ago that it was put together in each thread. */
+static void settled_of(struct sharing *s, const struct pool_of_group *group, struct ranges *settled)
+{
+	for (unsigned t = 0; t < 256; t++) {
+		const struct ledger *l = s->r->by_thread[t];
+
+		for (size_t i = 0; l && i < l->settled.n; i++) {
+			struct ranges had = { 0 }, due = { 0 }, all = { 0 };
+
+			if (l->settled.at[i].group != group->debt.claims->group || l->settled.at[i].stream != s->stream->id)
+				continue;
+			had_ranges(&l->settled.at[i].had, &had);
+			ranges_intersect(&due, &had, &group->owed);
+			ranges_unite(&all, settled, &due);
+			s->r->excess += l->settled.at[i].excess + ranges_count(settled) + ranges_count(&due) - ranges_count(&all);
+			ranges_release(&had);
+			ranges_release(&due);
+			ranges_release(settled);
+			*settled = all;
+		}
+	}
+}
+
 static void settle_simply(struct sharing *s)
 {
 	ARRAY(struct ranges) had = { 0 };
 
-	for (size_t i = 0; i < s->groups.n; i++)
+	for (size_t i = 0; i < s->groups.n; i++) {
 		PUSH(had, (struct ranges){ 0 });
+		settled_of(s, &s->groups.at[i], &had.at[i]);
+	}
 	for (size_t i = 0; i < s->sharers.n; i++) {
 		size_t at = s->memberships.at[s->sharers.at[i].groups].group;
 		struct ranges spare = { 0 }, all = { 0 };
@@ -262,8 +287,16 @@ static bool serve(struct sharing *s, struct pool_of_group *group)
 
 static void settle_by_matching(struct sharing *s)
 {
-	for (size_t i = 0; i < s->groups.n; i++)
-		bounds_of(s, &s->groups.at[i].owed);
+	for (size_t i = 0; i < s->groups.n; i++) {
+		struct ranges settled = { 0 }, left = { 0 };
+
+		settled_of(s, &s->groups.at[i], &settled);
+		ranges_subtract(&left, &s->groups.at[i].owed, &settled);
+		ranges_release(&settled);
+		ranges_release(&s->groups.at[i].owed);
+		s->groups.at[i].owed = left;
+		bounds_of(s, &left);
+	}
 	for (size_t i = 0; i < s->sharers.n; i++) {
 		struct sharer *sharer = &s->sharers.at[i];
 		size_t cap = 0;

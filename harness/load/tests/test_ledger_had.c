@@ -244,6 +244,38 @@ static void anyhow(void **state)
 	}
 }
 
+/* What is cut off is given, what is left stays as it was. */
+static void older_half(void **state)
+{
+	(void)state;
+	for (uint64_t round = 1; round <= 20; round++) {
+		struct ranges cut = { 0 };
+		uint32_t line;
+
+		seed = round;
+		begin();
+		for (uint32_t k = below(700); k < 3000 + round * 500; k += round % 5 ? 1 + below(round % 7 * 3 + 1) : 1 + below(2) * below(900))
+			take(k);
+		line = had_middle(&had);
+		had_odd(pool, &had);
+		assert_true(line > had.first && line < had.next && line % PAGE_NUMBERS == 0);
+		had_cut(pool, &had, line, &cut);
+		for (uint32_t k = 0, at = 0; k < line; k++) {
+			while (at < cut.n && cut.at[at].to <= k)
+				at++;
+			if ((at < cut.n && cut.at[at].from <= k) != has[k])
+				fail();
+			has[k] = false;
+		}
+		assert_true(ranges_count(&cut) > 0 && cut.at[cut.n - 1].to <= line);
+		ranges_release(&cut);
+		is_same();
+		for (uint32_t k = line; k < next + 100 && k < NUMBERS; k += 1 + below(4))
+			take(k);
+		end();
+	}
+}
+
 static void the_last_number(void **state)
 {
 	struct ranges ranges = { 0 };
@@ -272,6 +304,7 @@ int main(void)
 		cmocka_unit_test(backwards),
 		cmocka_unit_test(every_other),
 		cmocka_unit_test(anyhow),
+		cmocka_unit_test(older_half),
 		cmocka_unit_test(the_last_number),
 	};
 

@@ -499,6 +499,84 @@ static void changes_of_the_audience(void **state)
 	assert_int_equal(tallies[1].counts[COUNT_lost], 100 * 101 / 2);
 }
 
+/*
+ * A queue's work to three members in two threads, with loss, duplicates, what two of them get and what comes late: settled early and often it comes to what it does
+ * when everything is remembered.
+ */
+static void work(uint32_t settle_at, uint64_t *in_use)
+{
+	static const struct listener members[] = { { 0x00000005, 1 }, { 0x01000006, 1 }, { 0x01000007, 1 } };
+	struct subscriber *had[3] = { 0 };
+	struct tally other_tallies[3] = { 0 };
+	struct pool *other_pool = pool_new();
+	struct ledger *ledgers[2] = { ledger, ledger_new(audience, other_pool, 1, RUN, other_tallies, 3, 0) };
+	struct stamp late = { 0 };
+	uint64_t random = 5;
+
+	ledgers[0]->settle_at = ledgers[1]->settle_at = settle_at;
+	for (unsigned i = 0; i < 3; i++)
+		add(members[i], "$share/g/t");
+	for (unsigned i = 0; i < 60000; i++) {
+		uint8_t payload[STAMP_SIZE];
+		struct delivery d = { .topic = span_text("t"), .payload = span_of(payload, sizeof(payload)), .now_ns = i };
+		struct stamp stamp = send();
+		unsigned who;
+
+		random = random * UINT64_C(6364136223846793005) + 1442695040888963407u;
+		who = (unsigned)(random >> 40) % 3;
+		if (random >> 57 == 1)
+			continue;
+		if (random >> 57 == 2) {
+			late = stamp;
+			continue;
+		}
+		for (unsigned times = random >> 57 == 3 ? 2 : 1; times > 0; times--) {
+			stamp_write(payload, STAMP_SIZE, &stamp);
+			ledger_arrived(ledgers[members[who].client >> 24], &had[who], members[who], 1, &d);
+		}
+		if (random >> 57 == 4) {
+			who = (who + 1) % 3;
+			ledger_arrived(ledgers[members[who].client >> 24], &had[who], members[who], 1, &d);
+		}
+		if (random >> 57 == 5 && late.run) {
+			stamp_write(payload, STAMP_SIZE, &late);
+			ledger_arrived(ledgers[members[who].client >> 24], &had[who], members[who], 1, &d);
+			late.run = 0;
+		}
+	}
+	*in_use = pool_in_use(pool) + pool_in_use(other_pool);
+	assert_int_equal(ledgers[0]->settled.n + ledgers[1]->settled.n, settle_at < 100 ? 2 : 0);
+	tally_add(&tallies[1], &other_tallies[1]);
+	reckoning = reckon(ledgers, 2, audience, NULL, tallies, 3);
+	tally_release(&other_tallies[1]);
+	ledger_free(ledgers[1]);
+	pool_free(other_pool);
+}
+
+static void settled_or_not(void **state)
+{
+	uint64_t counts[N_COUNTERS], excess, unowed, in_use, less;
+	struct publisher_account account;
+
+	work(UINT32_MAX, &in_use);
+	memcpy(counts, tallies[1].counts, sizeof(counts));
+	excess = reckoning->shared_excess;
+	unowed = reckoning->unowed;
+	account = reckoning->publishers[0];
+	assert_true(counts[COUNT_lost] > 300 && counts[COUNT_duplicated] > 300 && counts[COUNT_reordered] > 200 && excess > 300);
+	end(state);
+	begin(state);
+	work(2, &less);
+	for (unsigned i = 0; i < N_COUNTERS; i++)
+		assert_int_equal(tallies[1].counts[i], counts[i]);
+	assert_int_equal(reckoning->shared_excess, excess);
+	assert_int_equal(reckoning->unowed, unowed);
+	assert_int_equal(unowed, 0);
+	assert_int_equal(reckoning->publishers[0].lost, account.lost);
+	assert_int_equal(reckoning->publishers[0].delivered, account.delivered);
+	assert_true(less < in_use);
+}
+
 /* ---- threads ---- */
 
 enum { THREADS = 4, TURNS = 3000 };
@@ -597,6 +675,7 @@ int main(void)
 		TEST(echoes_to_a_group),
 		TEST(evidence_without_end),
 		TEST(changes_of_the_audience),
+		TEST(settled_or_not),
 		TEST(threads),
 	};
 
