@@ -349,13 +349,21 @@ static void look_once_more(struct run *r)
 			ended += engine_tallies(r->workers[i].engine)[k].counts[COUNT_ended];
 	if (r->ended || !ended || course_why(r->course) || (for_ns && steady_ns && drain_ns >= steady_ns + for_ns))
 		return;
-	struct onlooker *o = look_on(r, "Seek");
-	while (o && onlooker_state(o) == ONLOOKER_ASKS && !run_interrupted_again(r))
-		if (!loop_run(r->o->loop))
-			break;
-	if (o && onlooker_state(o) == ONLOOKER_UNREACHABLE)
-		run_end(r, "the target is gone: %s", onlooker_why(o));
-	onlooker_free(o);
+	/* The kernel takes connections for a moment after a process has died, and cuts them. */
+	for (int tries = 0; tries < 4; tries++) {
+		struct onlooker *o = look_on(r, "Seek");
+
+		while (o && onlooker_state(o) == ONLOOKER_ASKS && !run_interrupted_again(r))
+			if (!loop_run(r->o->loop))
+				break;
+		enum onlooker_state state = o ? onlooker_state(o) : ONLOOKER_UNREACHABLE;
+		if (state == ONLOOKER_UNREACHABLE)
+			run_end(r, "the target is gone: %s", o ? onlooker_why(o) : strerror(errno));
+		onlooker_free(o);
+		if (state != ONLOOKER_REFUSED)
+			return;
+		loop_run(r->o->loop);		/* to the next beat */
+	}
 }
 
 static bool play_it(struct run *r)

@@ -221,14 +221,14 @@ a connects client_id=$id clean_start=0 gets session_present=0
 a subscribes ("#")
 a <- nothing for 50ms
 SCN
-load "$tmp/stores.scn" "127.0.0.1:$port" --leave
+load "$tmp/stores.scn" "127.0.0.1:$port" --drain 100ms --leave
 "$MQASSAY" conform --scenarios "$tmp/looks.scn" "127.0.0.1:$port" >"$tmp/out" 2>"$tmp/err"
 is '--leave: it stays' 1 $?
-load "$tmp/stores.scn" "127.0.0.1:$port" --name again
+load "$tmp/stores.scn" "127.0.0.1:$port" --drain 100ms --name again
 is 'sessions and retained messages: exit 0' 0 $code
 end_broker
 start_broker
-load "$tmp/stores.scn" "127.0.0.1:$port"
+load "$tmp/stores.scn" "127.0.0.1:$port" --drain 100ms
 "$MQASSAY" conform --scenarios "$tmp/looks.scn" "127.0.0.1:$port" >"$tmp/out" 2>"$tmp/err"
 is 'sessions and retained messages: are removed' 0 $?
 end_broker
