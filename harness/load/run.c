@@ -377,6 +377,7 @@ static bool play_it(struct run *r)
 	r->course = course_new(r->o->plan, r->start_ns, r->n_workers, r->simulated);
 	gather_roles(r);
 	r->cpu_before_ns = process_cpu_ns();
+	r->machine_before_ns = machine_busy_ns();
 	if (workers_start(r)) {
 		play(r);
 	} else {

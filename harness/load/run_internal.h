@@ -46,6 +46,7 @@ struct run {
 	uint64_t start_ns;		/* of time 0, on the loop's clock */
 	uint64_t told_seconds;		/* tick() was called for so many */
 	uint64_t cpu_before_ns;		/* of this process, at time 0 */
+	uint64_t machine_before_ns;	/* machine_busy_ns() then */
 	struct broker_costs broker;
 	uint32_t tag;			/* of the run, for stamps */
 
@@ -84,6 +85,7 @@ uint64_t run_active(const struct run *r);	/* clients connected now */
 const char *frequent_reasons(struct run *r, unsigned most);	/* "3 x CONNACK: ..., 2 x ..."; "" for none */
 
 /* run_limits.c */
+uint64_t machine_busy_ns(void);		/* CPU of all processors together, by whomever; 0: the system does not say */
 void judge_limits(struct run *r);	/* figures->limited_by, limit */
 
 #endif

@@ -1,4 +1,8 @@
+#include <stdio.h>
+#include <unistd.h>
+
 #include "harness/load/run_internal.h"
+#include "harness/target.h"
 
 /* Whose limit the figures show: an engineer must know whether they speak of the broker, of this program, or of the workload. */
 
@@ -10,7 +14,7 @@
 static bool floods(const struct step *steps, bool in_loop)
 {
 	for (const struct step *s = steps; s; s = s->next)
-		if ((s->kind == STEP_PUBLISHES && in_loop) || floods(s->children, in_loop ? s->kind != STEP_EVERY : s->kind == STEP_FOREVER))
+		if (s->kind != STEP_EVERY && ((s->kind == STEP_PUBLISHES && in_loop) || floods(s->children, in_loop || s->kind == STEP_FOREVER || s->kind == STEP_REPEAT)))
 			return true;
 	return false;
 }
@@ -21,6 +25,50 @@ static bool plan_floods(const struct plan *plan)
 		if (floods(plan->roles[i].role->steps, false))
 			return true;
 	return false;
+}
+
+static bool has_schedule(const struct step *steps)
+{
+	for (const struct step *s = steps; s; s = s->next)
+		if (s->kind == STEP_EVERY || has_schedule(s->children))
+			return true;
+	return false;
+}
+
+static bool plan_has_schedule(const struct plan *plan)
+{
+	for (uint32_t i = 0; i < plan->n_roles; i++)
+		if (has_schedule(plan->roles[i].role->steps))
+			return true;
+	return false;
+}
+
+/* ---- who else there is ---- */
+
+uint64_t machine_busy_ns(void)
+{
+	unsigned long long user, nice, system, idle, waits, irq, softirq, steal;
+	long ticks = sysconf(_SC_CLK_TCK);
+	FILE *f = fopen("/proc/stat", "r");
+	int n = f ? fscanf(f, "cpu %llu %llu %llu %llu %llu %llu %llu %llu", &user, &nice, &system, &idle, &waits, &irq, &softirq, &steal) : 0;
+
+	if (f)
+		fclose(f);
+	return n == 8 && ticks > 0 ? (user + nice + system + irq + softirq + steal) * (1000000000u / (uint64_t)ticks) : 0;
+}
+
+/* Whoever takes processors away from the two that are measured spoils it. A broker whose process is not known may be that somebody. */
+static void note_others(struct run *r, bool knows_broker)
+{
+	struct figures *f = r->figures;
+	uint64_t busy_ns = machine_busy_ns(), ours_ns = f->cpu.tool_ns + f->cpu.broker_ns;
+
+	if (!r->machine_before_ns || busy_ns <= r->machine_before_ns + ours_ns || !f->duration_ns || (!knows_broker && address_is_loopback(r->o->address)))
+		return;
+	double others = (double)(busy_ns - r->machine_before_ns - ours_ns) / (double)f->duration_ns;
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	if (others >= 0.5 && others >= 0.25 * (double)cpus)
+		figures_note(f, figures_say(f, "other programs on this machine used %.1f of its %ld processors while this ran: figures suffer by it", others, cpus));
 }
 
 /* Cores that the broker had while it was steady; of a run that never was, in all of it. */
@@ -56,6 +104,8 @@ void judge_limits(struct run *r)
 		late += f->roles[i].total.counts[COUNT_late];
 	}
 	double share = sent ? (double)late / (double)sent : 0;
+	if (!r->simulated)
+		note_others(r, knows_broker);
 	bool slow = flood || share > LATE;
 	const char *what = flood ? "it sends as fast as its windows allow" : figures_say(f, "%.1f %% of its messages were late", share * 100);
 
@@ -65,7 +115,7 @@ void judge_limits(struct run *r)
 		set(f, LIMITED_BY_TOOL, figures_say(f, "a thread of this program was busy for %.0f %% of the time: the figures say more of it than of the broker; give it more --threads, or play it in shards",
 		                                    f->cpu.busiest * 100));
 	else if (!slow)
-		set(f, LIMITED_BY_NOTHING, sent ? "the schedule was kept" : "");
+		set(f, LIMITED_BY_NOTHING, plan_has_schedule(r->o->plan) ? "the schedule was kept" : "nothing was sent by a schedule");
 	else if (knows_broker && cores >= BROKER_BUSY)
 		set(f, LIMITED_BY_TARGET, figures_say(f, "%s, and the broker used %.2f cores; this program's busiest thread %.0f %% of one", what, cores, f->cpu.busiest * 100));
 	else if (!flood && knows_broker)

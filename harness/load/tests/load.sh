@@ -251,6 +251,39 @@ shows 'refused clients: why' '8 .*(Not_?authorized|Not authorized)' "$tmp/out"
 is 'refused clients: counted' 8 "$(figure "$tmp/r.json" 'r["roles"][0]["counts"]["refused"]')"
 end_broker
 
+# What Mosquitto drops, since a queue is full, is named as such.
+PATH=$PATH:/usr/sbin
+if command -v mosquitto >/dev/null; then
+	cat >"$tmp/slow.scn" <<-'SCN'
+		workload "A subscriber that does not read"
+		mqtt     3.1.1
+		role sub x 1 {
+		    whenever sub receives topic~"$(topic)/#" { }
+		    sub connects
+		    sub subscribes ("$(topic)/#" qos=1)
+		    sub reads nothing
+		    meet "ready"
+		    wait 300ms
+		    sub reads freely
+		    wait 300ms
+		}
+		role pub x 5 {
+		    pub connects
+		    meet "ready"
+		    repeat 100 { pub publishes topic="$(topic)/$(n)" qos=1 payload=stamp(2000) in flight 20 }
+		    pub disconnects
+		}
+	SCN
+	printf 'allow_anonymous true\npersistence false\nsys_interval 1\nmax_queued_messages 10\nmax_inflight_messages 5\n' >"$tmp/mosquitto.conf"
+	load "$tmp/slow.scn" --exec "printf 'listener {port} 127.0.0.1\n' >>'$tmp/mosquitto.conf'; exec mosquitto -c '$tmp/mosquitto.conf'" --drain 200ms --report json="$tmp/r.json"
+	is 'a full queue: exit 0' 0 $code
+	is 'a full queue: 5 under way and 10 queued come' 15 "$(figure "$tmp/r.json" 'r["roles"][0]["counts"]["delivered"]')"
+	is 'a full queue: the rest is lost by it' "[485, 485, 'broker_dropped']" \
+		"$(figure "$tmp/r.json" '[r["broker_drops"]["n"], sum(l["n"] for l in r["losses"]), r["losses"][0]["cause"]]')"
+else
+	echo 'skip a full queue: no mosquitto'
+fi
+
 # ---- limits of the machine ----
 
 start_broker
