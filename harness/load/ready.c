@@ -8,7 +8,7 @@
 #include "harness/embedded.h"
 #include "harness/script.h"
 
-static const char root[] = "scenarios/", folder[] = "scenarios/load/", ending[] = ".scn";
+static const char folder[] = "scenarios/load/", ending[] = ".scn";
 
 enum { MAX_NAMES = 256, MAX_NAME = 80 };
 
@@ -34,7 +34,7 @@ bool ready_find(const char *name, struct span *text, const char **file, const ch
 			continue;
 		if (!strcmp(names[n], name)) {
 			*text = span_of(e->start, (size_t)(e->end - e->start));
-			*file = e->name + sizeof(root) - 1;
+			*file = e->name + strlen("scenarios/");
 			return true;
 		}
 		all[n] = names[n];
