@@ -510,9 +510,12 @@ static void work(uint32_t settle_at, uint64_t *in_use)
 	struct tally other_tallies[3] = { 0 };
 	struct pool *other_pool = pool_new();
 	struct ledger *ledgers[2] = { ledger, ledger_new(audience, other_pool, 1, RUN, other_tallies, 3, 0) };
+	uint8_t old_payload[STAMP_SIZE], lost_payload[STAMP_SIZE];
+	struct delivery old = { .topic = span_text("t"), .payload = span_of(old_payload, STAMP_SIZE) }, lost = old;
 	struct stamp late = { 0 };
 	uint64_t random = 5;
 
+	lost.payload.at = lost_payload;
 	ledgers[0]->settle_at = ledgers[1]->settle_at = settle_at;
 	for (unsigned i = 0; i < 3; i++)
 		add(members[i], "$share/g/t");
@@ -524,7 +527,14 @@ static void work(uint32_t settle_at, uint64_t *in_use)
 
 		random = random * UINT64_C(6364136223846793005) + 1442695040888963407u;
 		who = (unsigned)(random >> 40) % 3;
-		if (random >> 57 == 1)
+		if (i == 10) {
+			stamp_write(old_payload, STAMP_SIZE, &stamp);
+			ledger_arrived(ledgers[0], &had[0], members[0], 1, &old);
+			continue;
+		}
+		if (i == 11)
+			stamp_write(lost_payload, STAMP_SIZE, &stamp);
+		if (random >> 57 == 1 || i == 11)
 			continue;
 		if (random >> 57 == 2) {
 			late = stamp;
@@ -544,6 +554,9 @@ static void work(uint32_t settle_at, uint64_t *in_use)
 			late.run = 0;
 		}
 	}
+	assert_int_equal(ledger_arrived(ledgers[0], &had[0], members[0], 1, &old), DELIVERED_AGAIN);
+	assert_int_equal(ledger_arrived(ledgers[0], &had[0], members[0], 1, &lost), DELIVERED_NEW);
+	assert_int_equal(ledger_arrived(ledgers[0], &had[0], members[0], 1, &lost), DELIVERED_AGAIN);
 	*in_use = pool_in_use(pool) + pool_in_use(other_pool);
 	assert_int_equal(ledgers[0]->settled.n + ledgers[1]->settled.n, settle_at < 100 ? 2 : 0);
 	tally_add(&tallies[1], &other_tallies[1]);
