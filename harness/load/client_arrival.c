@@ -234,7 +234,7 @@ static void begin_body(struct client *c, const struct step *whenever, const stru
 
 /* ---- for a later step ---- */
 
-static void client_early_put(struct client *c, const struct arrival *in)
+static void client_early_put(struct client *c, const struct arrival *in, bool put_off)
 {
 	struct extras *x = client_extras(c);
 	struct early *early;
@@ -245,7 +245,7 @@ static void client_early_put(struct client *c, const struct arrival *in)
 	}
 	early = pool_take(c->engine->pool, sizeof(*early) + in->len + in->topic.len);
 	*early = (struct early){
-		.at_ns = in->at_ns, .type = in->packet->type, .packet_id = in->packet->packet_id, .len = (uint32_t)in->len, .topic_len = (uint32_t)in->topic.len,
+		.at_ns = in->at_ns, .type = in->packet->type, .put_off = put_off, .packet_id = in->packet->packet_id, .len = (uint32_t)in->len, .topic_len = (uint32_t)in->topic.len,
 	};
 	memcpy(early->bytes, in->bytes, in->len);
 	if (in->topic.len)
@@ -330,7 +330,7 @@ static void offer(struct client *c, enum arrival_kind kind, const struct arrival
 		return;
 	}
 	if (role->plan->keeps[kind] && c->state != CLIENT_AT_END) {
-		client_early_put(c, in);
+		client_early_put(c, in, false);
 		return;
 	}
 	struct exchange *ex = kind == ANSWER ? exchange_find(c, p->packet_id) : NULL;
@@ -360,7 +360,43 @@ static void delivered(struct client *c, struct arrival *in)
 		.topic = p->topic, .payload = p->payload, .qos = (uint8_t)publish_qos(p), .retained = p->flags & PUBLISH_RETAIN, .dup = p->flags & PUBLISH_DUP,
 		.now_ns = in->at_ns,
 	});
-	offer(c, DELIVERY, in);
+	if (x->body)		/* what was before it has not been answered to the end */
+		client_early_put(c, in, true);
+	else
+		offer(c, DELIVERY, in);
+}
+
+static void offer_put_off(struct client *c, struct early *early)
+{
+	struct packet packet;
+	struct finding finding;
+
+	if (decode(early->bytes, early->len, monitor_version(&c->link.monitor), &packet, &finding) == CODEC_OK) {
+		struct arrival in = { .packet = &packet, .bytes = early->bytes, .len = early->len, .at_ns = early->at_ns };
+
+		if (early->topic_len)
+			packet.topic = in.topic = span_of(early->bytes + early->len, early->topic_len);
+		offer(c, DELIVERY, &in);
+	}
+	client_early_free(c, early);
+}
+
+void client_offer_put_off(struct client *c)
+{
+	struct extras *x = c->extras;
+
+	if (x->offering)		/* by a body that such an arrival began */
+		return;
+	x->offering = true;
+	for (struct early **at = &x->early; *at && !x->body;) {
+		if (!(*at)->put_off) {
+			at = &(*at)->next;
+			continue;
+		}
+		offer_put_off(c, client_early_unlink(c, at));
+		at = &x->early;		/* what was offered may have gone on, and taken some */
+	}
+	x->offering = false;
 }
 
 static void released(struct client *c, const struct arrival *in)

@@ -84,6 +84,7 @@ struct early {			/* an arrival that waits for a later step */
 	struct early *next;
 	uint64_t at_ns;
 	uint8_t type;
+	bool put_off;		/* it came while a body of `whenever` waited for its window: to be offered again */
 	uint16_t packet_id;
 	uint32_t len, topic_len;
 	uint8_t bytes[];	/* the packet; then its topic, where it names it by an alias */
@@ -101,6 +102,7 @@ struct extras {
 	uint32_t *acks;				/* acknowledgements that found no room: type << 16 | id */
 	uint32_t n_acks, cap_acks;
 	uint8_t pauses;
+	bool offering;				/* client_offer_put_off() is at work */
 	uint8_t *pieces;			/* what is left of a send in pieces */
 	uint32_t pieces_len, pieces_at;
 };
@@ -162,6 +164,7 @@ const char *reason_words(enum packet_type type, unsigned version, unsigned code)
 
 void client_arrived(struct client *c, const uint8_t *bytes, size_t len, const struct packet *packet);
 bool client_early_offer(struct client *c);			/* to the step that it begins to wait at; true: it was taken */
+void client_offer_put_off(struct client *c);		/* the body has said what it says */
 void client_early_clear(struct client *c);
 bool client_offer_end(struct client *c);			/* the end of the connection, to the step that it waits at; true: taken */
 

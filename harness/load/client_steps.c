@@ -365,6 +365,12 @@ void client_step_begin(struct client *c, const struct step *step)
 
 /* ---- bodies of `whenever` ---- */
 
+/* Until an acknowledgement opens the window: nothing but those must be read meanwhile, so that deliveries are put off. */
+static bool body_waits_for_window(struct client *c, const struct step *step)
+{
+	return step->kind == STEP_PUBLISHES && c->open && post_qos(c, step) && window_is_full(c, window_of(c, UINT16_MAX));
+}
+
 /* One step of it; 0: there is no room now. */
 static int body_step(struct client *c, const struct step *step)
 {
@@ -372,8 +378,6 @@ static int body_step(struct client *c, const struct step *step)
 
 	switch (step->kind) {
 	case STEP_PUBLISHES:
-		if (c->open && post_qos(c, step) && window_is_full(c, window_of(c, UINT16_MAX)))
-			return 0;
 		return client_send_publish(c, step, 0, &qos);
 	case STEP_SEND: case STEP_BYTES:
 		return send_one(c, step);
@@ -386,20 +390,23 @@ void client_body_run(struct client *c)
 {
 	struct extras *x = c->extras;
 	uint64_t due_ns = c->due_ns;
+	bool waits = false;
 	int sent = 1;
 
 	c->due_ns = run_now(c->engine);
-	while (x->body && (sent = body_step(c, x->body)) > 0)
+	while (x->body && !(waits = body_waits_for_window(c, x->body)) && (sent = body_step(c, x->body)) > 0)
 		x->body = x->body->next;
 	c->due_ns = due_ns;
 	if (sent < 0)
 		return;
-	if (x->body) {				/* nothing else is taken until it has said what it says */
-		client_pause(c, PAUSED_BLOCKED, true);
+	if (x->body) {
+		client_pause(c, PAUSED_BLOCKED, !waits || x->n_acks);
 		return;
 	}
 	slots_forget(c, x->whenever->children);
 	x->whenever = NULL;
 	if (!x->n_acks && x->pauses & PAUSED_BLOCKED)
 		client_pause(c, PAUSED_BLOCKED, false);
+	if (x->early)
+		client_offer_put_off(c);
 }

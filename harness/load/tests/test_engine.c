@@ -276,6 +276,11 @@ static void comes_to_what_is_expected(void **state)
 
 #define COLLECTOR(filter) "role sub x 2 { whenever sub receives { }\n sub connects\n sub subscribes (" filter ")\n meet \"ready\" }\n"
 
+#define AWAY \
+	"role sub x 1 { whenever sub receives { }\n sub connects clean_start=0 session_expiry_interval=100; sub subscribes (\"t\" qos=1); meet \"ready\"\n" \
+	" sub drops; wait 2s; sub connects clean_start=0 session_expiry_interval=100 }\n" \
+	"role pub x 1 { pub connects; meet \"ready\"; wait 1s; repeat 10 { pub publishes topic=\"t\" qos=1 payload=stamp(40) } }"
+
 static const struct row rows[] = {
 	{ "QoS 0: what is sent is delivered to each", COLLECTOR("\"t/#\" qos=2")
 	  "role pub x 3 { pub connects; meet \"ready\"\n repeat 100 { pub publishes topic=\"t/$(n)\" payload=stamp(40) in flight 1 } }",
@@ -406,6 +411,44 @@ static const struct row rows[] = {
 	  "pub.sent=10 pub.acknowledged=0 pub.unacknowledged=10 pub.stopped=2 reason:no_answer_came_in_time_to_any_of_5_exchanges", .fault = "5:MQTT-4.3.2-4" },
 	{ "broken rules are counted by clause", "role pub x 2 { pub connects; pub publishes qos=1 payload=stamp(40) }",
 	  "pub.stopped=2 reason:5:MQTT-2.2.1-5:", .fault = "5:MQTT-2.2.1-5" },
+	{ "the broker delivers a message twice that was sent again", COLLECTOR("\"t\" qos=2")
+	  "role pub x 3 { pub connects clean_start=0 session_expiry_interval=100; meet \"ready\"; pub reads nothing\n"
+	  " repeat 5 { pub publishes topic=\"t\" qos=2 payload=stamp(40) in flight 10 }\n"
+	  " wait 1s; pub drops; wait 1s; pub connects clean_start=0 session_expiry_interval=100; pub publishes topic=\"t\" qos=2 payload=stamp(40) }",
+	  "pub.sent=18 pub.acknowledged=18 pub.resent=15 sub.owed=36 sub.delivered=36 sub.lost=0 sub.duplicated=30", .fault = "5:MQTT-4.3.3-10" },
+	{ "the broker turns a queue round",
+	  "role sub x 1 { whenever sub receives { }\n sub connects receive_maximum=1; sub subscribes (\"t\" qos=1); meet \"ready\" }\n"
+	  "role pub x 1 { pub connects; meet \"ready\"; repeat 10 { pub publishes topic=\"t\" qos=1 payload=stamp(40) in flight 10 } }",
+	  "sub.owed=10 sub.delivered=10 sub.lost=0 sub.reordered=8 sub.duplicated=0", .fault = "5:MQTT-4.6.0-5" },
+	{ "the broker keeps nothing for who is away", AWAY, "sub.owed=10 sub.delivered=0 sub.lost=10", .fault = "5:MQTT-4.5.0-1/offline" },
+	{ "the innermost `whenever` takes it",
+	  "role a x 1 { whenever a receives topic=\"t\" payload as $p { a publishes topic=\"outer\" payload=$p }\n"
+	  " a connects; a subscribes (\"t\" qos=1, \"outer\" qos=0, \"inner\" qos=0)\n"
+	  " repeat 2 { whenever a receives topic=\"t\" payload=\"2\" { a publishes topic=\"inner\" payload=\"i\" }\n"
+	  "  a publishes topic=\"t\" qos=1 payload=\"2\"; a receives topic=\"inner\" }\n"
+	  " a publishes topic=\"t\" qos=1 payload=\"2\"; a receives topic=\"outer\" payload=\"2\" }",
+	  "a.finished=1 a.stopped=0" },
+	{ "moments, within and after", "role a x 2 { a connects; a subscribes (\"t\" qos=0) as $then; wait 2s; a -> PUBLISH topic=\"t\" payload=\"x\"\n"
+	  " a receives after 1s of $then within 3s of $then; a -> PUBLISH topic=\"t\" payload=\"x\"; a receives after 1s }",
+	  "a.finished=0 a.stopped=2 reason:PUBLISH_came_1.000_s_too_early" },
+	{ "in pieces, together, raw, and orderly ends",
+	  "role a x 2 { a opens; a -> CONNECT in pieces of 3 every 100ms; a <- CONNACK\n together { a -> PINGREQ; a -> bytes hex\"c0 00\" }\n"
+	  " a <- PINGRESP; a <- PINGRESP; a closes; a <- closed; a connects; a disconnects; a connects; a drops }",
+	  "a.connected=6 a.finished=2 a.ended=0 a.violations=0" },
+	{ "who reads slowly is sent slowly, and all of it in the end",
+	  "role sub x 1 { whenever sub receives { }\n sub connects; sub subscribes (\"t\" qos=0); sub reads 1k/s; meet \"x\"; wait 2s; sub reads freely; wait 10s }\n"
+	  "role pub x 1 { pub connects; meet \"x\"; repeat 100 { pub publishes topic=\"t\" payload=stamp(200) in flight 1 } }",
+	  "sub.delivered=100 sub.lost=0" },
+	{ "a client that does not read at all is sent nothing it takes",
+	  "role sub x 1 { whenever sub receives { }\n sub connects; sub subscribes (\"t\" qos=0); sub reads nothing; meet \"x\"; wait 100s }\n"
+	  "role pub x 1 { pub connects; meet \"x\"; repeat 100 { pub publishes topic=\"t\" payload=stamp(200) in flight 1 } }",
+	  "sub.owed=100 sub.delivered=0 sub.lost=100", .for_s = 5 },
+	{ "a body that finds no room waits for it, and nothing is lost",
+	  "role echo x 1 { whenever echo receives topic=\"in\" { echo publishes topic=\"out\" qos=1 payload=stamp(30000) }\n"
+	  " echo connects; echo subscribes (\"in\" qos=1); meet \"x\" }\n"
+	  "role sub x 1 { whenever sub receives { }\n sub connects; sub subscribes (\"out\" qos=1); meet \"x\" }\n"
+	  "role pub x 1 { pub connects; meet \"x\"; repeat 300 { pub publishes topic=\"in\" qos=1 payload=stamp(40) in flight 100 } }",
+	  "pub.acknowledged=300 echo.delivered=300 echo.sent=300 echo.acknowledged=300 sub.owed=300 sub.delivered=300 sub.lost=0", .broker = "--receive-maximum 100" },
 	{ "two engines are as one", COLLECTOR("\"t/#\" qos=1")
 	  "role pub x 7 over 3s { pub connects; meet \"ready\"\n every 100ms { pub publishes topic=\"t/$(n)\" qos=1 payload=stamp(40) in flight 5 } }",
 	  "pub.started=7 pub.sent=730 pub.acknowledged=730 sub.owed=1460 sub.delivered=1460 sub.lost=0", .for_s = 10, .engines = 2 },
