@@ -176,8 +176,8 @@ void console_error(const char *format, ...)
 
 const char *console_safe(const char *text)
 {
-	static char buffers[4][408];
-	static unsigned turn;
+	static _Thread_local char buffers[4][408];
+	static _Thread_local unsigned turn;
 	char *out = buffers[turn++ % 4];
 
 	if (escape_bytes(text, strlen(text), out, 401) > 400)

@@ -44,7 +44,7 @@ bool console_has_progress(void);	/* stderr is a terminal: worth making a text */
 
 /*
  * A C string of foreign bytes as escape_bytes() (harness/escape.h) writes it, in a buffer of its own for use within one call;
- * cut with "..." beyond 400 bytes. Four at a time.
+ * cut with "..." beyond 400 bytes. Four at a time, in each thread: monitors of several threads say what they saw.
  */
 const char *console_safe(const char *text);
 
