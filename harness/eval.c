@@ -52,6 +52,17 @@ static bool arith(struct scope *scope, const struct expr *e, struct value *value
 	return true;
 }
 
+/* As "%llu", at what is the cost of the digits. */
+static struct span decimal(char room[24], uint64_t n)
+{
+	char *end = room + 24, *at = end;
+
+	do
+		*--at = (char)('0' + n % 10);
+	while (n /= 10);
+	return span_of(at, (size_t)(end - at));
+}
+
 static bool joined(struct scope *scope, const struct expr *e, struct value *value)
 {
 	struct value parts[64];
@@ -63,10 +74,8 @@ static bool joined(struct scope *scope, const struct expr *e, struct value *valu
 	for (uint32_t i = 0; i < e->n_items; i++) {
 		if (!expr_value(scope, e->items[i], &parts[i]))
 			return false;
-		if (parts[i].kind == VALUE_NUMBER) {
-			snprintf(digits[i], sizeof(digits[i]), "%llu", (unsigned long long)parts[i].number);
-			parts[i].bytes = span_text(digits[i]);
-		}
+		if (parts[i].kind == VALUE_NUMBER)
+			parts[i].bytes = decimal(digits[i], parts[i].number);
 		len += parts[i].bytes.len;
 	}
 	struct writer w = writer_to(room_for(scope, e, len), len);

@@ -16,6 +16,8 @@ static const char text[] =
 	"c publishes topic=\"tele/$(n)\" payload=fill(256)\n"
 	"c publishes topic=\"cmd/$(pick(d))\" payload=stamp(256)\n"
 	"c publishes topic=\"tele/$(n)\" correlation_data=\"$(n)\" payload=stamp(256)\n"
+	"c receives topic=\"tele/$(n)\"\n"
+	"c receives topic~\"tele/+\"\n"
 	"}\n"
 	"role d x 100 { d connects }\n";
 
@@ -43,6 +45,19 @@ static double posting(struct lone *l, unsigned step, unsigned n)
 	return (bench_ns() - start) / n;
 }
 
+static double matching(struct lone *l, unsigned step, unsigned n)
+{
+	struct packet packet = { .type = PUBLISH, .version = MQTT_5, .topic = span_text("tele/7") };
+	const struct step *s = lone_step(l, step);
+	const char *why;
+	double start = bench_ns();
+
+	for (unsigned i = 0; i < n; i++)
+		if (!packet_suits(&l->clients[0], s->matches, s->n_matches, &packet, &why))
+			abort();
+	return (bench_ns() - start) / n;
+}
+
 int main(void)
 {
 	struct lone *l = lone_new(text);
@@ -56,6 +71,7 @@ int main(void)
 	bench_figure("QoS 0, without a stamp", posting(l, 3, N), "ns", NULL);
 	bench_figure("QoS 0, to a topic that is drawn each time", posting(l, 4, N), "ns", NULL);
 	bench_figure("QoS 0, with a property of its own each time", posting(l, 5, N / 10), "ns", NULL);
+	bench_figure("whether a delivery is to the topic that a step expects", matching(l, 6, N), "ns", "(by a filter %.0f ns)", matching(l, 7, N));
 	bench_figure("memory of a client, its link and its monitor", sizeof(struct client), "bytes", "(link %zu, of which monitor %zu)", sizeof(struct link), sizeof(struct monitor));
 	ledger_free(e->ledger);
 	audience_free(e->options.audience);

@@ -84,7 +84,7 @@ static inline struct lone *lone_new(const char *text)
 		abort();
 	d = (struct diagnostics){ 0 };
 	l->scenario = scenario_parse("test.scn", span_text(text), NULL, 0, &d);
-	for (uint32_t i = 0; i < d.n; i++)
+	for (uint32_t i = 0; i < d.n && !l->scenario; i++)
 		fprintf(stderr, "%u:%u: %s\n", d.list[i].at.line, d.list[i].at.column, d.list[i].text);
 	assert(l->scenario);
 	l->plan = (struct plan){ .script = &l->scenario->scripts[0], .roles = l->roles, .n_roles = l->scenario->scripts[0].n_roles, .name = "run7" };
