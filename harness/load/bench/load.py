@@ -427,7 +427,10 @@ def main():
             return 2
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    print("load, on %d processors; load average %.1f" % (os.cpu_count(), os.getloadavg()[0]))
+    busy = os.getloadavg()[0]
+    print("load, on %d processors; load average %.1f" % (os.cpu_count(), busy))
+    if busy > os.cpu_count() / 2:
+        print("others are busy here: rates and times say little, and CPU a message is up to twice what it is on a quiet machine; compare with the bare client's")
     try:
         for name in wanted:
             try:
