@@ -328,7 +328,7 @@ static int play_on(struct load *l, struct loop *loop)
 	}, l->figures);
 	progress_end(l->progress);
 	if (l->target.simulated)
-		figures_note(l->figures, "a rehearsal against the built-in broker on simulated time: what is counted is true, what is timed says nothing of any machine");
+		figures_note(l->figures, "a rehearsal against the built-in broker on simulated time: over a network of a millisecond each way: what is counted is true, what is timed says nothing of any machine");
 	calibrate_by(l);
 	return finish(l);
 }

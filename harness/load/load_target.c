@@ -8,6 +8,12 @@
 #include "harness/target.h"
 #include "harness/tls_options.h"
 
+/*
+ * The network of a rehearsal: a millisecond each way, and room for so much on its way. Without it a broker that
+ * answers at once would have a flood go on without time ever passing.
+ */
+enum { REHEARSAL_DELAY_NS = 1000000, REHEARSAL_ROOM = 16 << 10 };
+
 static const struct load_options *const o = &load_options;
 static const struct local_broker *built_in;
 
@@ -92,6 +98,8 @@ static int open_local(struct load_target *t, const struct need *needs, size_t n_
 		console_error("the built-in broker: %s", why ? why : "it cannot be reached that way");
 		return EXIT_UNABLE;
 	}
+	service.services[o->way]->options.delay_ns = REHEARSAL_DELAY_NS;
+	service.services[o->way]->options.room = REHEARSAL_ROOM;
 	t->address = (struct address){ .kind = ADDRESS_MEMORY, .service = service.services[o->way],
 	                               .layers = { .tls = o->way & WAY_TLS, .websocket = o->way & WAY_WS, .context = service.tls } };
 	if (!t->user_name) {
