@@ -34,15 +34,21 @@ static void pop(struct client *c)
 
 /* ---- loops of workloads ---- */
 
-/* One that begins by receiving goes on in the drain: what is still under way is taken, and acknowledged, as it was before. */
-static bool loop_is_over(const struct client *c, const struct step *owner)
+/*
+ * A turn that is due before the end of the time is played however late, and none that is due behind it. A `forever` that begins by receiving goes on in the
+ * drain: what is still under way is taken, and acknowledged, as it was before.
+ */
+static bool loop_is_over(const struct client *c, const struct step *owner, uint64_t due_ns)
 {
 	const struct step *first = owner->children;
 
 	if (c->engine->phase < PHASE_DRAIN)
 		return false;
-	return c->engine->phase == PHASE_OVER || owner->kind != STEP_FOREVER || !first ||
-	       !(first->kind == STEP_RECEIVES || (first->kind == STEP_EXPECT && first->type == PUBLISH));
+	if (c->engine->phase == PHASE_OVER || !first)
+		return true;
+	if (owner->kind == STEP_EVERY)
+		return due_ns >= c->engine->turns_end_ns;
+	return first->kind != STEP_RECEIVES && !(first->kind == STEP_EXPECT && first->type == PUBLISH);
 }
 
 static void leave_loop(struct client *c)
@@ -61,12 +67,16 @@ static void next_turn(struct client *c)
 	const struct step *owner = f->owner;
 	uint64_t due_ns = f->start_ns + f->turn * f->end;
 
-	if (loop_is_over(c, owner)) {
+	if (loop_is_over(c, owner, due_ns)) {
 		leave_loop(c);
 		return;
 	}
 	c->step = owner;
 	if (!owner->children) {
+		client_waits(c, CLIENT_SLEEPS, NEVER);
+		return;
+	}
+	if (owner->kind == STEP_EVERY && due_ns >= c->engine->turns_end_ns) {	/* the drain is about to begin */
 		client_waits(c, CLIENT_SLEEPS, NEVER);
 		return;
 	}

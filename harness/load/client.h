@@ -87,6 +87,7 @@ struct engine {
 	struct role_code *roles;
 	uint32_t n_roles;
 	struct posts *posts;		/* posts.c: templates of PUBLISH by step */
+	uint64_t turns_end_ns;		/* turns due before then are played; UINT64_MAX: not known yet */
 	uint8_t phase;			/* enum phase, as far as this engine has heard */
 	struct arena scratch;		/* for the values and the packet of one step: reset by each */
 	uint64_t start_ns;		/* loop time of the run's time 0 */

@@ -260,6 +260,21 @@ uint64_t course_next_ns(struct course *course)
 	return next;
 }
 
+uint64_t course_turns_end_ns(struct course *course)
+{
+	uint64_t end_ns = UINT64_MAX, steady_ns;
+
+	pthread_mutex_lock(&course->lock);
+	if (course->phase >= PHASE_DRAIN)
+		end_ns = course->drain_ns;
+	/* The drain may begin late, on a busy machine; what is due does not depend on that. */
+	steady_ns = course->steady_ns - (course->steady_ns == 1);		/* 1 stands for 0: see enter() */
+	if (course->phase >= PHASE_STEADY && course->plan->for_ns && !course->why && end_ns > plus(steady_ns, course->plan->for_ns))
+		end_ns = plus(steady_ns, course->plan->for_ns);
+	pthread_mutex_unlock(&course->lock);
+	return end_ns;
+}
+
 void course_end(struct course *course, const char *why)
 {
 	struct clock clock;

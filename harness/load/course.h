@@ -22,6 +22,8 @@ uint64_t course_start_ns(const struct course *course);	/* of the loops' time */
 /* What the time since time 0 brings about by itself; to be called when course_next_ns() says (UINT64_MAX: never), and harmless at other times. */
 enum phase course_tick(struct course *course, uint64_t now_ns);
 uint64_t course_next_ns(struct course *course);
+/* Turns that are due before then are played, however late; UINT64_MAX: it is not known yet. */
+uint64_t course_turns_end_ns(struct course *course);
 
 /* A client has come to a meeting. True: it is open, go on; false: wait until course_is_held(). */
 bool course_meet(struct course *course, uint32_t meeting, uint64_t now_ns);

@@ -311,6 +311,7 @@ static void follow(struct engine *e)
 	enum phase phase = course_tick(e->options.course, run_now(e)), before = (enum phase)e->phase;
 
 	e->phase = (uint8_t)phase;
+	e->turns_end_ns = course_turns_end_ns(e->options.course);
 	if (phase >= PHASE_DRAIN && before < PHASE_DRAIN)
 		for (uint32_t i = 0; i < e->n_clients; i++)
 			client_loops_over(&e->clients[i]);
