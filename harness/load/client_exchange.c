@@ -140,34 +140,37 @@ static void say_refused(struct client *c, const struct packet *p)
 	tally_count(role_of(c)->now, COUNT_refused_messages);
 }
 
-static void window_opens(struct client *c)
-{
-	if (c->extras && c->extras->body)
-		client_body_run(c);
-	if (c->state == CLIENT_WINDOW)
-		client_goes_on(c);
-}
-
-/* It has come to its end: whoever waits for it goes on. */
-static void ended(struct client *c, struct exchange *ex, const struct packet *p)
+/* It has come to its end: counted, and what waits for a place in the window goes on. */
+static void settle(struct client *c, struct exchange *ex, const struct packet *p)
 {
 	struct engine *e = c->engine;
-	bool waited = ex->flags & EX_WAITED, refused = is_refusal(p);
 
 	if (flies(ex)) {
 		struct tally *now = role_of(c)->now;
 
 		tally_count(now, COUNT_acknowledged);
 		tally_time(now, TIME_ACK, ex->due_ns, ex->begun_ns, run_now(e));
-		if (refused) {
+		if (is_refusal(p)) {
 			ledger_void(e->ledger, ex->stream, ex->number);
 			say_refused(c, p);
 		}
 	}
 	exchange_remove(c, ex);
-	if (!waited)
-		window_opens(c);
-	else if (refused && p->type != SUBACK && p->type != UNSUBACK)
+	if (c->extras && c->extras->body)
+		client_body_run(c);
+	if (c->state == CLIENT_WINDOW)
+		client_goes_on(c);
+}
+
+/* Whoever waits for it goes on. */
+static void ended(struct client *c, struct exchange *ex, const struct packet *p)
+{
+	bool waited = ex->flags & EX_WAITED, refused = is_refusal(p);
+
+	settle(c, ex, p);
+	if (!waited || !(c->flags & LINKED))
+		return;			/* or a body that waited for its window could not be played */
+	if (refused && p->type != SUBACK && p->type != UNSUBACK)
 		client_stop(c, c->step, false, "%s: %s", packet_name(p->type), reason_words(p->type, p->version, p->reason));
 	else
 		client_step_done(c);

@@ -320,6 +320,18 @@ static const struct row rows[] = {
 	  "role app x 1 { whenever app receives topic~\"rsp/+\" { }\n app connects; app subscribes (\"rsp/+\" qos=1); meet \"ready\"\n"
 	  " repeat 50 { app publishes topic=\"cmd/$(pick(device))\" qos=1 payload=stamp(64) in flight 20 } }",
 	  "app.sent=50 app.acknowledged=50 device.delivered=50 device.sent=50 device.acknowledged=50 app.returned=50 app.unexpected=0" },
+	{ "answers that wait for the window do not keep it from opening, and none is left out",
+	  "role device x 1 { whenever device receives topic=\"cmd\" payload as $p { device publishes topic=\"rsp\" qos=1 payload=$p\n device publishes topic=\"log\" qos=2 payload=$p }\n"
+	  " device connects; device subscribes (\"cmd\" qos=0); meet \"ready\" }\n"
+	  "role app x 1 { whenever app receives topic=\"rsp\" { }\n app connects; app subscribes (\"rsp\" qos=1); meet \"ready\"\n"
+	  " repeat 500 { app publishes topic=\"cmd\" payload=stamp(64) in flight 20 }\n wait 1s }",
+	  "app.sent=500 device.delivered=500 device.sent=1000 device.acknowledged=1000 app.returned=500 app.lost=0 device.unacknowledged=0 device.stopped=0",
+	  .broker = "--receive-maximum 3" },
+	{ "an answer that waits for the window goes on when a publish that is waited for ends",
+	  "role device x 1 { whenever device receives topic=\"cmd\" { device publishes topic=\"rsp\" qos=1 payload=stamp(40) }\n"
+	  " device connects; device subscribes (\"cmd\" qos=0); meet \"ready\"; wait 3500ms; device publishes topic=\"own\" qos=1 payload=stamp(40); wait 1s }\n"
+	  "role app x 1 { app connects; meet \"ready\"; wait 3050ms; app publishes topic=\"cmd\" payload=stamp(40) in flight 1; wait 3s }",
+	  "device.delivered=1 device.sent=2 device.acknowledged=2 device.finished=1", .broker = "--receive-maximum 1", .freezes = true },
 	{ "at its end a client stays in the blocks that end there",
 	  "role sub x 2 { again after 1s..2s { whenever sub receives { }\n sub connects; sub subscribes (\"t/#\" qos=1); meet \"ready\" } }\n"
 	  "role pub x 3 { pub connects; meet \"ready\"\n every 100ms { pub publishes topic=\"t/$(n)\" qos=1 payload=stamp(40) in flight 5 } }",
