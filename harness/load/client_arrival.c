@@ -319,6 +319,8 @@ static void offer(struct client *c, enum arrival_kind kind, const struct arrival
 		take(c, in);
 		return;
 	}
+	if (kind == DELIVERY && c->flags & LEAVING)
+		return;			/* it was under way when the client took its leave: nobody answers any more */
 	if (role->has_whenever && (whenever = whenever_for(c, p))) {
 		begin_body(c, whenever, p);
 		return;

@@ -285,9 +285,10 @@ void client_send_ack(struct client *c, enum packet_type type, uint16_t id)
 {
 	struct extras *x;
 
-	if (!(c->flags & LINKED) || (!(c->extras && c->extras->n_acks) && put_ack(c, type, id)))
+	/* [3.1.1 MQTT-3.14.4-2, 5 MQTT-3.14.4-1] nothing follows a DISCONNECT, nor a FIN: what is not acknowledged comes again with the session */
+	if (!(c->flags & LINKED) || c->flags & LEAVING || (!(c->extras && c->extras->n_acks) && put_ack(c, type, id)))
 		return;
-	if (c->link.end)
+	if (c->link.end || c->link.broken)
 		return;
 	x = client_extras(c);
 	if (x->n_acks == x->cap_acks) {

@@ -393,6 +393,8 @@ void client_body_run(struct client *c)
 	bool waits = false;
 	int sent = 1;
 
+	if (c->flags & LEAVING)
+		return;
 	c->due_ns = run_now(c->engine);
 	while (x->body && !(waits = body_waits_for_window(c, x->body)) && (sent = body_step(c, x->body)) > 0)
 		x->body = x->body->next;

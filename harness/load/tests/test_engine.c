@@ -332,6 +332,10 @@ static const struct row rows[] = {
 	  " device connects; device subscribes (\"cmd\" qos=0); meet \"ready\"; wait 3500ms; device publishes topic=\"own\" qos=1 payload=stamp(40); wait 1s }\n"
 	  "role app x 1 { app connects; meet \"ready\"; wait 3050ms; app publishes topic=\"cmd\" payload=stamp(40) in flight 1; wait 3s }",
 	  "device.delivered=1 device.sent=2 device.acknowledged=2 device.finished=1", .broker = "--receive-maximum 1", .freezes = true },
+	{ "what comes behind a DISCONNECT is not acknowledged",
+	  "role sub x 1 { whenever sub receives { }\n sub connects; sub subscribes (\"t\" qos=1); meet \"ready\"; wait 3550ms; sub disconnects }\n"
+	  "role pub x 1 { pub connects; meet \"ready\"\n every 100ms { pub publishes topic=\"t\" qos=1 payload=stamp(40) in flight 99 } }",
+	  "sub.packets_sent=33 sub.delivered=36 sub.unexpected=0 sub.finished=1", .for_s = 6, .freezes = true },
 	{ "at its end a client stays in the blocks that end there",
 	  "role sub x 2 { again after 1s..2s { whenever sub receives { }\n sub connects; sub subscribes (\"t/#\" qos=1); meet \"ready\" } }\n"
 	  "role pub x 3 { pub connects; meet \"ready\"\n every 100ms { pub publishes topic=\"t/$(n)\" qos=1 payload=stamp(40) in flight 5 } }",
