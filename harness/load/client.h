@@ -70,6 +70,7 @@ struct role_code {
 	uint32_t n_slots;		/* the highest slot that its steps name, and one; a loop's own name needs none */
 	bool has_whenever;
 	bool receives;			/* some step takes deliveries */
+	bool acknowledges;		/* ... by `receives`, so that exchanges of QoS 2 go on by themselves */
 	struct tally *now;		/* of this second: everybody counts and times here, the ledger too */
 };
 

@@ -338,6 +338,8 @@ static void offer(struct client *c, enum arrival_kind kind, const struct arrival
 	struct exchange *ex = kind == ANSWER ? exchange_find(c, p->packet_id) : NULL;
 	if (ex)
 		exchange_remove(c, ex);		/* of an explicit send whose answer nobody takes */
+	else if (kind == RELEASE && role->acknowledges)
+		client_send_ack(c, PUBCOMP, p->packet_id);	/* sent again: the connection broke with our PUBCOMP [MQTT-4.3.3-11]; a stray one is the monitor's matter */
 	else if (kind != DELIVERY || publish_qos(p) || role->receives)
 		tally_count(role->now, COUNT_unexpected);
 }

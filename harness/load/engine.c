@@ -383,6 +383,7 @@ static void look_through(struct role_code *role, const struct step *step, uint32
 			role->max_depth = inside;
 		role->has_whenever |= step->kind == STEP_WHENEVER;
 		role->receives |= step->kind == STEP_RECEIVES || (step->kind == STEP_EXPECT && step->type == PUBLISH);
+		role->acknowledges |= step->kind == STEP_RECEIVES;
 		if (step->bind_moment >= (int32_t)role->n_slots)
 			role->n_slots = (uint32_t)step->bind_moment + 1;
 		if (step->of >= (int32_t)role->n_slots)

@@ -336,6 +336,12 @@ static const struct row rows[] = {
 	  "role sub x 1 { whenever sub receives { }\n sub connects; sub subscribes (\"t\" qos=1); meet \"ready\"; wait 3550ms; sub disconnects }\n"
 	  "role pub x 1 { pub connects; meet \"ready\"\n every 100ms { pub publishes topic=\"t\" qos=1 payload=stamp(40) in flight 99 } }",
 	  "sub.packets_sent=33 sub.delivered=36 sub.unexpected=0 sub.finished=1", .for_s = 6, .freezes = true },
+	{ "a PUBREL that is sent again when all is done is answered again",
+	  "role sub x 1 { sub connects clean_start=0 session_expiry_interval=60; sub subscribes (\"t\" qos=2); meet \"ready\"\n"
+	  " sub <- PUBLISH qos=2 packet_id as $p; sub -> PUBREC packet_id=$p; sub closes; wait 1s\n"
+	  " whenever sub receives { }\n sub connects clean_start=0 session_expiry_interval=60; wait 1s; sub disconnects session_expiry_interval=0 }\n"
+	  "role pub x 1 { pub connects; meet \"ready\"; pub publishes topic=\"t\" qos=2 payload=stamp(40) }",
+	  "sub.connected=2 sub.resumed=1 sub.delivered=1 sub.unexpected=0 sub.packets_sent=6 sub.finished=1 sub.violations=0" },
 	{ "at its end a client stays in the blocks that end there",
 	  "role sub x 2 { again after 1s..2s { whenever sub receives { }\n sub connects; sub subscribes (\"t/#\" qos=1); meet \"ready\" } }\n"
 	  "role pub x 3 { pub connects; meet \"ready\"\n every 100ms { pub publishes topic=\"t/$(n)\" qos=1 payload=stamp(40) in flight 5 } }",
