@@ -70,7 +70,6 @@ static void judge(struct client *c, const struct arrival *in)
 	const struct step *step = c->step;
 	const struct packet *p = in->packet;
 	enum packet_type type = step->kind == STEP_RECEIVES ? PUBLISH : (enum packet_type)step->type;
-	struct exchange *ex;
 	const char *why;
 
 	if (p->type != type) {
@@ -85,8 +84,10 @@ static void judge(struct client *c, const struct arrival *in)
 	if (!came_in_time(c, step, in->at_ns))
 		return;
 	packet_binds(c, step->matches, step->n_matches, p);
-	if (arrival_kind_of(type) == ANSWER && (ex = exchange_find(c, p->packet_id)))
-		exchange_remove(c, ex);
+	if (arrival_kind_of(type) == ANSWER)
+		exchange_heard(c, p);
+	if (!(c->flags & LINKED))
+		return;			/* a body that waited for the window could not be played */
 	if (step->kind == STEP_RECEIVES) {
 		acknowledge(c, p);
 		if (publish_qos(p) == 2) {		/* its exchange goes on until PUBREL */
@@ -335,10 +336,9 @@ static void offer(struct client *c, enum arrival_kind kind, const struct arrival
 		client_early_put(c, in, false);
 		return;
 	}
-	struct exchange *ex = kind == ANSWER ? exchange_find(c, p->packet_id) : NULL;
-	if (ex)
-		exchange_remove(c, ex);		/* of an explicit send whose answer nobody takes */
-	else if (kind == RELEASE && role->acknowledges)
+	if (kind == ANSWER && exchange_heard(c, p))
+		return;				/* of an explicit send whose answer nobody takes */
+	if (kind == RELEASE && role->acknowledges)
 		client_send_ack(c, PUBCOMP, p->packet_id);	/* sent again: the connection broke with our PUBCOMP [MQTT-4.3.3-11]; a stray one is the monitor's matter */
 	else if (kind != DELIVERY || publish_qos(p) || role->receives)
 		tally_count(role->now, COUNT_unexpected);

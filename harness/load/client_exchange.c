@@ -263,6 +263,21 @@ static void released(struct client *c, struct exchange *ex)
 		client_expect_deadline(c, c->step);
 }
 
+bool exchange_heard(struct client *c, const struct packet *p)
+{
+	struct exchange *ex = exchange_find(c, p->packet_id);
+
+	if (!ex)
+		return false;
+	if (!belongs(ex, p->type))
+		exchange_remove(c, ex);
+	else if (p->type == PUBREC && !is_refusal(p))
+		ex->state = EXCHANGE_RELEASED;		/* steps send PUBREL */
+	else
+		settle(c, ex, p);
+	return true;
+}
+
 void exchange_answered(struct client *c, const struct packet *p)
 {
 	struct exchange *ex = exchange_find(c, p->packet_id);

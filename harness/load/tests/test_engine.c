@@ -342,6 +342,11 @@ static const struct row rows[] = {
 	  " whenever sub receives { }\n sub connects clean_start=0 session_expiry_interval=60; wait 1s; sub disconnects session_expiry_interval=0 }\n"
 	  "role pub x 1 { pub connects; meet \"ready\"; pub publishes topic=\"t\" qos=2 payload=stamp(40) }",
 	  "sub.connected=2 sub.resumed=1 sub.delivered=1 sub.unexpected=0 sub.packets_sent=6 sub.finished=1 sub.violations=0" },
+	{ "explicit sends are counted like others: acknowledged, or refused and not owed", COLLECTOR("\"t\" qos=1")
+	  "role pub x 1 { pub connects; meet \"ready\"; pub -> PUBLISH topic=\"t\" qos=1 packet_id=9 payload=stamp(40); pub <- PUBACK packet_id=9\n"
+	  " pub -> PUBLISH topic=\"t\" qos=2 packet_id=9 payload=stamp(40); pub <- PUBREC packet_id=9; pub -> PUBREL packet_id=9; pub <- PUBCOMP packet_id=9\n"
+	  " pub -> PUBLISH topic=\"locked/t\" qos=1 packet_id=9 payload=stamp(40); pub <- PUBACK packet_id=9 reason=0x87 }",
+	  "pub.sent=3 pub.acknowledged=3 pub.refused_messages=1 pub.unacknowledged=0 pub.finished=1 sub.delivered=4 sub.owed=4 sub.lost=0 reason:PUBACK:_Not_authorized", .needs_denial = true },
 	{ "at its end a client stays in the blocks that end there",
 	  "role sub x 2 { again after 1s..2s { whenever sub receives { }\n sub connects; sub subscribes (\"t/#\" qos=1); meet \"ready\" } }\n"
 	  "role pub x 3 { pub connects; meet \"ready\"\n every 100ms { pub publishes topic=\"t/$(n)\" qos=1 payload=stamp(40) in flight 5 } }",
