@@ -325,14 +325,14 @@ static void keep_alive(struct client *c)
 {
 	if (ping_due_ns(c) > run_now(c->engine))
 		return;
-	if (c->own_pings) {
+	if (c->own_pings && !client_reads_slowly(c)) {
 		client_hangs_up(c, false, LOST_DISCONNECTED, "no PINGRESP");
 		tally_count(role_of(c)->now, COUNT_ended);
 		engine_reason(c->engine, c->role, COUNT_ended, false, "no PINGRESP came within the keep alive");
 		client_fails(c, COUNT_ended);
 		return;
 	}
-	if (!(c->flags & LEAVING) && client_send_ping(c))
+	if (!(c->flags & LEAVING) && c->own_pings < UINT8_MAX && client_send_ping(c))
 		c->own_pings++;
 	else
 		c->sent_ms = run_ms(c->engine);		/* bytes wait to be sent: it is not silent */

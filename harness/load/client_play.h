@@ -110,6 +110,11 @@ struct extras {
 
 struct extras *client_extras(struct client *c);
 void client_pause(struct client *c, enum pause_reason reason, bool pause);
+/* Its own `reads` keeps it from hearing what may have come long ago: the target's silence says nothing then. */
+static inline bool client_reads_slowly(const struct client *c)
+{
+	return c->extras && (c->extras->read_rate || c->extras->pauses & (PAUSED_NOTHING | PAUSED_PACE));
+}
 
 /* ---- client.c: the walk ---- */
 

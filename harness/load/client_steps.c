@@ -279,6 +279,10 @@ void client_step_expired(struct client *c)
 	}
 	if (judges(step) && c->phase == 0 && client_leaves_loop(c))
 		return;					/* what is awaited in a loop whose time is over is not missed */
+	if (client_reads_slowly(c) && !step->within) {
+		client_waits(c, (enum client_state)c->state, run_now(c->engine) + c->engine->options.plan->timeout_ns);
+		return;
+	}
 	if (probe(c))
 		return;
 	if (c->flags & PROBING)

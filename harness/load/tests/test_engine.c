@@ -347,6 +347,11 @@ static const struct row rows[] = {
 	  " pub -> PUBLISH topic=\"t\" qos=2 packet_id=9 payload=stamp(40); pub <- PUBREC packet_id=9; pub -> PUBREL packet_id=9; pub <- PUBCOMP packet_id=9\n"
 	  " pub -> PUBLISH topic=\"locked/t\" qos=1 packet_id=9 payload=stamp(40); pub <- PUBACK packet_id=9 reason=0x87 }",
 	  "pub.sent=3 pub.acknowledged=3 pub.refused_messages=1 pub.unacknowledged=0 pub.finished=1 sub.delivered=4 sub.owed=4 sub.lost=0 reason:PUBACK:_Not_authorized", .needs_denial = true },
+	{ "who reads slowly does not blame the target for what it has not read yet",
+	  "role slow x 1 { whenever slow receives { }\n slow connects keep_alive=2; slow subscribes (\"t\" qos=0); meet \"ready\"; slow reads 200/s\n"
+	  " every 1s { slow publishes topic=\"own\" qos=1 payload=stamp(40) in flight 1 } }\n"
+	  "role pub x 1 { pub connects; meet \"ready\"\n every 100ms { pub publishes topic=\"t\" payload=stamp(200) in flight 1 } }",
+	  "slow.ended=0 slow.stopped=0 slow.started=1 pub.sent=300", .for_s = 30 },
 	{ "at its end a client stays in the blocks that end there",
 	  "role sub x 2 { again after 1s..2s { whenever sub receives { }\n sub connects; sub subscribes (\"t/#\" qos=1); meet \"ready\" } }\n"
 	  "role pub x 3 { pub connects; meet \"ready\"\n every 100ms { pub publishes topic=\"t/$(n)\" qos=1 payload=stamp(40) in flight 5 } }",
