@@ -68,6 +68,7 @@ struct role_code {
 	uint32_t n_clients, first_client;	/* in the engine's array */
 	uint32_t max_depth;
 	uint32_t n_slots;		/* the highest slot that its steps name, and one; a loop's own name needs none */
+	uint16_t held_to;		/* see engine_held_to() */
 	bool has_whenever;
 	bool receives;			/* some step takes deliveries */
 	bool acknowledges;		/* ... by `receives`, so that exchanges of QoS 2 go on by themselves */

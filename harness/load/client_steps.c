@@ -86,6 +86,7 @@ static void begin_send(struct client *c, const struct step *step)
 		after_send(c, send_one(c, step));
 }
 
+/* [MQTT-3.3.4-7] no wider than the broker's Receive Maximum. */
 static uint64_t window_of(const struct client *c, uint64_t n)
 {
 	uint64_t most = monitor_in_force(&c->link.monitor, PROP_receive_maximum);
@@ -98,8 +99,14 @@ static bool window_is_full(const struct client *c, uint64_t n)
 	return c->open && (c->open->flying >= n || c->open->n >= 65535);
 }
 
-static void until_window_opens(struct client *c)
+/* Whoever asks for more than the broker takes has to know whose limit he sees. */
+static void until_window_opens(struct client *c, uint64_t asked)
 {
+	struct role_code *role = role_of(c);
+	uint64_t most = window_of(c, asked);
+
+	if (most < asked && (!role->held_to || most < role->held_to))
+		role->held_to = (uint16_t)most;
 	client_waits(c, CLIENT_WINDOW, run_now(c->engine) + c->engine->options.plan->timeout_ns);
 }
 
@@ -131,7 +138,7 @@ static void begin_publishes(struct client *c, const struct step *step)
 		return;
 	qos = c->open ? post_qos(c, step) : 0;
 	if (qos && window_is_full(c, window_of(c, step->in_flight ? window : UINT16_MAX))) {
-		until_window_opens(c);
+		until_window_opens(c, step->in_flight ? window : 1);
 		return;
 	}
 	sent = client_send_publish(c, step, step->in_flight ? 0 : EX_WAITED, &qos);

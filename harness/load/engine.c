@@ -521,14 +521,25 @@ uint64_t engine_occasions(const struct engine *e)
 	return e->own->occasions;
 }
 
+unsigned engine_held_to(const struct engine *e, uint32_t role)
+{
+	return e->roles[role].held_to;
+}
+
+void engine_halt(struct engine *e)
+{
+	if (!e->own->begun)
+		e->start_ns = e->loop->now_ns;
+	e->own->begun = true;
+	over(e);
+}
+
 void engine_free(struct engine *e)
 {
 	struct engine_state *own = e->own;
 
-	if (!own->over) {		/* the loop was left before its time */
-		e->options.idle = NULL;
-		over(e);
-	}
+	e->options.idle = NULL;
+	engine_halt(e);
 	loop_settle(e->loop);		/* what it posted has its turn while it is there */
 	wheel_release(&e->wheel);
 	link_hub_release(&e->hub);

@@ -87,6 +87,12 @@ void second_free(struct second *second, uint32_t n_roles);
 /* Live, from any thread, approximate: sums over roles. */
 uint64_t engine_active(const struct engine *engine);
 
+/*
+ * Ends it now, wherever it is, so that what it has counted is complete: on its own thread, or when that has ended. Harmless when it is over, and needed only where its
+ * loop was left before its time.
+ */
+void engine_halt(struct engine *engine);
+
 /* ---- when its thread has ended ---- */
 
 struct tally *engine_tallies(struct engine *engine);		/* by role, of the whole run; the engine's */
@@ -94,6 +100,7 @@ const struct reason *engine_reasons(const struct engine *engine);
 struct ledger *engine_ledger(struct engine *engine);
 const struct link_counts *engine_link_counts(const struct engine *engine);
 uint64_t engine_occasions(const struct engine *engine);	/* packets that the monitor judged */
+unsigned engine_held_to(const struct engine *engine, uint32_t role);	/* the least Receive Maximum that kept `in flight N` of a client of that role below N; 0: none did */
 /*
  * left.c: the CONNECT that makes the broker forget the session which the client may have left, the index-th of this thread; it borrows from the engine until the next call.
  * LEFT_NONE: its sessions end with their connections. LEFT_UNKNOWN: its name depended on what happened.

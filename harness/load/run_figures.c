@@ -273,6 +273,27 @@ static void gather_rates(struct run *r)
 		}
 }
 
+unsigned held_to(const struct run *r, uint32_t role)
+{
+	unsigned least = 0;
+
+	for (unsigned i = 0; i < r->n_workers; i++) {
+		unsigned one = engine_held_to(r->workers[i].engine, role);
+
+		least = one && (!least || one < least) ? one : least;
+	}
+	return least;
+}
+
+static void note_windows(struct run *r)
+{
+	struct figures *f = r->figures;
+
+	for (uint32_t i = 0; i < f->n_roles; i++)
+		if (held_to(r, i))
+			figures_note(f, figures_say(f, "%s: the broker's Receive Maximum held its clients to %u in flight, less than the workload says", f->roles[i].name, held_to(r, i)));
+}
+
 void gather_all(struct run *r)
 {
 	gather_seconds(r);
@@ -282,4 +303,5 @@ void gather_all(struct run *r)
 	gather_losses(r);
 	gather_costs(r);
 	gather_rates(r);
+	note_windows(r);
 }

@@ -82,6 +82,7 @@ void gather_meetings(struct run *r);
 uint64_t gather_lost(struct run *r);	/* how many messages are lost, whyever; when the workers are joined, as often as wanted */
 void gather_all(struct run *r);	/* when the workers are joined: totals, losses, reasons, costs */
 uint64_t run_active(const struct run *r);	/* clients connected now */
+unsigned held_to(const struct run *r, uint32_t role);	/* as engine_held_to(), of all workers */
 const char *frequent_reasons(struct run *r, unsigned most);	/* "3 x CONNACK: ..., 2 x ..."; "" for none */
 
 /* run_limits.c */

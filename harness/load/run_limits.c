@@ -106,7 +106,9 @@ void judge_limits(struct run *r)
 	double share = sent ? (double)late / (double)sent : 0;
 	if (!r->simulated)
 		note_others(r, knows_broker);
-	bool slow = flood || share > LATE;
+	bool slow = flood || share > LATE, held = false;
+	for (uint32_t i = 0; i < f->n_roles; i++)
+		held |= held_to(r, i) != 0;
 	const char *what = flood ? "it sends as fast as its windows allow" : figures_say(f, "%.1f %% of its messages were late", share * 100);
 
 	if (r->simulated)
@@ -124,8 +126,8 @@ void judge_limits(struct run *r)
 	else if (!flood)
 		set(f, LIMITED_BY_TARGET, figures_say(f, "%s, though this program's busiest thread was busy for %.0f %% of the time only: the broker or the network held it up", what, f->cpu.busiest * 100));
 	else if (knows_broker)
-		set(f, LIMITED_BY_SCRIPT, figures_say(f, "%s, and neither the broker (%.2f cores) nor this program (%.0f %% of one) was busy: more clients, or more in flight, would give more",
-		                                      what, cores, f->cpu.busiest * 100));
+		set(f, LIMITED_BY_SCRIPT, figures_say(f, "%s, and neither the broker (%.2f cores) nor this program (%.0f %% of one) was busy: more clients%s would give more",
+		                                      what, cores, f->cpu.busiest * 100, held ? "" : ", or more in flight,"));
 	else
 		set(f, LIMITED_UNKNOWN, figures_say(f, "%s; this program's busiest thread was busy for %.0f %% of the time; of the broker's nothing is known", what, f->cpu.busiest * 100));
 }

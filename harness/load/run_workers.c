@@ -78,6 +78,7 @@ static void *work(void *context)
 		w->engine = new_engine(w);
 		if (wait_for_start(w))
 			loop_run(w->loop);
+		engine_halt(w->engine);		/* it is over, but when it was to be at once */
 		w->cpu_ns = cost_of_thread_ns();
 	}
 	atomic_store(&w->over, true);
@@ -165,6 +166,8 @@ void workers_halt(struct run *r)
 
 void workers_join(struct run *r)
 {
+	for (unsigned i = 0; i < r->n_workers && r->simulated; i++)
+		engine_halt(r->workers[i].engine);
 	for (unsigned i = 0; i < r->n_workers && r->workers; i++)
 		if (r->workers[i].started) {
 			pthread_join(r->workers[i].thread, NULL);
