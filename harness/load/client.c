@@ -222,7 +222,7 @@ static void come_to_end(struct client *c)
 		tally_count(role_of(c)->now, COUNT_finished);
 	c->state = CLIENT_AT_END;
 	c->wake_ns = NEVER;
-	if (!c->registers || !c->registers->depth)
+	if ((!c->registers || !c->registers->depth) && !(c->extras && c->extras->body))	/* a body that waits has names of its own */
 		registers_free(c);
 	engine_came_to_end(c);
 }

@@ -97,7 +97,7 @@ void exchange_remove(struct client *c, struct exchange *ex)
 uint16_t client_next_packet_id(struct client *c)
 {
 	const struct exchanges *t = c->open;
-	uint32_t tries = t && t->n < t->cap ? t->cap : 65535;
+	uint32_t tries = t && t->n < t->cap ? 2 * t->cap : 65535;	/* twice round, as the one place that 0 stands for is left out where ids begin anew */
 
 	if (t && t->n >= 65535)
 		return 0;
@@ -316,9 +316,9 @@ void exchange_answered(struct client *c, const struct packet *p)
 
 static int by_serial(const void *a, const void *b)
 {
-	uint32_t x = (*(struct exchange *const *)a)->serial, y = (*(struct exchange *const *)b)->serial;
+	int32_t apart = (int32_t)((*(struct exchange *const *)a)->serial - (*(struct exchange *const *)b)->serial);
 
-	return x < y ? -1 : x > y;
+	return apart < 0 ? -1 : apart > 0;		/* they begin anew at 2^32: an hour of a flood */
 }
 
 void exchanges_cut(struct client *c, bool kept, const char *why)
