@@ -509,6 +509,7 @@ void client_over(struct client *c)
 {
 	struct engine *e = c->engine;
 	struct pool *pool = e->pool;
+	const char *why = NULL;
 
 	wheel_stop(&e->wheel, &c->timer);
 	c->state = CLIENT_STOPPED;
@@ -516,8 +517,10 @@ void client_over(struct client *c)
 	if (c->flags & LINKED) {
 		if (link_unsent(&c->link))
 			link_flush(&c->link);
-		if (link_unsent(&c->link))
-			ledger_stranded(e->ledger, c->stream, c->flight, LOST_OUR_QUEUE, "it waited in our queue when the run was over");
+		if (link_unsent(&c->link)) {
+			why = "it waited in our queue when the run was over";
+			ledger_stranded(e->ledger, c->stream, c->flight, LOST_OUR_QUEUE, why);
+		}
 		if ((c->flags & (CONNECTED | LEAVING)) == CONNECTED) {
 			static const uint8_t bytes[] = { DISCONNECT << 4, 0 };
 			uint8_t *room = link_room(&c->link, sizeof(bytes));
@@ -534,7 +537,7 @@ void client_over(struct client *c)
 		c->flags &= (uint16_t)~(LINKED | CONNECTED);
 		link_close(&c->link, false);
 	}
-	exchanges_cut(c, false, NULL);
+	exchanges_cut(c, false, LOST_OUR_QUEUE, why);
 	client_early_clear(c);
 	registers_free(c);
 	if (c->extras) {

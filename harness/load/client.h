@@ -52,7 +52,7 @@ struct client {				/* there are very many: 18,000 idle ones in at most 512 bytes
 	uint32_t number;		/* $n */
 	uint32_t joined;		/* epoch of the audience when its first subscription was granted */
 	uint32_t sent_ms;		/* of the run, when it last sent something, for keep-alive: who sends sets it */
-	uint32_t flight;		/* number in its stream of the first message of the last second or so: what a broken connection may have swallowed */
+	uint32_t flight;		/* number in its stream of the first message of the last second or so: what a broken connection may have swallowed. QoS 0 only: else exchanges tell */
 	uint16_t role, last_id, keep_alive, awaited_id;
 	uint16_t flags;			/* enum client_flags */
 	uint8_t state, phase, goodbye;	/* goodbye: the reason of the broker's DISCONNECT */

@@ -321,7 +321,7 @@ static int by_serial(const void *a, const void *b)
 	return apart < 0 ? -1 : apart > 0;		/* they begin anew at 2^32: an hour of a flood */
 }
 
-void exchanges_cut(struct client *c, bool kept, const char *why)
+void exchanges_cut(struct client *c, bool kept, enum loss_cause cause, const char *why)
 {
 	struct engine *e = c->engine;
 	struct exchanges *t = c->open;
@@ -342,7 +342,7 @@ void exchanges_cut(struct client *c, bool kept, const char *why)
 		if (flies(ex)) {
 			tally_count(role_of(c)->now, COUNT_unacknowledged);
 			if (why)
-				ledger_stranded(e->ledger, ex->stream, ex->number, LOST_PUBLISHER_GONE, why);
+				ledger_stranded(e->ledger, ex->stream, ex->number, cause, why);
 		}
 		drop_packet(c, ex);
 		t->flying -= flies(ex);

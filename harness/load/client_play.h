@@ -64,7 +64,8 @@ uint16_t client_next_packet_id(struct client *c);			/* 0: all are open */
 void exchange_subscribed(struct client *c, const struct packet *answer);	/* SUBACK, UNSUBACK: what is owed from now on, or no more */
 void exchange_answered(struct client *c, const struct packet *packet);	/* PUBACK PUBREC PUBCOMP SUBACK UNSUBACK */
 bool exchange_heard(struct client *c, const struct packet *packet);	/* an answer to an explicit send, by a step or by nobody. False: there is no such exchange */
-void exchanges_cut(struct client *c, bool kept, const char *why);	/* the connection has ended; kept: what the session keeps stays */
+/* The connection has ended; kept: what the session keeps stays. The others' messages may be lost by that cause; why NULL: not. */
+void exchanges_cut(struct client *c, bool kept, enum loss_cause cause, const char *why);
 void exchanges_resume(struct client *c);			/* sends again what was open, as far as there is room; RESUMING is off when all is sent */
 void exchanges_mark_open(struct client *c);			/* Session Present: all of them are to be sent again */
 bool client_sends_packet_id(struct client *c, const struct step *step, uint16_t *id);	/* the id that a PUBLISH step names; 0: none. False: stopped */

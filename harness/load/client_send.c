@@ -215,10 +215,12 @@ int client_send_bytes(struct client *c, const struct step *step)
 	return v.bytes.len ? put(c, step, v.bytes) : 1;
 }
 
-/* The number of its stream's first message that a connection which breaks now may have swallowed. */
-static void note_flight(struct client *c, const struct stream *before, uint32_t before_ms, uint32_t number)
+/* The number of its stream's first message that a connection which breaks now may have swallowed. Of QoS 1 and 2, what is not acknowledged is known exactly. */
+static void note_flight(struct client *c, unsigned qos, const struct stream *before, uint32_t before_ms, uint32_t number)
 {
-	if (c->stream != before || run_ms(c->engine) / 1000 != before_ms / 1000)
+	if (qos)
+		c->flight = UINT32_MAX;
+	else if (c->stream != before || run_ms(c->engine) / 1000 != before_ms / 1000)
 		c->flight = number;
 }
 
@@ -243,7 +245,8 @@ int client_send_publish(struct client *c, const struct step *step, uint8_t excha
 	sent = post(c, step, id, &stream, &number, c->flags & KEEPS && *qos && !(exchange_flags & EX_BARE) ? &packet : NULL, &len);
 	if (sent <= 0)
 		return sent;
-	note_flight(c, before, before_ms, number);
+	if (stream)
+		note_flight(c, *qos, before, before_ms, number);
 	if (*qos && id) {
 		struct exchange *ex = exchange_add(c, id, *qos == 1 ? EXCHANGE_QOS1 : EXCHANGE_QOS2);
 

@@ -72,7 +72,7 @@ static void forget_session(struct client *c, const char *why)
 {
 	struct engine *e = c->engine;
 
-	exchanges_cut(c, false, why);
+	exchanges_cut(c, false, LOST_PUBLISHER_GONE, why);
 	if (c->extras)
 		taken_free(e->pool, &c->extras->taken);
 	if (c->flags & SUBSCRIBED) {
@@ -136,7 +136,7 @@ static void disconnected(struct client *c, enum loss_cause cause, const char *wh
 		x->pauses = 0;
 	}
 	if (!was_connected) {
-		exchanges_cut(c, true, why);
+		exchanges_cut(c, true, LOST_PUBLISHER_GONE, why);
 		return;
 	}
 	if (c->flags & SUBSCRIBED)
@@ -144,7 +144,7 @@ static void disconnected(struct client *c, enum loss_cause cause, const char *wh
 	if (why && c->stream)
 		ledger_stranded(e->ledger, c->stream, c->flight, LOST_PUBLISHER_GONE, why);
 	if (lasts)
-		exchanges_cut(c, true, why);
+		exchanges_cut(c, true, LOST_PUBLISHER_GONE, why);
 	else
 		forget_session(c, why);
 }

@@ -305,7 +305,8 @@ static int post_long(struct client *c, const struct step *step, uint16_t packet_
 		return 0;
 	in_ledger = stamp && b.packet.topic.len;
 	if (in_ledger) {	/* by an alias alone it is of no stream: to whom it is owed is not known */
-		*stream = ledger_stream(c->engine->ledger, listener_of(c), b.packet.topic, qos);
+		*stream = c->stream = ledger_stream(c->engine->ledger, listener_of(c), b.packet.topic, qos);
+		c->posted = 0;
 		send_stamp(c, *stream, stamp, size, number);
 		if (b.packet.payload.at != stamp)	/* padding has made a copy */
 			memcpy((uint8_t *)b.packet.payload.at, stamp, size);

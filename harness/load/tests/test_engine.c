@@ -23,7 +23,7 @@ static char folder[] = "/tmp/engine-XXXXXX";
 
 struct row {
 	const char *name, *text;	/* behind the version */
-	const char *expected;		/* "role.counter=n ..."; `reason:TEXT` is found among the reasons, _ for a blank; `why:TEXT` ended it */
+	const char *expected;		/* "role.counter=n ..."; `reason:TEXT` is found among the reasons, _ for a blank; `why:TEXT` ended it; `loss:CAUSE=n` were lost by it */
 	const char *fault;		/* of the broker; NULL: none */
 	const char *broker;		/* its options; NULL: the usual */
 	unsigned for_s;			/* 0: as long as somebody has something to do */
@@ -225,6 +225,19 @@ static void expect_text(const char *where, const char *text, const char *all)
 		fail_msg("%s: expected \"%s\", but it is\n%s", where, blanked, all);
 }
 
+/* "unknown=20": so many were lost by that cause. */
+static void judge_loss(const struct row *row, const struct played *played, const char *expected)
+{
+	size_t len = strcspn(expected, "=");
+	uint64_t n = 0;
+
+	for (uint32_t i = 0; i < played->reckoning->n_losses; i++)
+		if (strlen(loss_names[played->reckoning->losses[i].cause]) == len && !memcmp(loss_names[played->reckoning->losses[i].cause], expected, len))
+			n += played->reckoning->losses[i].n;
+	if (n != strtoull(expected + len + 1, NULL, 10))
+		fail_msg("%s: expected a loss of %s, but it is %" PRIu64, row->name, expected, n);
+}
+
 static void judge(const struct row *row, const struct played *played)
 {
 	char expected[2000], *save = NULL;
@@ -235,6 +248,10 @@ static void judge(const struct row *row, const struct played *played)
 
 		if (!strncmp(word, "reason:", 7)) {
 			expect_text(row->name, word + 7, played->reasons);
+			continue;
+		}
+		if (!strncmp(word, "loss:", 5)) {
+			judge_loss(row, played, word + 5);
 			continue;
 		}
 		if (!strncmp(word, "why:", 4)) {
@@ -463,6 +480,9 @@ static const struct row rows[] = {
 	{ "the broker tells one of several subscribers only", COLLECTOR("\"t/#\" qos=1")
 	  "role pub x 3 { pub connects; meet \"ready\"\n repeat 20 { pub publishes topic=\"t/$(n)\" qos=1 payload=stamp(40) in flight 5 } }",
 	  "pub.sent=60 sub.owed=120 sub.delivered=60 sub.lost=60 sub.duplicated=0", .fault = "5:MQTT-4.5.0-1" },
+	{ "what was acknowledged was not lost with its publisher's connection", COLLECTOR("\"t/#\" qos=1")
+	  "role pub x 1 { pub connects; meet \"ready\"\n repeat 20 { pub publishes topic=\"t/$(n)\" qos=1 payload=stamp(40) in flight 5 }\n wait 100ms; pub drops }",
+	  "pub.sent=20 pub.acknowledged=20 sub.owed=40 sub.lost=20 loss:publisher_gone=0 loss:unknown=20", .fault = "5:MQTT-4.5.0-1" },
 	{ "the broker sends no PUBACK", "role pub x 2 { pub connects; repeat 20 { pub publishes qos=1 payload=stamp(40) in flight 5 } }",
 	  "pub.sent=10 pub.acknowledged=0 pub.unacknowledged=10 pub.stopped=2 reason:no_answer_came_in_time_to_any_of_5_exchanges", .fault = "5:MQTT-4.3.2-4" },
 	{ "broken rules are counted by clause", "role pub x 2 { pub connects; pub publishes qos=1 payload=stamp(40) }",
