@@ -56,12 +56,11 @@ static void *must(void *p)
 	return p;
 }
 
-struct course *course_new(const struct plan *plan, uint64_t start_ns, unsigned n_engines, bool simulated)
+struct course *course_new(const struct plan *plan, uint64_t start_ns, bool simulated)
 {
 	const struct script *script = plan->script;
 	struct course *course = must(calloc(1, sizeof(*course)));
 
-	(void)n_engines;
 	pthread_mutex_init(&course->lock, NULL);
 	course->plan = plan;
 	course->start_ns = start_ns;

@@ -215,12 +215,11 @@ static void on_second(struct timer *timer, struct loop *loop)
 	set_second(own->engine);
 }
 
-struct second *engine_seconds(struct engine *e, uint32_t n_roles)
+struct second *engine_seconds(struct engine *e)
 {
 	struct engine_state *own = e->own;
 	struct second *seconds;
 
-	(void)n_roles;
 	pthread_mutex_lock(&own->lock);
 	seconds = own->seconds;
 	own->seconds = NULL;
@@ -509,11 +508,6 @@ const struct reason *engine_reasons(const struct engine *e)
 struct ledger *engine_ledger(struct engine *e)
 {
 	return e->ledger;
-}
-
-const struct link_counts *engine_link_counts(const struct engine *e)
-{
-	return &e->hub.counts;
 }
 
 uint64_t engine_occasions(const struct engine *e)

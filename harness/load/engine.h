@@ -23,7 +23,7 @@ enum phase {
 struct course;
 
 /* start_ns: on the monotonic clock, of the run's time 0; ramps count from there. simulated: all engines are on the one loop that owns the clock. */
-struct course *course_new(const struct plan *plan, uint64_t start_ns, unsigned n_engines, bool simulated);
+struct course *course_new(const struct plan *plan, uint64_t start_ns, bool simulated);
 void course_free(struct course *course);
 enum phase course_phase(const struct course *course);
 /* Ends the loops now (Ctrl-C, the broker died, an expectation that cannot be met any more); `why` is static, NULL when it is for_ns. Harmless later. From any thread. */
@@ -81,7 +81,7 @@ struct engine_options {
 struct engine *engine_new(struct loop *loop, const struct engine_options *options);
 
 /* The seconds that are complete, oldest first, given: freed by second_free(). From any thread. */
-struct second *engine_seconds(struct engine *engine, uint32_t n_roles);
+struct second *engine_seconds(struct engine *engine);
 void second_free(struct second *second, uint32_t n_roles);
 
 /* Live, from any thread, approximate: sums over roles. */
@@ -98,7 +98,6 @@ void engine_halt(struct engine *engine);
 struct tally *engine_tallies(struct engine *engine);		/* by role, of the whole run; the engine's */
 const struct reason *engine_reasons(const struct engine *engine);
 struct ledger *engine_ledger(struct engine *engine);
-const struct link_counts *engine_link_counts(const struct engine *engine);
 uint64_t engine_occasions(const struct engine *engine);	/* packets that the monitor judged */
 unsigned engine_held_to(const struct engine *engine, uint32_t role);	/* the least Receive Maximum that kept `in flight N` of a client of that role below N; 0: none did */
 /*

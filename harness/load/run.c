@@ -374,7 +374,7 @@ static bool play_it(struct run *r)
 	set_start(r);
 	set_tag(r);
 	r->audience = audience_new(r->o->plan->n_roles);
-	r->course = course_new(r->o->plan, r->start_ns, r->n_workers, r->simulated);
+	r->course = course_new(r->o->plan, r->start_ns, r->simulated);
 	gather_roles(r);
 	r->cpu_before_ns = process_cpu_ns();
 	r->machine_before_ns = machine_busy_ns();

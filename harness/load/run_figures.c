@@ -48,7 +48,7 @@ void gather_seconds(struct run *r)
 	for (unsigned i = 0; i < r->n_workers; i++) {
 		struct worker *w = &r->workers[i];
 		struct engine *engine = atomic_load(&w->engine);
-		struct second *s = engine ? engine_seconds(engine, r->figures->n_roles) : NULL;
+		struct second *s = engine ? engine_seconds(engine) : NULL;
 
 		while (s) {
 			struct second *next = s->next;

@@ -103,7 +103,7 @@ static void gather(struct played *played, struct run *run, struct audience *audi
 		for (uint32_t r = 0; r < n_roles; r++)
 			played->held_to[r] = engine_held_to(run->engines[i], r);
 		note_reasons(played, engine_reasons(run->engines[i]));
-		for (s = engine_seconds(run->engines[i], n_roles); s; s = next) {
+		for (s = engine_seconds(run->engines[i]); s; s = next) {
 			next = s->next;
 			second_free(s, n_roles);
 		}
@@ -162,7 +162,7 @@ static void play_shard(const struct row *row, unsigned shard, struct played *pla
 		loop_timer(&loop, &freeze.timer, loop.now_ns + 3 * S);
 	}
 	struct audience *audience = audience_new(plan.n_roles);
-	struct course *course = course_new(&plan, loop.now_ns, run.n, true);
+	struct course *course = course_new(&plan, loop.now_ns, true);
 	for (unsigned i = 0; i < run.n; i++)
 		run.engines[i] = engine_new(&loop, &(struct engine_options){
 			.plan = &plan, .course = course, .audience = audience, .address = &address, .thread = i, .n_threads = run.n, .run = 4711,
@@ -639,7 +639,7 @@ static void two_threads_meet(void **state)
 	listen.port = listener_port(listener);
 	assert_true(plan_make(&plan, played.scenario->scripts, NULL, &fault));
 	struct audience *audience = audience_new(plan.n_roles);
-	struct course *course = course_new(&plan, loop.now_ns, 2, false);
+	struct course *course = course_new(&plan, loop.now_ns, false);
 	for (unsigned i = 0; i < 2; i++) {
 		threads[i].n_over = &watchman.n_over;
 		threads[i].options = (struct engine_options){
