@@ -114,6 +114,21 @@ static bool make_role(struct plan *plan, struct plan_role *r, const char *folder
 	return !role->file || open_fleet(plan, r, folder, fault);
 }
 
+/* Clients have numbers of 24 bits in their thread, and there may be one thread only. */
+static bool fits_in_process(const struct plan *plan, struct fault *fault)
+{
+	const uint64_t most = (1 << 24) - 1;
+	uint64_t n = 0;
+
+	for (uint32_t i = 0; i < plan->n_roles; i++) {
+		n += plan->roles[i].end - plan->roles[i].first;
+		if (n > most)
+			return wrong(fault, plan->roles[i].role->at, "with role `%s` there are %llu clients for this process, which plays %llu at most: --shard I/N shares them out",
+			             plan->roles[i].role->name, (unsigned long long)n, (unsigned long long)most);
+	}
+	return true;
+}
+
 bool plan_make(struct plan *plan, const struct script *script, const char *folder, struct fault *fault)
 {
 	assert(plan->shard < plan->n_shards);
@@ -129,7 +144,10 @@ bool plan_make(struct plan *plan, const struct script *script, const char *folde
 			return false;
 		}
 	}
-	return true;
+	if (fits_in_process(plan, fault))
+		return true;
+	plan_release(plan);
+	return false;
 }
 
 void plan_release(struct plan *plan)

@@ -53,7 +53,7 @@ bool plan_suits(const struct role *role, const struct fleet *fleet, struct fault
 
 /*
  * Evaluates how many, shares out, opens the fleets below `folder` (NULL: none may be opened). Client n of N goes to shard n * n_shards / N, so that clients of equal share
- * (a collector, the sensors of its cell) meet in one shard. A role with some clients, but fewer than shards, a fleet with fewer rows than clients or without a column that the role names: an error.
+ * (a collector, the sensors of its cell) meet in one shard. A role with some clients, but fewer than shards, 2^24 clients or more in all for one shard, a fleet with fewer rows than clients or without a column that the role names: an error.
  * Roles with the same file have the same fleet. plan's other members are set by the caller before; the script outlives it. False: *fault says what is wrong and how to mend it, at its
  * place in the workload; a fleet's own place stands in the text. Then there is nothing to release.
  */

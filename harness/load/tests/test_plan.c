@@ -94,6 +94,8 @@ static void what_a_later_step_awaits_is_kept(void **state)
 
 static const struct { const char *roles, *csv, *says; } faults[] = {
 	{ "role r x 1 { r connects }", NULL, "3:10: role `r` has 1 client for 2 shards: each shard needs one at least" },
+	{ "role a x 10000000 { a connects }\nrole b x 10000000 { b connects }\nrole c x 10000000 { c connects }\nrole d x 10000000 { d connects }", NULL,
+	  "6:6: with role `d` there are 20000000 clients for this process, which plays 16777215 at most: --shard I/N shares them out" },
 	{ "role r x 3 with \"f.csv\" { r connects client_id=$id }", "id\n1\n2\n", "3:10: role `r` has 3 clients, and f.csv rows for 2" },
 	{ "role r x 2 with \"f.csv\" {\n r connects client_id=$clientid }", "id,client_id\n1,2\n3,4\n", "4:23: f.csv has no column `clientid`; did you mean `client_id`?" },
 	{ "role r x 2 with \"f.csv\" {\n r connects client_id=$xyz }", "id,client_id\n1,2\n3,4\n", "4:23: `$xyz` is neither bound here nor a column of f.csv" },
