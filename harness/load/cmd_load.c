@@ -11,6 +11,7 @@
 #include "harness/file.h"
 #include "harness/load/load_options.h"
 #include "harness/load/load_target.h"
+#include "harness/load/offers.h"
 #include "harness/load/ready.h"
 #include "harness/load/scenario_load.h"
 #include "harness/load/shard.h"
@@ -313,6 +314,31 @@ static int serve_metrics(struct load *l, struct loop *loop)
 	return 0;
 }
 
+/*
+ * What the workload's header says that it needs, before thousands ask for it in vain. Who is not served at all is told by the run itself: our own CONNECT
+ * may lack what the clients have.
+ */
+static bool is_offered(struct load *l, struct loop *loop)
+{
+	const struct script *script = l->script;
+	struct offers_question question = {
+		.loop = loop, .address = &l->target.address, .user_name = l->target.user_name, .password = l->target.password, .timeout_ns = conf->timeout_ns,
+		.versions = 1u << script->version, .name = l->plan.name,
+	};
+	struct offers offers;
+	char why[300];
+
+	methods_add(&question.methods, script->needs, script->n_needs);
+	if (!script->n_needs || !offers_ask(&question, &offers) || !offers.version[script->version].served)
+		return true;
+	for (uint32_t i = 0; i < script->n_needs; i++)
+		if (!need_met(&script->needs[i], script->version, &offers, NULL, 0, why, sizeof(why))) {
+			l->figures->unable = figures_say(l->figures, "%s: the workload %s", l->figures->target, why);
+			return false;
+		}
+	return true;
+}
+
 static int play_on(struct load *l, struct loop *loop)
 {
 	int code = load_target_open(&l->target, loop, l->script->needs, l->script->n_needs);
@@ -320,6 +346,8 @@ static int play_on(struct load *l, struct loop *loop)
 	if (code || (code = make_plan(l)) || (code = serve_metrics(l, loop)))
 		return code;
 	name_figures(l, l->scenario->file, l->scenario->title, version_text(l->script->version));
+	if (!is_offered(l, loop))
+		return finish(l);
 	l->progress = progress_new(conf->quiet || l->target.simulated);
 	run_load(&(struct run_options){
 		.loop = loop, .plan = &l->plan, .address = &l->target.address, .sources = l->sources, .n_sources = l->n_sources, .threads = threads_for(l),

@@ -52,7 +52,7 @@ struct onlooker {
 	struct counted counted[MAX_COUNTERS];
 	unsigned n_counted;
 	bool has_heartbeat, stale, beaten;	/* stale: waits for a heartbeat; beaten: and for the answer to the ping behind it */
-	bool freed;
+	bool wrong_version, freed;
 };
 
 static void ignore(void *owner, struct monitor *monitor, const struct violation *violation)
@@ -153,8 +153,9 @@ static void on_publish(struct onlooker *o, const struct packet *p)
 static void on_connack(struct onlooker *o, const struct packet *p)
 {
 	if (p->reason) {
-		const char *name = reason_name(CONNACK, o->version, p->reason);
+		const char *name = reason_name(CONNACK, p->reason < 0x80 ? MQTT_3_1_1 : o->version, p->reason);
 
+		o->wrong_version = p->reason == 0x84 || p->reason == 1;	/* of 5; of 3.1 and 3.1.1, which a server may answer with that knows no other */
 		snprintf(o->why, sizeof(o->why), "CONNACK: %s", name ? name : "refused");
 		conn_close(&o->conn, false);
 		loop_timer_stop(o->loop, &o->timer);
@@ -285,6 +286,11 @@ enum onlooker_state onlooker_state(const struct onlooker *o)
 const char *onlooker_why(const struct onlooker *o)
 {
 	return o->why;
+}
+
+bool onlooker_speaks(const struct onlooker *o)
+{
+	return !o->wrong_version;
 }
 
 void onlooker_drops(const struct onlooker *o, struct broker_drops *drops)

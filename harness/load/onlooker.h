@@ -26,6 +26,7 @@ void onlooker_free(struct onlooker *o);		/* of NULL: nothing; may be called from
 
 enum onlooker_state onlooker_state(const struct onlooker *o);
 const char *onlooker_why(const struct onlooker *o);	/* one line, for all but ASKS and SERVED */
+bool onlooker_speaks(const struct onlooker *o);	/* false: it was refused as it does not serve that version of MQTT */
 
 /* What the broker says it has dropped since the first that was heard; known: it says so at all. */
 void onlooker_drops(const struct onlooker *o, struct broker_drops *drops);

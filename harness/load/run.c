@@ -252,6 +252,11 @@ static bool knock(struct run *r)
 	while (onlooker_state(r->onlooker) == ONLOOKER_ASKS && !n_interrupts)
 		if (!loop_run(r->o->loop))
 			break;
+	if (!onlooker_speaks(r->onlooker)) {
+		r->figures->unable = figures_say(r->figures, "%s does not serve MQTT %s: %s; --mqtt chooses another version, if the workload is written for it", r->figures->target, r->figures->mqtt,
+		                                 onlooker_why(r->onlooker));
+		return false;
+	}
 	if (onlooker_state(r->onlooker) == ONLOOKER_SERVED || onlooker_state(r->onlooker) == ONLOOKER_REFUSED)
 		return true;
 	r->figures->unable = figures_say(r->figures, "%s: %s", r->figures->target, n_interrupts ? "interrupted" : onlooker_why(r->onlooker));

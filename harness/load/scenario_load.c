@@ -11,7 +11,7 @@
 #include <time.h>
 
 #include "harness/cleanup.h"
-#include "harness/probe.h"
+#include "harness/load/offers.h"
 #include "harness/target.h"
 
 enum { MAX_PACKET = 8 << 20, BEAT_NS = 50000000, PAUSE_NS = 1000000, MAX_REASONS = 1000 };
@@ -65,7 +65,7 @@ struct scenario_run {
 	uint64_t n_tests;
 	struct crew *crews;
 	unsigned n_crews;
-	bool simulated, probed;
+	bool simulated;
 	uint64_t start_ns;
 	atomic_uint_fast64_t next_test;	/* of those that are to be played once: how many have begun */
 	atomic_bool ending, at_once;
@@ -367,44 +367,21 @@ static void free_crews(struct scenario_run *r)
 
 /* ---- which tests ---- */
 
-static void on_probed(void *context)
-{
-	struct scenario_run *r = context;
-
-	r->probed = true;
-	loop_stop(r->o->loop);
-}
-
 static bool ask_target(struct scenario_run *r)
 {
-	struct arena scratch;
-	struct methods methods = { 0 };
-	struct stage stage = {
-		.loop = r->o->loop, .address = r->o->address, .world = must(monitor_world_new()), .limits = { .max_packet = MAX_PACKET }, .timeout_ns = r->o->timeout_ns, .slack = 1,
-		.patience = 1, .scratch = &scratch, .packet = must(malloc(SCRATCH_SIZE)), .packet_size = SCRATCH_SIZE,
-		.user_name = credential(r->o->user_name), .password = credential(r->o->password),
-	};
-	unsigned versions = 0;
 	char name[24];
+	struct offers_question question = {
+		.loop = r->o->loop, .address = r->o->address, .user_name = r->o->user_name, .password = r->o->password, .timeout_ns = r->o->timeout_ns, .name = name,
+	};
 
-	arena_init(&scratch, must(malloc(SCRATCH_SIZE)), SCRATCH_SIZE);
-	stage.ways[way_of(&r->o->address->layers)] = r->o->address;
 	for (size_t i = 0; i < r->o->suite->n_tests; i++) {
-		versions |= 1u << r->o->suite->tests[i]->version;
-		methods_add(&methods, r->o->suite->tests[i]->needs, r->o->suite->tests[i]->n_needs);
+		question.versions |= 1u << r->o->suite->tests[i]->version;
+		methods_add(&question.methods, r->o->suite->tests[i]->needs, r->o->suite->tests[i]->n_needs);
 	}
 	name_play(&(struct crew){ .names = r->o->seed ^ r->o->loop->now_ns }, name);
-	struct probe *probe = probe_start(&stage, versions, &methods, name, &r->offers, on_probed, r);
-	while (!r->probed && !run_interrupted())
-		if (!loop_run(r->o->loop))
-			break;
-	probe_free(probe);
-	loop_settle(r->o->loop);
-	monitor_world_free(stage.world);
-	free(stage.packet);
-	free(scratch.base);
-	if (!r->probed || r->offers.why[0])
-		r->figures->unable = figures_say(r->figures, "%s: %s", r->figures->target, r->probed ? r->offers.why : "interrupted");
+	bool asked = offers_ask(&question, &r->offers);
+	if (!asked || r->offers.why[0])
+		r->figures->unable = figures_say(r->figures, "%s: %s", r->figures->target, asked ? r->offers.why : "interrupted");
 	return !r->figures->unable;
 }
 

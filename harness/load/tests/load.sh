@@ -233,6 +233,18 @@ load "$tmp/stores.scn" "127.0.0.1:$port" --drain 100ms
 is 'sessions and retained messages: are removed' 0 $?
 end_broker
 
+# What the workload needs and the broker has not is one line, and not thousands of refusals.
+start_broker --maximum-qos 1 --no-retain --no-shared
+for row in 'qos2-flood|maximum_qos>=2; CONNACK says 1' 'retained-storm|retain_available; CONNACK says 0' 'shared-workers|shared_subscription_available; CONNACK says 0'; do
+	load ${row%%|*} "127.0.0.1:$port" --for 1s
+	one_line "${row%%|*} where it cannot be played" 3 "the workload needs ${row#*|}"
+done
+end_broker
+start_broker --mqtt 3.1.1
+load connect-storm "127.0.0.1:$port"
+one_line 'a version that is not served' 3 'does not serve MQTT 5: CONNACK: Unsupported.Protocol.Version'
+end_broker
+
 load "$tmp/w.scn" "127.0.0.1:$closed"
 one_line 'nobody listens' 3 "127.0.0.1:$closed: .*refused"
 load "$tmp/s.scn" --clients 4 "127.0.0.1:$closed"
