@@ -128,6 +128,16 @@ uint64_t timeline_active_ns(const struct timeline *t)
 	return t->active_ns;
 }
 
+uint64_t timeline_judged_packets(const struct timeline *t)
+{
+	uint64_t n = 0;
+
+	for (unsigned five = 0; five < 2; five++)
+		for (unsigned type = 0; type < N_PACKET_TYPES; type++)
+			n += t->log->packets[five][type];
+	return n;
+}
+
 void timeline_left_behind(const struct timeline *t, void (*session)(void *context, struct span client_id, enum version version),
                           void (*retained)(void *context, struct span topic, enum version version), void *context)
 {

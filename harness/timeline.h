@@ -58,6 +58,8 @@ void timeline_tap(struct timeline *t, struct tap *tap);
 /* When it last sent or received something. */
 uint64_t timeline_active_ns(const struct timeline *t);
 
+uint64_t timeline_judged_packets(const struct timeline *t);	/* that the monitor found nothing wrong with, where the stage has no log for all */
+
 /*
  * What the run may have left in the target, for whoever clears it up: calls back with each client id whose
  * session may live on, and each topic that may hold a retained message.

@@ -166,16 +166,22 @@ void client_leaves(struct client *c)
 		return;
 	audience_leave(e->options.audience, listener_of(c));
 	c->flags &= (uint16_t)~SUBSCRIBED;
-	ledger_trouble(e->ledger, listener_of(c), LOST_SUBSCRIBER_LEFT, "it disconnected", run_now(e));
+	ledger_trouble(e->ledger, listener_of(c), LOST_SUBSCRIBER_LEFT, e->phase == PHASE_OVER ? "still under way when the drain was over: a longer --drain would tell" : "it disconnected", run_now(e));
 }
 
 /* "DISCONNECT: Session taken over", or how the connection ended. */
 static void why_it_ended(const struct client *c, char *text, size_t cap)
 {
-	if (c->goodbye)
+	if (c->goodbye) {
 		snprintf(text, cap, "DISCONNECT: %s", reason_words(DISCONNECT, MQTT_5, c->goodbye));
-	else
-		link_end_text(&c->link, text, cap);
+		return;
+	}
+	link_end_text(&c->link, text, cap);
+	if (!(c->flags & CONNECTED) && (c->link.end == LINK_FIN || c->link.end == LINK_RESET)) {
+		size_t len = strlen(text);
+
+		snprintf(text + len, cap - len, ", before CONNACK");
+	}
 }
 
 /*

@@ -291,6 +291,8 @@ static int finish(struct load *l)
 	struct figures *f = l->figures;
 	int code;
 
+	if (l->target.simulated)
+		figures_note(f, "a rehearsal against the built-in broker on simulated time, over a network of a millisecond each way: what is counted is true, what is timed says nothing of any machine");
 	for (size_t i = 0; i < l->n_expectations && !f->unable; i++)
 		expectation_judge(&l->expectations[i], f);
 	code = load_output_write(f);
@@ -355,8 +357,6 @@ static int play_on(struct load *l, struct loop *loop)
 		.leave = conf->leave || l->target.simulated, .tick = on_tick, .context = l,
 	}, l->figures);
 	progress_end(l->progress);
-	if (l->target.simulated)
-		figures_note(l->figures, "a rehearsal against the built-in broker on simulated time: over a network of a millisecond each way: what is counted is true, what is timed says nothing of any machine");
 	calibrate_by(l);
 	return finish(l);
 }
@@ -420,6 +420,8 @@ static int play_scenarios(struct load *l, int n_args, char **args)
 {
 	static const unsigned versions[] = { ~0u, 1u << MQTT_3_1, 1u << MQTT_3_1_1, 1u << MQTT_5 };
 	const char *what = args[0];
+	const char *file, *near;
+	struct span text;
 	bool is_file = !access(what, F_OK);
 	size_t n;
 	const struct param *params = load_params(&n);
@@ -434,6 +436,8 @@ static int play_scenarios(struct load *l, int n_args, char **args)
 	if ((code = suite_load(&l->suite, &what, is_file, params, n)))
 		return code;
 	suite_choose(&l->suite, versions[conf->mqtt], &what, !is_file);
+	if (!l->suite.n_tests && ready_find(what, &text, &file, &near))
+		return cli_usage(&load_command, "--clients is about scenarios; %s is a workload: its parameters say how many there are (-D, --list)", console_safe(what));
 	if (!l->suite.n_tests) {
 		console_error("%s: no file of that name, and no test fits; `mqassay conform --list` lists them all", console_safe(what));
 		return EXIT_UNABLE;

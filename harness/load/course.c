@@ -26,6 +26,7 @@ struct course {
 	pthread_mutex_t lock;
 	struct seat *seats;
 	bool simulated;
+	bool again;			/* some role's clients come back by themselves */
 	uint64_t start_ns, ramp_ns;	/* ramp_ns: when the last client begins */
 	uint64_t came_ns;		/* when a client came to a meeting last */
 	uint64_t held_ns;		/* when the last meeting was held */
@@ -40,12 +41,13 @@ struct course {
 	bool *names;			/* [role][meeting]: a step of the role names it */
 };
 
-static void find_meetings(struct course *course, uint32_t role, const struct step *step)
+static void look_through(struct course *course, uint32_t role, const struct step *step)
 {
 	for (; step; step = step->next) {
 		if (step->kind == STEP_MEET)
 			course->names[role * course->n_meetings + step->meeting] = true;
-		find_meetings(course, role, step->children);
+		course->again = course->again || step->kind == STEP_AGAIN;
+		look_through(course, role, step->children);
 	}
 }
 
@@ -73,7 +75,8 @@ struct course *course_new(const struct plan *plan, uint64_t start_ns, bool simul
 	for (uint32_t r = 0; r < plan->n_roles; r++) {
 		uint64_t n = plan->roles[r].end - plan->roles[r].first;
 
-		find_meetings(course, r, plan->roles[r].role->steps);
+		if (n)
+			look_through(course, r, plan->roles[r].role->steps);
 		for (uint32_t i = 0; i < script->n_meetings; i++)
 			if (course->names[r * script->n_meetings + i])
 				course->meetings[i].expected += n;
@@ -222,7 +225,8 @@ static void look(struct course *course, uint64_t now_ns)
 		give_up_meeting(course, m, now_ns);
 	if (course->phase == PHASE_STEADY && course->plan->for_ns && now_ns >= plus(course->steady_ns, course->plan->for_ns))
 		enter(course, PHASE_DRAIN, now_ns);
-	if (course->phase < PHASE_DRAIN && !course->going)
+	/* Who has come to the end of his steps stays connected for as long as was asked for. */
+	if (course->phase < PHASE_DRAIN && !course->going && !(course->plan->for_ns && (course->linked || course->again)))
 		enter(course, PHASE_DRAIN, now_ns);
 	if (course->phase == PHASE_DRAIN && (now_ns >= plus(course->drain_ns, course->plan->drain_ns) || (!course->going && !course->linked)))
 		enter(course, PHASE_OVER, now_ns);

@@ -8,6 +8,7 @@
 
 #include "harness/escape.h"
 #include "harness/timeline.h"
+#include "harness/load/wording.h"
 
 /* One thread's loop of clients: who has his turn, what each second came to, why clients failed, and how the run takes its course. */
 
@@ -124,7 +125,7 @@ uint64_t engine_place(const struct client *c)
 
 static bool is_same(const struct reason *r, uint16_t role, enum counter counter, bool judged, const char *text)
 {
-	return r->role == role && r->counter == counter && r->judged == judged && !strcmp(r->text, text);
+	return r->role == role && r->counter == counter && r->judged == judged && is_same_reason(counter, r->text, text);
 }
 
 static struct reason *reason_for(struct engine_state *own, uint16_t role, enum counter counter, bool judged, const char *text)

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *const limited_names[N_LIMITS + 1] = { "nothing", "target", "tool", "script", "unknown", NULL };
+const char *const limited_names[N_LIMITS + 1] = { "nothing", "target", "tool", "script", "machine", "unknown", NULL };
 
 struct figures *figures_new(void)
 {
@@ -218,6 +218,19 @@ static uint64_t while_steady(const struct figures *figures, const struct figures
 		if (role->seconds[i].at >= from && role->seconds[i].at < to)
 			n += role->seconds[i].tally.counts[counter];
 	return n;
+}
+
+uint64_t figures_rated_ns(const struct figures *figures, uint64_t *from_ns)
+{
+	uint64_t span_ns, interval;
+
+	if (!figures->n_roles)
+		return 0;
+	interval = figures->roles[0].interval_ns ? figures->roles[0].interval_ns : SECOND_NS;
+	while_steady(figures, &figures->roles[0], COUNT_sent, &span_ns);
+	if (from_ns)
+		*from_ns = (figures->steady_ns + interval - 1) / interval * interval;
+	return span_ns;
 }
 
 double figures_rate(const struct figures *figures, const struct figures_role *role, enum counter counter)

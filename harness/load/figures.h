@@ -17,11 +17,12 @@ enum limited_by {			/* whose limit the figures show */
 	LIMITED_BY_TARGET,
 	LIMITED_BY_TOOL,		/* a thread of ours was busy for 90 % of the time or more: the figures say little about the broker */
 	LIMITED_BY_SCRIPT,		/* clients waited for answers by their own window: more clients or a wider window would give more */
+	LIMITED_BY_MACHINE,		/* other programs had its processors */
 	LIMITED_UNKNOWN,
 	N_LIMITS
 };
 
-extern const char *const limited_names[N_LIMITS + 1];	/* "nothing", "target", "tool", "script", "unknown", NULL */
+extern const char *const limited_names[N_LIMITS + 1];	/* "nothing", "target", "tool", "script", "machine", "unknown", NULL */
 
 struct figures_second {
 	uint64_t at;			/* since time 0, a multiple of interval_ns */
@@ -156,6 +157,8 @@ const struct figures_role *figures_role(const struct figures *figures, const cha
 
 /* How often a second: of one role, or with NULL of all; while it was steady, of the whole run where it never was. */
 double figures_rate(const struct figures *figures, const struct figures_role *role, enum counter counter);
+/* Of which time: the whole seconds in which it was steady. How long they are together, and *from_ns (may be NULL) when they begin; 0: there were none. */
+uint64_t figures_rated_ns(const struct figures *figures, uint64_t *from_ns);
 uint64_t figures_count(const struct figures *figures, const struct figures_role *role, enum counter counter);
 uint64_t figures_messages(const struct figures *figures, const struct figures_role *role);	/* sent, and of whatever kind received */
 

@@ -47,6 +47,7 @@ static const char *limit_words(enum limited_by limited_by)
 	case LIMITED_BY_TARGET:  return "the target";
 	case LIMITED_BY_TOOL:    return "this tool: the figures say little about the target";
 	case LIMITED_BY_SCRIPT:  return "the workload: its clients waited for answers";
+	case LIMITED_BY_MACHINE: return "this machine: other programs had its processors";
 	case LIMITED_UNKNOWN:
 	case N_LIMITS:           break;
 	}
@@ -97,10 +98,8 @@ static void tell_seed(const struct figures *f, char *text, size_t cap)
 /* Of one process: in all, as a part of a core, and for each message that was sent or delivered. */
 static size_t tell_cpu(const struct figures *f, uint64_t ns, char *text, size_t cap)
 {
-	uint64_t messages = 0;
+	uint64_t messages = figures_messages(f, NULL);
 
-	for (uint32_t i = 0; i < f->n_roles; i++)
-		messages += f->roles[i].total.counts[COUNT_sent] + f->roles[i].total.counts[COUNT_delivered];
 	return (size_t)snprintf(text, cap, "%s, %s of a core%s%s", say_ns(ns), say_share(f->duration_ns ? (double)ns / (double)f->duration_ns : 0), messages ? ", per message " : "",
 	                        messages ? say_ns(ns / messages) : "");
 }

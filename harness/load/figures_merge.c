@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "harness/escape.h"
+#include "harness/load/wording.h"
 
 static const char *copy(struct figures *to, const char *text)
 {
@@ -184,7 +185,7 @@ static void join_reasons(struct figures *to, const struct figures *from)
 		uint32_t k = 0;
 
 		while (k < to->n_reasons && !(to->reasons[k].counter == reason->counter && to->reasons[k].judged == reason->judged &&
-		                              same_text(to->reasons[k].role, reason->role) && same_text(to->reasons[k].text, reason->text)))
+		                              same_text(to->reasons[k].role, reason->role) && is_same_reason(reason->counter, to->reasons[k].text, reason->text)))
 			k++;
 		if (k < to->n_reasons)
 			to->reasons[k].n += reason->n;
@@ -347,7 +348,7 @@ static const char *in_shard(struct figures *to, const struct figures *from, cons
 static unsigned weight(enum limited_by limit)
 {
 	static const unsigned weights[N_LIMITS] = {
-		[LIMITED_BY_NOTHING] = 1, [LIMITED_UNKNOWN] = 2, [LIMITED_BY_SCRIPT] = 3, [LIMITED_BY_TARGET] = 4, [LIMITED_BY_TOOL] = 5,
+		[LIMITED_BY_NOTHING] = 1, [LIMITED_UNKNOWN] = 2, [LIMITED_BY_SCRIPT] = 3, [LIMITED_BY_TARGET] = 4, [LIMITED_BY_MACHINE] = 5, [LIMITED_BY_TOOL] = 6,
 	};
 
 	return weights[limit];

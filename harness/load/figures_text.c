@@ -105,10 +105,12 @@ static void put_counters(FILE *out, const struct figures *f, const struct figure
 		if (!n || counter_rows[c].whose != whose)
 			continue;
 		spaced(counter_rows[c].name, name, sizeof(name));
-		if (c == COUNT_sent || c == COUNT_delivered)
+		if ((c == COUNT_sent || c == COUNT_delivered) && figures_rated_ns(f, NULL))
 			item(&items, "%s %s (%s/s)", name, say_count(n), say_rate(figures_rate(f, role, (enum counter)c)));
+		else if (c == COUNT_finished && role->total.timings[TIME_PLAY].count && figures_rated_ns(f, NULL))
+			item(&items, "%s %s (%s/s)", name, say_count(n), say_rate(figures_rate(f, role, COUNT_finished)));
 		else if (c == COUNT_late)
-			item(&items, "%s %s (%s)", name, say_count(n), say_share(role->lateness_share));
+			item(&items, "sent more than 1 ms late %s (%s)", say_count(n), say_share(role->lateness_share));
 		else if (c == COUNT_lost && role->total.counts[COUNT_owed])
 			item(&items, "%s %s (%s)", name, say_count(n), say_share((double)n / (double)role->total.counts[COUNT_owed]));
 		else if (c == COUNT_bytes_sent || c == COUNT_bytes_received)
@@ -144,7 +146,7 @@ static void put_timings(FILE *out, const struct tally *t)
 	bool begun = false;
 
 	for (unsigned i = 0; i < N_TIMINGS; i++) {
-		if (!t->timings[i].count)
+		if (!t->timings[i].count || (i == TIME_LATENESS && !t->timings[i].max))		/* nothing was sent by a schedule */
 			continue;
 		if (!begun)
 			fprintf(out, "\n  %-11s%-41s  %s\n  %-11s%s  %s\n", "ms", "     from when it was due", "     uncorrected: from when it was begun", "", columns, columns);
@@ -204,7 +206,8 @@ static void put_reasons(FILE *out, const struct figures *f)
 		const struct figures_reason *reason = &f->reasons[i];
 
 		snprintf(label, sizeof(label), "%11s  ", say_count(reason->n));
-		snprintf(line, sizeof(line), "%s: %s (%s)", reason->role, reason->text, spaced(counter_rows[reason->counter].name, counter, sizeof(counter)));
+		snprintf(line, sizeof(line), "%s: %s (%s%s)", reason->role, reason->text, spaced(counter_rows[reason->counter].name, counter, sizeof(counter)),
+		         reason->counter == COUNT_violations && reason->n > 1 ? " of this rule; the first is told" : "");
 		paragraph(out, label, line);
 	}
 	if (f->n_reasons > SHOWN)
@@ -220,7 +223,7 @@ static void put_meetings(FILE *out, const struct figures *f)
 
 		if (m->held)
 			continue;
-		snprintf(line, sizeof(line), "\"%s\" was not held: %s of %s came, %s are gone", m->name, say_count(m->arrived), say_count(m->expected), say_count(m->gone));
+		snprintf(line, sizeof(line), "\"%s\" was not held: %s of %s came, %s gone for good", m->name, say_count(m->arrived), say_count(m->expected), say_count(m->gone));
 		paragraph(out, "meeting", line);
 	}
 }
@@ -248,6 +251,26 @@ static void put_expectations(FILE *out, const struct figures *f)
 
 /* ---- the whole ---- */
 
+/* When what happened, and of which time the rates are. */
+static void put_times(FILE *out, const struct figures *f)
+{
+	uint64_t connected = figures_count(f, NULL, COUNT_connected), from_ns, ns = figures_rated_ns(f, &from_ns);
+	struct items times = { .out = out, .label = "time" };
+
+	if (!f->duration_ns)
+		return;
+	item(&times, "%s", say_ns(f->duration_ns));
+	if (f->steady_ns > 1 && connected >= 100 && connected == figures_count(f, NULL, COUNT_started))
+		item(&times, "all clients ready after %s (%s connects/s)", say_ns(f->steady_ns), say_rate((double)connected * 1e9 / (double)f->steady_ns));
+	else if (f->steady_ns)
+		item(&times, "all clients ready %s%s", f->steady_ns == 1 ? "at once" : "after ", f->steady_ns == 1 ? "" : say_ns(f->steady_ns));
+	if (f->drain_ns)
+		item(&times, "drain from %s", say_ns(f->drain_ns));
+	if (ns)
+		item(&times, "rates over %s from %s", say_ns(ns), say_ns(from_ns));
+	end(&times);
+}
+
 static void put_head(FILE *out, const struct figures *f)
 {
 	struct items run = { .out = out, .label = "run" };
@@ -262,9 +285,6 @@ static void put_head(FILE *out, const struct figures *f)
 		item(&run, "%s", f->began);
 	if (f->mqtt)
 		item(&run, "MQTT %s", f->mqtt);
-	item(&run, "%s", say_ns(f->duration_ns));
-	if (f->steady_ns && f->drain_ns)
-		item(&run, "steady from %s to %s", f->steady_ns == 1 ? "0" : say_ns(f->steady_ns), say_ns(f->drain_ns));
 	item(&run, "seed %" PRIu64, f->seed);
 	if (f->n_shards > 1 && f->n_merged <= 1)
 		item(&run, "shard %u of %u", f->shard, f->n_shards);
@@ -273,6 +293,7 @@ static void put_head(FILE *out, const struct figures *f)
 	else if (f->n_merged > 1)
 		item(&run, "%u runs together", f->n_merged);
 	end(&run);
+	put_times(out, f);
 }
 
 static void put_cost(FILE *out, const struct figures *f)
@@ -282,9 +303,9 @@ static void put_cost(FILE *out, const struct figures *f)
 
 	if (f->cpu.threads) {
 		item(&tool, "%s of CPU in %u thread%s", say_ns(f->cpu.tool_ns), f->cpu.threads, f->cpu.threads == 1 ? "" : "s");
-		item(&tool, "the busiest was busy for %s of the steady time", say_share(f->cpu.busiest));
+		item(&tool, "%sbusy for %s of the %s", f->cpu.threads == 1 ? "" : "the busiest ", say_share(f->cpu.busiest), figures_rated_ns(f, NULL) ? "steady time" : "run");
 		if (messages)
-			item(&tool, "%.2f us for each message", (double)f->cpu.tool_ns / (double)messages / 1e3);
+			item(&tool, "%.2f us for each message with all else (connecting, idling)", (double)f->cpu.tool_ns / (double)messages / 1e3);
 		if (f->calibration.known)
 			item(&tool, "without a broker %s/s at %.2f us", say_rate(f->calibration.rate), f->calibration.cost_ns / 1e3);
 	}
@@ -307,11 +328,13 @@ static void put_limit(FILE *out, const struct figures *f)
 	static const char *const words[N_LIMITS] = {
 		[LIMITED_BY_NOTHING] = "nobody was at his limit", [LIMITED_BY_TARGET] = "the target was at its limit",
 		[LIMITED_BY_TOOL] = "this tool was at its limit: the figures say little about the broker",
-		[LIMITED_BY_SCRIPT] = "the workload was: clients waited for answers, by their own window",
-		[LIMITED_UNKNOWN] = "not known",
+		[LIMITED_BY_SCRIPT] = "the workload was at its limit",
+		[LIMITED_BY_MACHINE] = "this machine was at its limit", [LIMITED_UNKNOWN] = "not known",
 	};
 	char line[500];
 
+	if (f->limited_by == LIMITED_UNKNOWN && !(f->limit && *f->limit))
+		return;
 	snprintf(line, sizeof(line), "%s%s%s", words[f->limited_by], f->limit && *f->limit ? ": " : "", f->limit ? f->limit : "");
 	paragraph(out, "limit", line);
 }
@@ -321,7 +344,10 @@ static void put_end(FILE *out, const struct figures *f)
 	uint64_t broken = figures_count(f, NULL, COUNT_violations);
 	char line[200];
 
-	snprintf(line, sizeof(line), "%s packets judged, %s rule%s broken", say_count(f->judged_packets), broken ? say_count(broken) : "no", broken > 1 ? "s" : "");
+	if (broken > 1)
+		snprintf(line, sizeof(line), "%s packets judged, rules broken %s times: see reasons", say_count(f->judged_packets), say_count(broken));
+	else
+		snprintf(line, sizeof(line), "%s packets judged, %s rule broken", say_count(f->judged_packets), broken ? "1" : "no");
 	paragraph(out, "monitor", line);
 	if (f->untracked) {
 		snprintf(line, sizeof(line), "%s messages were sent without account, for want of memory: nothing is known of their delivery", say_count(f->untracked));
@@ -345,7 +371,8 @@ void figures_print(FILE *out, const struct figures *figures)
 		return;
 	}
 	for (uint32_t i = 0; i < figures->n_roles; i++)
-		put_role(out, figures, &figures->roles[i]);
+		if (figures->roles[i].clients)
+			put_role(out, figures, &figures->roles[i]);
 	put_losses(out, figures);
 	put_reasons(out, figures);
 	put_expectations(out, figures);

@@ -389,6 +389,7 @@ static bool play_it(struct run *r)
 		workers_halt(r);
 	}
 	workers_join(r);
+	r->machine_after_ns = machine_busy_ns();
 	if (r->figures->unable)
 		return false;
 	look_once_more(r);

@@ -1,4 +1,5 @@
 #include "harness/load/run_internal.h"
+#include "harness/load/wording.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -99,7 +100,7 @@ static void add_reason(struct run *r, const struct reason *reason)
 
 	for (uint32_t i = 0; i < f->n_reasons; i++)
 		if (f->reasons[i].role == role && f->reasons[i].counter == reason->counter && f->reasons[i].judged == reason->judged &&
-		    !strcmp(f->reasons[i].text, reason->text)) {
+		    is_same_reason(reason->counter, f->reasons[i].text, reason->text)) {
 			f->reasons[i].n += reason->n;
 			return;
 		}
@@ -242,7 +243,7 @@ static void gather_costs(struct run *r)
 		f->judged_packets += engine_occasions(w->engine);
 	}
 	f->cpu.busiest = f->cpu.busiest > 1 ? 1 : f->cpu.busiest;
-	f->cpu.threads = r->simulated ? 1 : r->n_workers;
+	f->cpu.threads = r->simulated ? 0 : r->n_workers;		/* what simulated time costs says nothing */
 	if (r->broker.has_start && r->broker.has_end) {
 		f->cpu.broker_known = true;
 		f->cpu.broker_ns = r->broker.at_end.cpu_ns - r->broker.at_start.cpu_ns;

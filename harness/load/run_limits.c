@@ -57,16 +57,19 @@ uint64_t machine_busy_ns(void)
 	return n == 8 && ticks > 0 ? (user + nice + system + irq + softirq + steal) * (1000000000u / (uint64_t)ticks) : 0;
 }
 
-/* Whoever takes processors away from the two that are measured spoils it. A broker whose process is not known may be that somebody. */
-static void note_others(struct run *r, bool knows_broker)
+/* Cores that others had meanwhile: they spoil what is measured. 0: not known; a broker whose process is not known may be one of them. */
+static double others_cores(const struct run *r, bool knows_broker)
 {
-	struct figures *f = r->figures;
-	uint64_t busy_ns = machine_busy_ns(), ours_ns = f->cpu.tool_ns + f->cpu.broker_ns;
+	const struct figures *f = r->figures;
+	uint64_t busy_ns = r->machine_after_ns, ours_ns = f->cpu.tool_ns + f->cpu.broker_ns;
 
 	if (!r->machine_before_ns || busy_ns <= r->machine_before_ns + ours_ns || !f->duration_ns || (!knows_broker && address_is_loopback(r->o->address)))
-		return;
-	double others = (double)(busy_ns - r->machine_before_ns - ours_ns) / (double)f->duration_ns;
-	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+		return 0;
+	return (double)(busy_ns - r->machine_before_ns - ours_ns) / (double)f->duration_ns;
+}
+
+static void note_others(struct figures *f, double others, long cpus)
+{
 	if (others >= 0.5 && others >= 0.25 * (double)cpus)
 		figures_note(f, figures_say(f, "other programs on this machine used %.1f of its %ld processors while this ran: figures suffer by it", others, cpus));
 }
@@ -103,31 +106,39 @@ void judge_limits(struct run *r)
 		sent += f->roles[i].total.counts[COUNT_sent];
 		late += f->roles[i].total.counts[COUNT_late];
 	}
-	double share = sent ? (double)late / (double)sent : 0;
-	if (!r->simulated)
-		note_others(r, knows_broker);
-	bool slow = flood || share > LATE, held = false;
+	double share = sent ? (double)late / (double)sent : 0, others = r->simulated ? 0 : others_cores(r, knows_broker);
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	bool slow = flood || share > LATE, full = others > 0.2 * (double)cpus && others + cores + f->cpu.busiest >= 0.9 * (double)cpus;
+	const char *what = flood ? "it sends as fast as its windows allow" : figures_say(f, "%.1f %% of its messages were more than 1 ms late", share * 100);
+	double busiest = f->cpu.busiest * 100;
+	bool held = false;
+
 	for (uint32_t i = 0; i < f->n_roles; i++)
 		held |= held_to(r, i) != 0;
-	const char *what = flood ? "it sends as fast as its windows allow" : figures_say(f, "%.1f %% of its messages were late", share * 100);
 
+	note_others(f, others, cpus);
 	if (r->simulated)
-		set(f, LIMITED_UNKNOWN, "a rehearsal on simulated time: it says nothing of speed");
+		set(f, LIMITED_UNKNOWN, "");
 	else if (f->cpu.busiest >= TOOL_BUSY)
 		set(f, LIMITED_BY_TOOL, figures_say(f, "a thread of this program was busy for %.0f %% of the time: the figures say more of it than of the broker; give it more --threads, or play it in shards",
-		                                    f->cpu.busiest * 100));
+		                                    busiest));
+	else if (!sent)
+		set(f, LIMITED_BY_NOTHING, "no messages were sent");
 	else if (!slow)
 		set(f, LIMITED_BY_NOTHING, plan_has_schedule(r->o->plan) ? "the schedule was kept" : "nothing was sent by a schedule");
 	else if (knows_broker && cores >= BROKER_BUSY)
-		set(f, LIMITED_BY_TARGET, figures_say(f, "%s, and the broker used %.2f cores; this program's busiest thread %.0f %% of one", what, cores, f->cpu.busiest * 100));
+		set(f, LIMITED_BY_TARGET, figures_say(f, "%s, and the broker used %.2f cores; this program's busiest thread %.0f %% of one", what, cores, busiest));
+	else if (full)
+		set(f, LIMITED_BY_MACHINE, figures_say(f, "%s; the broker had %.2f cores, this program's busiest thread %.0f %% of one, and others %.1f of the %ld: play it when they are done", what, cores,
+		                                       busiest, others, cpus));
 	else if (!flood && knows_broker)
-		set(f, LIMITED_UNKNOWN, figures_say(f, "%s, though neither the broker (%.2f cores) nor this program (%.0f %% of one) was busy: the network, or other programs on this machine, held it up",
-		                                    what, cores, f->cpu.busiest * 100));
+		set(f, LIMITED_UNKNOWN, figures_say(f, "%s, though neither the broker (%.2f cores) nor this program (%.0f %% of one) was busy: the network, waits in the broker, or a timer of this machine held it up",
+		                                    what, cores, busiest));
 	else if (!flood)
-		set(f, LIMITED_BY_TARGET, figures_say(f, "%s, though this program's busiest thread was busy for %.0f %% of the time only: the broker or the network held it up", what, f->cpu.busiest * 100));
+		set(f, LIMITED_UNKNOWN, figures_say(f, "%s, though this program's busiest thread was busy for %.0f %% of the time only: the broker, the network or other programs held it up", what, busiest));
 	else if (knows_broker)
 		set(f, LIMITED_BY_SCRIPT, figures_say(f, "%s, and neither the broker (%.2f cores) nor this program (%.0f %% of one) was busy: more clients%s would give more",
-		                                      what, cores, f->cpu.busiest * 100, held ? "" : ", or more in flight,"));
+		                                      what, cores, busiest, held ? "" : ", or more in flight,"));
 	else
-		set(f, LIMITED_UNKNOWN, figures_say(f, "%s; this program's busiest thread was busy for %.0f %% of the time; of the broker's nothing is known", what, f->cpu.busiest * 100));
+		set(f, LIMITED_UNKNOWN, figures_say(f, "%s; this program's busiest thread was busy for %.0f %% of the time; of the broker's nothing is known", what, busiest));
 }

@@ -49,7 +49,7 @@ struct crew {				/* the players of one thread */
 	pthread_t thread;
 	bool started;
 	atomic_bool over;
-	uint64_t cpu_ns;
+	uint64_t cpu_ns, judged_packets;
 	uint64_t names, n_names;
 	pthread_mutex_t lock;		/* of what follows */
 	struct tally *tallies;		/* by role, since they were taken last */
@@ -165,6 +165,7 @@ static void on_ended(struct timeline *t, void *owner)
 
 	if (!atomic_load(&c->run->ending) || p->result.verdict >= VERDICT_PASS)	/* what we cut off is nobody's failure */
 		count_play(p);
+	c->judged_packets += timeline_judged_packets(t);
 	if (!c->run->o->leave)
 		cleaner_add(&c->cleaner, t, &c->stage);
 	timeline_free(t);
@@ -508,11 +509,12 @@ static void judge(struct scenario_run *r, double broker_cores)
 
 		f->cpu.busiest = busy > f->cpu.busiest ? busy : f->cpu.busiest;
 		f->cpu.tool_ns += r->crews[i].cpu_ns;
+		f->judged_packets += r->crews[i].judged_packets;
 	}
 	f->cpu.busiest = f->cpu.busiest > 1 ? 1 : f->cpu.busiest;
-	f->cpu.threads = r->n_crews;
+	f->cpu.threads = r->simulated ? 0 : r->n_crews;
 	f->limited_by = r->simulated ? LIMITED_UNKNOWN : f->cpu.busiest >= 0.9 ? LIMITED_BY_TOOL : broker_cores >= 0.95 ? LIMITED_BY_TARGET : LIMITED_BY_SCRIPT;
-	f->limit = r->simulated ? "a rehearsal on simulated time: it says nothing of speed"
+	f->limit = r->simulated ? ""
 	         : f->limited_by == LIMITED_BY_TOOL ? "a thread of this program was busy all the time: the figures say more of it than of the broker"
 	         : f->limited_by == LIMITED_BY_TARGET ? "the broker used a core or more"
 	         : "the tests waited for answers: more clients would give more";

@@ -1,8 +1,8 @@
 #include "harness/load/wording.h"
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <string.h>
 
 enum { ROOM = 40, ROOMS = 16 };
 
@@ -91,4 +91,19 @@ const char *say_share(double share)
 	else
 		snprintf(text, ROOM, "%.*f %%", percent < 9.995 ? 2 : 1, percent);
 	return text;
+}
+
+/* "5:MQTT-3.3.4-9: " of what a violation is told with. */
+static size_t clause_len(const char *text)
+{
+	const char *end = strstr(text, ": ");
+
+	return end ? (size_t)(end - text) + 2 : 0;
+}
+
+bool is_same_reason(enum counter counter, const char *a, const char *b)
+{
+	size_t len = counter == COUNT_violations ? clause_len(a) : 0;
+
+	return len ? !strncmp(a, b, len) : !strcmp(a, b);
 }

@@ -165,6 +165,14 @@ is '--format json: exit 0' 0 $code
 is '--format json: all of stdout' 1000 "$(figure "$tmp/out" 'r["roles"][1]["counts"]["sent"]')"
 load compare "$tmp/a.json" "$tmp/b.json"
 is 'compare: exit 0' 0 $code
+# Clients that have come to the end of their steps stay for as long as was asked for; and what one rule's violations are told with is one line.
+load connect-storm -D clients=20 --for 5s --report json="$tmp/r.json"
+is 'who is done stays for --for' 5 "$(figure "$tmp/r.json" 'round((r["drain_ns"] - r["steady_ns"]) / 1e9)')"
+sed 's/collector connects/& receive_maximum=2/' scenarios/load/fan-in.scn >"$tmp/few.scn"
+load "$tmp/few.scn" -D sensors=50 -D period=5ms -D qos=2 --for 100ms --break 5:MQTT-3.3.4-9 --report json="$tmp/r.json"
+is 'a rule broken often: exit 1' 1 $code
+is 'a rule broken often: one reason' 1 "$(figure "$tmp/r.json" 'len(r["reasons"])')"
+
 load "$tmp/s.scn" --clients 4 --for 1s
 is 'scenarios rehearsed: exit 0' 0 $code
 
