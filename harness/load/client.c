@@ -521,6 +521,10 @@ void client_over(struct client *c)
 			why = "it waited in our queue when the run was over";
 			ledger_stranded(e->ledger, c->stream, c->flight, LOST_OUR_QUEUE, why);
 		}
+		/* What still came is not lost by this: the run is over. Nobody's evidence, therefore. */
+		if (c->flags & SUBSCRIBED && !(c->flags & LEAVING))
+			audience_leave(e->options.audience, listener_of(c));
+		c->flags &= (uint16_t)~SUBSCRIBED;
 		if ((c->flags & (CONNECTED | LEAVING)) == CONNECTED) {
 			static const uint8_t bytes[] = { DISCONNECT << 4, 0 };
 			uint8_t *room = link_room(&c->link, sizeof(bytes));

@@ -32,6 +32,7 @@ struct row {
 	unsigned shards;		/* 0: one; else all of them are played, one after the other, and added up */
 	const char *fleet;		/* what stands in fleet.csv */
 	bool needs_denial;		/* the broker denies locked/# */
+	unsigned drain_ms;		/* 0: 2 s */
 	unsigned halted_ms;		/* when its loop is left; 0: at its end */
 	bool freezes;			/* from second 3 to 4 nothing comes through, either way */
 };
@@ -75,7 +76,7 @@ static struct scenario *parse(const struct row *row, enum version version)
 static struct plan plan_for(const struct row *row, unsigned shard)
 {
 	return (struct plan){
-		.name = "w", .seed = 7, .shard = shard, .n_shards = row->shards ? row->shards : 1, .for_ns = row->for_s * S, .drain_ns = 2 * S,
+		.name = "w", .seed = 7, .shard = shard, .n_shards = row->shards ? row->shards : 1, .for_ns = row->for_s * S, .drain_ns = row->drain_ms ? row->drain_ms * (S / 1000) : 2 * S,
 		.timeout_ns = 5 * S, .meet_patience_ns = 10 * S,
 	};
 }
@@ -483,6 +484,9 @@ static const struct row rows[] = {
 	{ "what was acknowledged was not lost with its publisher's connection", COLLECTOR("\"t/#\" qos=1")
 	  "role pub x 1 { pub connects; meet \"ready\"\n repeat 20 { pub publishes topic=\"t/$(n)\" qos=1 payload=stamp(40) in flight 5 }\n wait 100ms; pub drops }",
 	  "pub.sent=20 pub.acknowledged=20 sub.owed=40 sub.lost=20 loss:publisher_gone=0 loss:unknown=20", .fault = "5:MQTT-4.5.0-1" },
+	{ "a subscriber that is there to the end of the run has not left", COLLECTOR("\"t/#\" qos=1")
+	  "role pub x 1 { pub connects; meet \"ready\"\n repeat 20 { pub publishes topic=\"t/$(n)\" qos=1 payload=stamp(40) } }",
+	  "sub.owed=40 sub.lost=20 loss:subscriber_left=0 loss:unknown=20", .fault = "5:MQTT-4.5.0-1", .drain_ms = 100 },
 	{ "the broker sends no PUBACK", "role pub x 2 { pub connects; repeat 20 { pub publishes qos=1 payload=stamp(40) in flight 5 } }",
 	  "pub.sent=10 pub.acknowledged=0 pub.unacknowledged=10 pub.stopped=2 reason:no_answer_came_in_time_to_any_of_5_exchanges", .fault = "5:MQTT-4.3.2-4" },
 	{ "broken rules are counted by clause", "role pub x 2 { pub connects; pub publishes qos=1 payload=stamp(40) }",
