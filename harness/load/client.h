@@ -93,6 +93,7 @@ struct engine {
 	uint8_t phase;			/* enum phase, as far as this engine has heard */
 	struct arena scratch;		/* for the values and the packet of one step: reset by each */
 	uint64_t start_ns;		/* loop time of the run's time 0 */
+	uint64_t delivered_ns;		/* when a message came last, since then */
 	uint64_t random;		/* state of pick() and random() */
 	struct engine_state *own;	/* engine.c's */
 };

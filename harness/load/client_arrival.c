@@ -350,6 +350,7 @@ static void delivered(struct client *c, struct arrival *in)
 	struct extras *x = client_extras(c);
 	struct packet named;
 
+	c->engine->delivered_ns = in->at_ns;
 	if (publish_qos(p) == 2 && taken_has(x->taken, p->packet_id)) {
 		client_send_ack(c, PUBREC, p->packet_id);	/* sent again before its PUBREL: the message that it was [MQTT-4.3.3-10] */
 		return;

@@ -516,6 +516,11 @@ uint64_t engine_occasions(const struct engine *e)
 	return e->own->occasions;
 }
 
+uint64_t engine_delivered_ns(const struct engine *e)
+{
+	return e->delivered_ns;
+}
+
 unsigned engine_held_to(const struct engine *e, uint32_t role)
 {
 	return e->roles[role].held_to;

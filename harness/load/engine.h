@@ -99,6 +99,7 @@ struct tally *engine_tallies(struct engine *engine);		/* by role, of the whole r
 const struct reason *engine_reasons(const struct engine *engine);
 struct ledger *engine_ledger(struct engine *engine);
 uint64_t engine_occasions(const struct engine *engine);	/* packets that the monitor judged */
+uint64_t engine_delivered_ns(const struct engine *engine);	/* when a message came last, since time 0; 0: none did */
 unsigned engine_held_to(const struct engine *engine, uint32_t role);	/* the least Receive Maximum that kept `in flight N` of a client of that role below N; 0: none did */
 /*
  * left.c: the CONNECT that makes the broker forget the session which the client may have left, the index-th of this thread; it borrows from the engine until the next call.

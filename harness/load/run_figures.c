@@ -5,9 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "harness/units.h"
+
 /* What the engines counted, as figures: while it runs, second by second, and in the end. */
 
 #define SECOND_NS 1000000000u
+#define STILL_COMING_NS 200000000u	/* so long before the end a message came at least, where a queue was being worked off */
 
 void gather_roles(struct run *r)
 {
@@ -286,6 +289,25 @@ unsigned held_to(const struct run *r, uint32_t role)
 	return least;
 }
 
+/* A broker that works off a queue has lost nothing yet. */
+static void note_drain(struct run *r)
+{
+	struct figures *f = r->figures;
+	uint64_t end_ns = f->drain_ns + r->o->plan->drain_ns, last_ns = 0;
+	char drain[40];
+
+	end_ns = end_ns < f->duration_ns ? end_ns : f->duration_ns;
+	for (unsigned i = 0; i < r->n_workers; i++) {
+		uint64_t one = engine_delivered_ns(r->workers[i].engine);
+
+		last_ns = one > last_ns ? one : last_ns;
+	}
+	if (!last_ns || last_ns + STILL_COMING_NS < end_ns || !figures_count(f, NULL, COUNT_lost))
+		return;
+	units_print_duration(r->o->plan->drain_ns, drain, sizeof(drain));
+	figures_note(f, figures_say(f, "messages still came when the drain of %s was over: what is told as lost may be late only; a longer --drain tells", drain));
+}
+
 static void note_windows(struct run *r)
 {
 	struct figures *f = r->figures;
@@ -305,4 +327,5 @@ void gather_all(struct run *r)
 	gather_costs(r);
 	gather_rates(r);
 	note_windows(r);
+	note_drain(r);
 }
