@@ -3,6 +3,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "harness/load/wording.h"
+
 /* The walk of a client through its role: blocks, loops, waiting, failing and beginning anew. */
 
 enum { TURN = 256 };	/* steps before the others have their turn */
@@ -505,6 +507,44 @@ bool client_leaves_loop(struct client *c)
 	return true;
 }
 
+/* Waits for the next turn of a `forever` that begins by receiving: for what is still under way, if anything is. */
+static bool only_receives(const struct client *c)
+{
+	const struct registers *r = c->registers;
+
+	return c->state == CLIENT_AWAITS && c->phase == 0 && !(c->flags & PROBING) && r && r->depth && r->frames[r->depth - 1].owner->kind == STEP_FOREVER &&
+	       r->frames[r->depth - 1].owner->children == c->step;
+}
+
+bool client_is_settled(const struct client *c)
+{
+	const struct extras *x = c->extras;
+
+	if (c->state != CLIENT_AT_END && c->state != CLIENT_STOPPED && !only_receives(c))
+		return false;
+	if (!(c->flags & LINKED))
+		return true;
+	return !link_unsent(&c->link) && !(c->flags & RESUMING) && !(c->open && c->open->n) && !(x && (x->body || x->n_acks || x->pieces || x->taken));
+}
+
+/* What it is owed and has not had, its connection was open for: nobody left, and its being closed now is nobody's evidence. */
+static void owed_no_more(struct client *c)
+{
+	struct engine *e = c->engine;
+	const struct extras *x = c->extras;
+	char text[80] = "it reads nothing, as its steps say";
+
+	if (!(c->flags & SUBSCRIBED))
+		return;
+	if (x && x->read_rate)
+		snprintf(text, sizeof(text), "it reads %s a second, as its steps say", say_bytes(x->read_rate));
+	if (c->flags & CONNECTED && client_reads_slowly(c))
+		ledger_trouble(e->ledger, listener_of(c), LOST_SUBSCRIBER_SLOW, text, run_now(e));
+	if (!(c->flags & LEAVING))
+		audience_leave(e->options.audience, listener_of(c));
+	c->flags &= (uint16_t)~SUBSCRIBED;
+}
+
 void client_over(struct client *c)
 {
 	struct engine *e = c->engine;
@@ -514,6 +554,7 @@ void client_over(struct client *c)
 	wheel_stop(&e->wheel, &c->timer);
 	c->state = CLIENT_STOPPED;
 	c->step = NULL;
+	owed_no_more(c);
 	if (c->flags & LINKED) {
 		if (link_unsent(&c->link))
 			link_flush(&c->link);
@@ -521,10 +562,6 @@ void client_over(struct client *c)
 			why = "it waited in our queue when the run was over";
 			ledger_stranded(e->ledger, c->stream, c->flight, LOST_OUR_QUEUE, why);
 		}
-		/* What still came is not lost by this: the run is over. Nobody's evidence, therefore. */
-		if (c->flags & SUBSCRIBED && !(c->flags & LEAVING))
-			audience_leave(e->options.audience, listener_of(c));
-		c->flags &= (uint16_t)~SUBSCRIBED;
 		if ((c->flags & (CONNECTED | LEAVING)) == CONNECTED) {
 			static const uint8_t bytes[] = { DISCONNECT << 4, 0 };
 			uint8_t *room = link_room(&c->link, sizeof(bytes));

@@ -119,6 +119,7 @@ static inline bool client_reads_slowly(const struct client *c)
 
 /* ---- client.c: the walk ---- */
 
+bool client_is_settled(const struct client *c);		/* in the drain: it has come to its end or only takes what comes, and nothing of it is under way */
 void client_begin(struct client *c);			/* its time has come */
 void client_run(struct client *c);			/* takes steps until it has to wait, or others have their turn */
 void client_timer(struct client *c);			/* its wheel timer has fired */

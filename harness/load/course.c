@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 /*
@@ -27,6 +28,9 @@ struct course {
 	struct seat *seats;
 	bool simulated;
 	bool again;			/* some role's clients come back by themselves */
+	bool still;			/* engines stand, and wait on `moves` */
+	uint32_t n_standing;
+	pthread_cond_t stands, moves;
 	uint64_t start_ns, ramp_ns;	/* ramp_ns: when the last client begins */
 	uint64_t came_ns;		/* when a client came to a meeting last */
 	uint64_t held_ns;		/* when the last meeting was held */
@@ -64,6 +68,8 @@ struct course *course_new(const struct plan *plan, uint64_t start_ns, bool simul
 	struct course *course = must(calloc(1, sizeof(*course)));
 
 	pthread_mutex_init(&course->lock, NULL);
+	pthread_cond_init(&course->stands, NULL);
+	pthread_cond_init(&course->moves, NULL);
 	course->plan = plan;
 	course->start_ns = start_ns;
 	course->simulated = simulated;
@@ -93,6 +99,8 @@ void course_free(struct course *course)
 {
 	if (!course)
 		return;
+	pthread_cond_destroy(&course->stands);
+	pthread_cond_destroy(&course->moves);
 	pthread_mutex_destroy(&course->lock);
 	free(course->meetings);
 	free(course->names);
@@ -154,6 +162,7 @@ void course_rise(struct course *course, struct seat *seat)
 			*at = seat->next;
 			break;
 		}
+	pthread_cond_signal(&course->stands);		/* one less to wait for */
 	pthread_mutex_unlock(&course->lock);
 	if (seat->watch.fd >= 0) {
 		loop_unwatch(seat->loop, &seat->watch);
@@ -276,6 +285,90 @@ uint64_t course_turns_end_ns(struct course *course)
 		end_ns = plus(steady_ns, course->plan->for_ns);
 	pthread_mutex_unlock(&course->lock);
 	return end_ns;
+}
+
+/* ---- the drain is over when nothing is owed ---- */
+
+enum { STAND_S = 2 };			/* how long engines may take to stand still, on a machine that has much else to do */
+
+void course_quiet(struct course *course, struct seat *seat, bool quiet)
+{
+	pthread_mutex_lock(&course->lock);
+	seat->quiet = quiet;
+	pthread_mutex_unlock(&course->lock);
+}
+
+bool course_is_quiet(struct course *course)
+{
+	bool quiet;
+
+	pthread_mutex_lock(&course->lock);
+	quiet = course->phase == PHASE_DRAIN && course->seats;
+	for (const struct seat *seat = course->seats; seat && quiet; seat = seat->next)
+		quiet = seat->quiet;
+	pthread_mutex_unlock(&course->lock);
+	return quiet;
+}
+
+void course_stand(struct course *course)
+{
+	pthread_mutex_lock(&course->lock);
+	if (course->still) {
+		course->n_standing++;
+		pthread_cond_signal(&course->stands);
+		while (course->still)
+			pthread_cond_wait(&course->moves, &course->lock);
+		course->n_standing--;
+		pthread_cond_signal(&course->stands);
+	}
+	pthread_mutex_unlock(&course->lock);
+}
+
+static uint32_t n_seats(const struct course *course)
+{
+	uint32_t n = 0;
+
+	for (const struct seat *seat = course->seats; seat; seat = seat->next)
+		n++;
+	return n;
+}
+
+static void let_go(struct course *course)
+{
+	course->still = false;
+	pthread_cond_broadcast(&course->moves);
+	while (course->n_standing)
+		pthread_cond_wait(&course->stands, &course->lock);
+}
+
+bool course_halt(struct course *course)
+{
+	struct timespec until;
+	bool stand = true;
+
+	if (course->simulated)		/* one thread has them all */
+		return true;
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += STAND_S;
+	pthread_mutex_lock(&course->lock);
+	course->still = true;
+	wake_all(course);
+	while (stand && course->n_standing < n_seats(course))
+		stand = pthread_cond_timedwait(&course->stands, &course->lock, &until) != ETIMEDOUT;
+	if (!stand)
+		let_go(course);
+	pthread_mutex_unlock(&course->lock);
+	return stand;
+}
+
+void course_go_on(struct course *course, bool over)
+{
+	pthread_mutex_lock(&course->lock);
+	if (over && course->phase == PHASE_DRAIN)
+		enter(course, PHASE_OVER, course->now_ns);
+	if (!course->simulated)
+		let_go(course);
+	pthread_mutex_unlock(&course->lock);
 }
 
 void course_end(struct course *course, const char *why)

@@ -11,6 +11,7 @@ struct seat {				/* an engine at its course; zeroed before */
 	struct task task;		/* simulated: posted when something has changed */
 	struct watch watch;		/* else: an eventfd is readable then */
 	void (*changed)(struct seat *seat);
+	bool quiet;			/* under the course's lock: nothing is under way there, as far as it can see */
 };
 
 /* 0 or negative errno. From now on changed() is called on the engine's loop when the phase has changed, or a meeting is held. */
@@ -18,6 +19,13 @@ int course_sit(struct course *course, struct seat *seat, struct loop *loop, void
 void course_rise(struct course *course, struct seat *seat);
 
 uint64_t course_start_ns(const struct course *course);	/* of the loops' time */
+
+/*
+ * The drain is over as soon as nothing is owed any more. Each engine says when nothing happens there; when all have said so, whoever controls the run has them stand still, looks
+ * into their ledgers, and ends it or lets them go on.
+ */
+void course_quiet(struct course *course, struct seat *seat, bool quiet);
+void course_stand(struct course *course);			/* to be called by each engine when something has changed: returns when it may go on */
 
 /* What the time since time 0 brings about by itself; to be called when course_next_ns() says (UINT64_MAX: never), and harmless at other times. */
 enum phase course_tick(struct course *course, uint64_t now_ns);

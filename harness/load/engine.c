@@ -12,14 +12,16 @@
 
 /* One thread's loop of clients: who has his turn, what each second came to, why clients failed, and how the run takes its course. */
 
-enum { MAX_REASONS = 1000 };
+enum { LOOK_NS = 20000000, MAX_REASONS = 1000 };
 
 #define SECOND_NS UINT64_C(1000000000)
 
 struct engine_state {
 	struct engine *engine;
 	struct seat seat;
-	struct timer begin, second, course;
+	struct timer begin, second, course, look;
+	uint64_t heard;			/* bytes that had come at the last look */
+	uint32_t busy;			/* the client that was, then */
 	struct task turns;
 	bool begun, over;
 	uint32_t *queue;		/* clients that have their turn next: a ring, by index */
@@ -281,9 +283,45 @@ static void over(struct engine *e)
 	loop_timer_stop(e->loop, &own->begin);
 	loop_timer_stop(e->loop, &own->second);
 	loop_timer_stop(e->loop, &own->course);
+	loop_timer_stop(e->loop, &own->look);
 	course_rise(e->options.course, &own->seat);
 	if (e->options.idle)
 		e->options.idle(e, e->options.context);
+}
+
+/* The client that was busy the last time is asked first: thousands of others need not be asked then. */
+bool engine_is_settled(struct engine *e)
+{
+	struct engine_state *own = e->own;
+
+	if (own->n_queued)
+		return false;
+	for (uint32_t i = 0; i < e->n_clients; i++) {
+		uint32_t at = i + own->busy < e->n_clients ? i + own->busy : i + own->busy - e->n_clients;
+
+		if (!client_is_settled(&e->clients[at])) {
+			own->busy = at;
+			return false;
+		}
+	}
+	return true;
+}
+
+uint64_t engine_bytes_received(const struct engine *e)
+{
+	return e->hub.counts.bytes_received;
+}
+
+/* Nothing came since the last look, and nobody has anything to do: the course is told. */
+static void on_look(struct timer *timer, struct loop *loop)
+{
+	struct engine_state *own = (struct engine_state *)((char *)timer - offsetof(struct engine_state, look));
+	struct engine *e = own->engine;
+	uint64_t heard = engine_bytes_received(e);
+
+	course_quiet(e->options.course, &own->seat, heard == own->heard && engine_is_settled(e));
+	own->heard = heard;
+	loop_timer(loop, timer, loop->now_ns + LOOK_NS);
 }
 
 static void set_course_timer(struct engine *e)
@@ -318,10 +356,13 @@ static void follow(struct engine *e)
 	else
 		release_meetings(e);
 	e->phase = (uint8_t)course_phase(e->options.course);	/* those who left may have been the last */
-	if (e->phase == PHASE_OVER)
+	if (e->phase == PHASE_OVER) {
 		over(e);
-	else
-		set_course_timer(e);
+		return;
+	}
+	set_course_timer(e);
+	if (e->phase == PHASE_DRAIN && before < PHASE_DRAIN)
+		loop_timer(e->loop, &e->own->look, e->loop->now_ns + LOOK_NS);
 }
 
 static void begin(struct engine *e)
@@ -363,6 +404,7 @@ static void on_changed(struct seat *seat)
 
 	if (e->own->over)
 		return;
+	course_stand(e->options.course);
 	if (!e->own->begun) {
 		if (course_phase(e->options.course) < PHASE_DRAIN)
 			return;
@@ -462,6 +504,7 @@ struct engine *engine_new(struct loop *loop, const struct engine_options *option
 	own->begin.fire = on_begin;
 	own->second.fire = on_second;
 	own->course.fire = on_course;
+	own->look.fire = on_look;
 	own->scratch = must(malloc(SCRATCH_SIZE));
 	arena_init(&e->scratch, own->scratch, SCRATCH_SIZE);
 

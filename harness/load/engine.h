@@ -32,6 +32,14 @@ const char *course_why(const struct course *course);		/* NULL: it went its way *
 uint64_t course_steady_ns(const struct course *course);	/* since time 0, when it became steady; 0: not yet */
 uint64_t course_drain_ns(const struct course *course);		/* when the loops ended; 0: not yet */
 
+/*
+ * It drains, and no engine sees anything under way: then their ledgers tell whether something is owed yet. course_halt() has all engines stand still, so that the thread that controls the
+ * run may look into them; false: they do not, and there is nothing to let go. course_go_on(over): they go on, or the drain is over.
+ */
+bool course_is_quiet(struct course *course);
+bool course_halt(struct course *course);
+void course_go_on(struct course *course, bool over);
+
 /* How it stands with a meeting, for progress and for whoever waits in vain. False: there is none of that number. */
 struct meeting_state {
 	const char *name;
@@ -86,6 +94,10 @@ void second_free(struct second *second, uint32_t n_roles);
 
 /* Live, from any thread, approximate: sums over roles. */
 uint64_t engine_active(const struct engine *engine);
+
+/* Its thread stands still (course_halt()): no exchange is open, nothing waits to be sent, no client plays steps but those of a `forever` that only receives. */
+bool engine_is_settled(struct engine *engine);
+uint64_t engine_bytes_received(const struct engine *engine);
 
 /*
  * Ends it now, wherever it is, so that what it has counted is complete: on its own thread, or when that has ended. Harmless when it is over, and needed only where its

@@ -61,6 +61,7 @@ static const char *const cause_words[N_LOSS_CAUSES] = {
 	[LOST_DISCONNECTED]     = "the broker ended the subscriber's connection",
 	[LOST_PUBLISHER_GONE]   = "the publisher's connection was cut",
 	[LOST_OUR_QUEUE]        = "still in our own queue",
+	[LOST_SUBSCRIBER_SLOW]  = "the subscriber reads slowly, as its steps say",
 	[LOST_BROKER_DROPPED]   = "dropped by the broker, as it says itself",
 	[LOST_UNKNOWN]          = "unknown",
 };

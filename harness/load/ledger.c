@@ -13,6 +13,7 @@ const char *const loss_names[N_LOSS_CAUSES + 1] = {
 	[LOST_DISCONNECTED] = "disconnected",
 	[LOST_PUBLISHER_GONE] = "publisher_gone",
 	[LOST_OUR_QUEUE] = "our_queue",
+	[LOST_SUBSCRIBER_SLOW] = "subscriber_slow",
 	[LOST_BROKER_DROPPED] = "broker_dropped",
 	[LOST_UNKNOWN] = "unknown",
 };

@@ -142,6 +142,7 @@ enum loss_cause {
 	LOST_DISCONNECTED,		/* the broker ended the connection, with or without a reason code */
 	LOST_PUBLISHER_GONE,		/* sent with QoS 0, or not acknowledged, on a connection that was cut */
 	LOST_OUR_QUEUE,			/* still in our own queue when all was over */
+	LOST_SUBSCRIBER_SLOW,		/* its own steps had it read slower than it was sent, or nothing: it had not come to it when all was over */
 	LOST_BROKER_DROPPED,		/* $SYS says that it dropped as many or more */
 	LOST_UNKNOWN,
 	N_LOSS_CAUSES
@@ -151,7 +152,7 @@ extern const char *const loss_names[N_LOSS_CAUSES + 1];	/* "subscriber_away", ..
 
 /*
  * A subscriber's trouble at now_ns explains what it misses of a stream between two deliveries, one before and one after; and what it misses behind its last one,
- * if something was still under way then: sent, or delivered of that stream, within the second before or later.
+ * if something was still under way then: sent, or delivered of that stream, within the second before or later. LOST_SUBSCRIBER_SLOW explains all that it misses behind its last one.
  */
 void ledger_trouble(struct ledger *ledger, struct listener who, enum loss_cause cause, const char *text, uint64_t now_ns);
 /* A publisher's: its messages of that stream from number on to the last one sent (QoS 0: that were sent within the last flight; QoS 1, 2: that were open) may not have left. stream NULL: nothing. */

@@ -26,7 +26,7 @@ const struct cli_option load_option_rows[] = {
 	OPT_HEADING("What is played"),
 	OPT_LIST('D', "define", load_options.params, "NAME=VALUE", "value of the workload's `param`"),
 	OPT_DURATION(0, "for", load_options.for_ns, "D", "end the loops so long after all clients are ready; without it when the steps end, or at Ctrl-C (a rehearsal after 10s)"),
-	OPT_DURATION(0, "drain", load_options.drain_ns, "D", "how long deliveries may still come then; what is missing after it is lost"),
+	OPT_DURATION(0, "drain", load_options.drain_ns, "D", "how long deliveries may still come then, while any are owed; what is missing after it is lost"),
 	OPT_ENUM(0, "mqtt", load_options.mqtt, mqtt_choices, "in which of the workload's versions"),
 	OPT_COUNT(0, "clients", load_options.clients, 1, 1000000, "N", "of a scenario of `conform`: so many play it at once, again and again until --for is over"),
 	OPT_FLAG(0, "list", load_options.list, "list the ready workloads with their parameters"),

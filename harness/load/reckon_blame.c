@@ -6,6 +6,7 @@
 
 enum { UNDER_WAY_MS = 1000 };		/* how long a message may be on its way to a subscriber that takes what it is sent */
 
+static const char at_end[] = "it had not come when all was over", passed_over[] = "what was sent later came";
 static const char unsubscribed[] = "its subscription ended with messages under way";
 
 static int by_key(const void *a, const void *b)
@@ -87,11 +88,12 @@ static const struct proof *find_trouble(const struct reckoner *r, const struct s
 	const struct proof *trouble = find_proof(r->troubles.at, r->troubles.n, client, hole->since_ms, &n);
 	uint64_t until = hole->until_ms;
 
-	if (!trouble)
-		return NULL;
 	if (until == UINT32_MAX)
 		until = later(stream->sent_ms, had->next ? had->last_ms : 0) + UNDER_WAY_MS;
-	return trouble->from <= until ? trouble : NULL;
+	for (; trouble && n && trouble->key == client; trouble++, n--)
+		if (trouble->from <= until || (trouble->cause == LOST_SUBSCRIBER_SLOW && hole->until_ms == UINT32_MAX))
+			return trouble;
+	return NULL;
 }
 
 static void count_loss(struct reckoner *r, uint16_t subscriber_role, uint16_t publisher_role, enum loss_cause cause, const char *text, uint64_t n)
@@ -117,8 +119,8 @@ static bool at_cut(const struct debt *debt, uint32_t end)
 	return false;
 }
 
-/* The cause of number, which is also that of all up to *end. */
-static const struct proof *find_cause(const struct reckoner *r, const struct debt *debt, uint32_t number, uint32_t *end)
+/* The cause of number, which is also that of all up to *end. *passed: some subscriber had a later one. */
+static const struct proof *find_cause(const struct reckoner *r, const struct debt *debt, uint32_t number, uint32_t *end, bool *passed)
 {
 	const struct proof *found = find_stranded(r, debt->stream, number, end);
 
@@ -135,6 +137,7 @@ static const struct proof *find_cause(const struct reckoner *r, const struct deb
 			continue;
 		hole = had_hole(had, number);
 		*end = hole.to < *end ? hole.to : *end;
+		*passed |= hole.until_ms != UINT32_MAX;
 		if (!found)
 			found = find_trouble(r, debt->stream, had, debt->claims[i].client, &hole);
 	}
@@ -152,15 +155,16 @@ void blame(struct reckoner *r, const struct debt *debt, const struct ranges *los
 	for (size_t i = 0; i < lost->n; i++)
 		for (uint32_t number = lost->at[i].from, end; number < lost->at[i].to; number = end) {
 			const struct proof *proof;
+			bool passed = false;
 
 			end = lost->at[i].to;
-			proof = find_cause(r, debt, number, &end);
+			proof = find_cause(r, debt, number, &end, &passed);
 			if (proof)
 				count_loss(r, debt->role, publisher, proof->cause, proof->text, end - number);
 			else if (end == lost->at[i].to && at_cut(debt, end))
 				count_loss(r, debt->role, publisher, LOST_SUBSCRIBER_LEFT, unsubscribed, end - number);
 			else
-				count_loss(r, debt->role, publisher, LOST_UNKNOWN, "", end - number);
+				count_loss(r, debt->role, publisher, LOST_UNKNOWN, passed ? passed_over : at_end, end - number);
 		}
 }
 
@@ -194,11 +198,11 @@ static uint64_t dropped_instead(struct reckoner *r, enum loss_cause cause, uint6
 	return dropped;
 }
 
-/* A subscriber that left explains what was under way to it then, however much that may have been: less so than a broker that says what it dropped. */
+/* A subscriber that left, or reads slowly, explains what was under way to it then, however much that may have been: less so than a broker that says what it dropped. */
 void blame_broker(struct reckoner *r, const struct broker_drops *drops)
 {
 	if (!drops || !drops->known || !drops->n)
 		return;
 	snprintf(r->dropped, sizeof(r->dropped), "%s rose by %s", drops->topic, say_count(drops->n));
-	dropped_instead(r, LOST_SUBSCRIBER_LEFT, dropped_instead(r, LOST_UNKNOWN, drops->n));
+	dropped_instead(r, LOST_SUBSCRIBER_LEFT, dropped_instead(r, LOST_SUBSCRIBER_SLOW, dropped_instead(r, LOST_UNKNOWN, drops->n)));
 }

@@ -15,6 +15,8 @@
 
 enum {
 	BEAT_NS = 50000000,		/* how often the control thread looks around */
+	DRAIN_BEAT_NS = 20000000,	/* ... in the drain */
+	LOOKING_SHARE = 10,		/* so much less time is taken for looking into ledgers than there is between */
 	AGAIN_NS = 500000000,		/* how often it is asked whether a target that is gone has come back */
 	OVERTIME = 15,			/* seconds beyond the drain after which engines are stopped */
 };
@@ -184,7 +186,9 @@ static void tell(struct run *r)
 
 static void on_beat(struct timer *timer, struct loop *loop)
 {
-	loop_timer(loop, timer, loop->now_ns + BEAT_NS);
+	const struct run *r = (const struct run *)((char *)timer - offsetof(struct run, beat));
+
+	loop_timer(loop, timer, loop->now_ns + (r->course && course_phase(r->course) == PHASE_DRAIN ? DRAIN_BEAT_NS : BEAT_NS));
 	loop_stop(loop);
 }
 
@@ -194,6 +198,37 @@ static bool is_overdue(const struct run *r)
 	uint64_t drain_ns = course_drain_ns(r->course);
 
 	return drain_ns && run_time(r) > drain_ns + r->o->plan->drain_ns + (uint64_t)OVERTIME * SECOND_NS;
+}
+
+static bool nothing_is_owed(struct run *r)
+{
+	uint64_t heard = 0;
+	bool settled = true;
+
+	for (unsigned i = 0; i < r->n_workers && settled; i++) {
+		struct engine *engine = atomic_load(&r->workers[i].engine);
+
+		settled = engine && (atomic_load(&r->workers[i].over) || engine_is_settled(engine));
+		heard += engine ? engine_bytes_received(engine) : 0;
+	}
+	if (!settled || (r->looked && heard == r->heard))
+		return false;
+	r->looked = true;
+	r->heard = heard;
+	return !gather_lost(r);
+}
+
+/* When all that is owed has come, no exchange is open and nothing waits to be sent, there is nothing more to wait for. */
+static void end_drain(struct run *r)
+{
+	uint64_t before_ns = process_cpu_ns();
+	bool over;
+
+	if (r->at_once || run_time(r) < r->look_ns || !course_is_quiet(r->course) || !course_halt(r->course))
+		return;
+	over = nothing_is_owed(r);
+	course_go_on(r->course, over);
+	r->look_ns = run_time(r) + LOOKING_SHARE * (process_cpu_ns() - before_ns) * !r->simulated;
 }
 
 static void play(struct run *r)
@@ -208,6 +243,7 @@ static void play(struct run *r)
 			watch_broker(r);
 			tell(r);
 		}
+		end_drain(r);
 		if (is_overdue(r))
 			workers_halt(r);
 		if (r->simulated && (r->at_once || is_overdue(r)))

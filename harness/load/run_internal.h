@@ -50,6 +50,11 @@ struct run {
 	struct broker_costs broker;
 	uint32_t tag;			/* of the run, for stamps */
 
+	/* whether anything is owed in the drain */
+	bool looked;			/* once at least */
+	uint64_t heard;			/* bytes that had come then */
+	uint64_t look_ns;		/* not before */
+
 	/* what ended it before its time */
 	bool ended;			/* course_end() was called */
 	unsigned interrupts;		/* that were heeded */

@@ -20,12 +20,8 @@ same() {		# NAME OURS THEIRS
 	if [ -n "$2" ] && [ "$2" = "$3" ] && [ "$2" != 0 ]; then ok "$1 ($2)"; else not_ok "$1" "we count '$2', they '$3'"; fi
 }
 
-# figure NAME: ROLE.COUNTER of the last run
-figure() {
-	python3 -c 'import json, sys
-role, counter = sys.argv[2].split(".")
-print(sum(r["counts"][counter] for r in json.load(open(sys.argv[1]))["roles"] if role in (r["name"], "all")))' "$tmp/run.json" "$1"
-}
+# figure ROLE.COUNTER: of the last run
+figure() { sed -n "s/^$1 //p" "$tmp/figures"; }
 
 until_so() {		# NAME COMMAND...: waits for it to succeed, for 20 s at most
 	name=$1 tries=0
@@ -40,7 +36,11 @@ until_so() {		# NAME COMMAND...: waits for it to succeed, for 20 s at most
 load() {		# WORKLOAD URL OPTION...
 	timeout 60 "$MQASSAY" load "$@" --quiet --report json="$tmp/run.json" >"$tmp/out" 2>"$tmp/err" ||
 		not_ok "load $*" "exit $?: $(tail -n 3 "$tmp/err")"
-	ours=$((ours + $(figure all.sent)))
+	python3 -c 'import json, sys
+for role in json.load(open(sys.argv[1]))["roles"]:
+    for counter, n in role["counts"].items():
+        print("%s.%s %d" % (role["name"], counter, n))' "$tmp/run.json" >"$tmp/figures"
+	case $* in *qos=2*) ;; *) ours=$((ours + $(figure '[^ ]*\.sent' | paste -s -d +))) ;; esac
 }
 
 certificates "$tmp" || { not_ok certificates 'openssl could not make them'; exit 1; }
@@ -70,16 +70,17 @@ broker=$!
 until_so mosquitto mosquitto_pub -p "$tcp" -t up -n 2>/dev/null
 
 
-# published TOPIC OPTION...: one message of somebody else's
+# published TOPIC OPTION...: one message of somebody else's. Those of QoS 2, and retained ones, Mosquitto does not count in $SYS.
 theirs=1 ours=0		# the one above was taken
 published() {
 	mosquitto_pub -p "$tcp" -t "$@" || not_ok mosquitto_pub "exit $?"
-	theirs=$((theirs + 1))
+	case $* in *'-q 2'*|*' -r '*) ;; *) theirs=$((theirs + 1)) ;; esac
 }
 
 # mosquitto_sub counts: a line for each message. What is published last comes last: Mosquitto keeps one order for a reader of one QoS, whoever publishes.
 published start/of -r -m ready
 for qos in 0 1 2; do
+	: >"$tmp/lines"
 	stdbuf -oL mosquitto_sub -p "$tcp" -q $qos -t '+/#' -F '%x' >"$tmp/lines" 2>"$tmp/sub.err" &
 	reader=$!
 	until_so "mosquitto_sub, QoS $qos" grep -q '^7265616479$' "$tmp/lines"
@@ -102,7 +103,7 @@ paho() {		# TRANSPORT PORT QOS
 	published end/of -q "$3" -m over
 	wait $reader || not_ok "Paho over $1" "$(tail -n 1 "$tmp/sub.err")"
 	{ read -r _; read -r count again; } <"$tmp/paho"
-	same "Paho over $1, QoS $3: sent" "$(figure sensor.sent)" "$((count - 1))"	# the retained one came, too
+	same "Paho over $1, QoS $3: sent" "$(figure sensor.sent)" "$((count - 1))"
 	same "Paho over $1, QoS $3: delivered" "$(figure collector.delivered)" "$((count - 1))"
 	[ "$again" = 0 ] || not_ok "Paho over $1, QoS $3" "$again came twice"
 }
@@ -116,10 +117,10 @@ same 'a flood with QoS 1: acknowledged' "$(figure publisher.sent)" "$(figure pub
 same 'a flood with QoS 1: delivered' "$(figure publisher.sent)" "$(figure subscriber.delivered)"
 published end/of -m over
 received() {
-	received=$(timeout 10 mosquitto_sub -p "$tcp" -t '$SYS/broker/publish/messages/received' -C 1)
+	received=$(timeout 5 mosquitto_sub -p "$tcp" -t '$SYS/broker/publish/messages/received' -C 1)
 	[ "$received" = $((ours + theirs)) ]
 }
 until_so '$SYS' received
-same '$SYS, of all runs: sent' "$ours" "$((received - theirs))"
+same '$SYS, of all runs with QoS 0 and 1: sent' "$ours" "$((received - theirs))"
 
 exit $failed

@@ -122,7 +122,7 @@ static void nobody_knows_why(void **state)
 	arrive(reader, send());
 	close_books(NULL);
 	assert_int_equal(reckoning->n_losses, 1);
-	loss_is(0, LOST_UNKNOWN, 1, "");
+	loss_is(0, LOST_UNKNOWN, 1, "what was sent later came");
 	assert_int_equal(reckoning->losses[0].subscriber_role, 1);
 	assert_int_equal(reckoning->losses[0].publisher_role, 0);
 }
@@ -138,7 +138,7 @@ static void the_broker_says_that_it_dropped_some(void **state)
 	close_books(&drops);
 	assert_int_equal(reckoning->n_losses, 2);
 	loss_is(0, LOST_BROKER_DROPPED, 1234, "$SYS/broker/publish/messages/dropped rose by 1,234");
-	loss_is(1, LOST_UNKNOWN, 766, "");
+	loss_is(1, LOST_UNKNOWN, 766, "it had not come when all was over");
 }
 
 /* What has a cause already is not laid to the broker. */
@@ -207,7 +207,7 @@ static void a_gap_with_a_trouble_in_it(void **state)
 	close_books(NULL);
 	assert_int_equal(reckoning->n_losses, 2);
 	loss_is(0, LOST_TAKEN_OVER, 2, "DISCONNECT: Session taken over");
-	loss_is(1, LOST_UNKNOWN, 2, "");
+	loss_is(1, LOST_UNKNOWN, 2, "what was sent later came");
 }
 
 static void somebody_elses_trouble(void **state)
@@ -220,7 +220,7 @@ static void somebody_elses_trouble(void **state)
 	ledger_trouble(ledger, publisher, LOST_DISCONNECTED, "DISCONNECT", now_ms * MS);
 	arrive(reader, send());
 	close_books(NULL);
-	loss_is(0, LOST_UNKNOWN, 1, "");
+	loss_is(0, LOST_UNKNOWN, 1, "what was sent later came");
 }
 
 static void left_with_messages_under_way(void **state)
@@ -249,7 +249,7 @@ static void left_when_nothing_was_under_way(void **state)
 	audience_leave(audience, reader);
 	ledger_trouble(ledger, reader, LOST_SUBSCRIBER_LEFT, "it disconnected", now_ms * MS);
 	close_books(NULL);
-	loss_is(0, LOST_UNKNOWN, 1, "");
+	loss_is(0, LOST_UNKNOWN, 1, "it had not come when all was over");
 }
 
 static void left_and_nobody_told(void **state)
@@ -280,7 +280,7 @@ static void stranded(void **state)
 	assert_int_equal(reckoning->n_losses, 3);
 	loss_is(0, LOST_DISCONNECTED, 1, "both");
 	loss_is(1, LOST_PUBLISHER_GONE, 1, "its connection was cut");
-	loss_is(2, LOST_UNKNOWN, 1, "");
+	loss_is(2, LOST_UNKNOWN, 1, "what was sent later came");
 }
 
 static void stranded_across_a_renewed_stream(void **state)
@@ -294,7 +294,7 @@ static void stranded_across_a_renewed_stream(void **state)
 	close_books(NULL);
 	assert_int_equal(tallies[1].counts[COUNT_owed], 5);
 	loss_is(0, LOST_OUR_QUEUE, 3, "ours");
-	loss_is(1, LOST_UNKNOWN, 2, "");
+	loss_is(1, LOST_UNKNOWN, 2, "it had not come when all was over");
 }
 
 static void refused_is_not_owed(void **state)
