@@ -107,12 +107,13 @@ static void ask(struct sock *s)
 
 static int try_next_name(struct sock *s, int error);
 
-static void connected(struct sock *s)
+/* Of a connect that failed the kernel tells EPOLLERR and EPOLLHUP; asking about each of the others would be a system call for nothing. */
+static void connected(struct sock *s, unsigned events)
 {
 	int error = 0;
 	socklen_t len = sizeof(error);
 
-	if (getsockopt(s->watch.fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
+	if (events & (EPOLLERR | EPOLLHUP) && getsockopt(s->watch.fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
 		error = errno;
 	if (error) {
 		loop_unwatch(s->t.loop, &s->watch);
@@ -138,7 +139,7 @@ static void ready(struct watch *watch, unsigned events, struct loop *loop)
 
 	(void)loop;
 	if (s->t.state & CONNECTING) {
-		connected(s);
+		connected(s, events);
 		return;
 	}
 	if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) && !(s->t.state & (PAUSED | ENDED)))
