@@ -2,6 +2,7 @@
  * The floor: what a bare client costs that has no scripts, no checks and no account, only batches and epoll. What `mqassay load` costs beyond it is what its work costs.
  *
  *   bench_floor publish PORT CONNECTIONS QOS SIZE SECONDS [WINDOW]
+ *   bench_floor pace PORT CONNECTIONS PERIOD_MS SIZE SECONDS   QoS 0, a message of each connection each period, spread over it
  *   bench_floor connect PORT CONNECTIONS PENDING
  *   bench_floor subscribe PORT CONNECTIONS SECONDS
  *   bench_floor sink SECONDS [FLOOD|reflect]  the null sink on a free port, which it prints first; then a line each second: PUBLISHes that came in it
@@ -23,7 +24,7 @@
 
 #include "harness/load/control.h"
 
-enum { BATCH = 64, ROOM = 64 * 1024, MAX_WINDOW = 1000 };
+enum { BATCH = 64, ROOM = 64 * 1024, MAX_WINDOW = 1000, NAP_NS = 250000 };
 
 struct peer {
 	int fd;
@@ -37,7 +38,7 @@ struct peer {
 };
 
 static struct {
-	unsigned port, n, qos, window, pending;
+	unsigned port, n, qos, window, pending, period_ms;
 	size_t size;			/* of a message as sent */
 	double seconds;
 	bool subscribes;
@@ -60,6 +61,12 @@ static double cpu(void)
 
 	getrusage(RUSAGE_SELF, &u);
 	return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) + (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
+}
+
+static void print(uint64_t messages, double seconds, double used)
+{
+	printf("messages=%ju seconds=%.3f cpu_us=%.0f rate=%.0f each_us=%.3f\n", (uintmax_t)messages, seconds, used * 1e6, (double)messages / seconds,
+	       messages ? used * 1e6 / (double)messages : 0);
 }
 
 static void fatal(const char *what)
@@ -231,10 +238,26 @@ static void ready(struct peer *p, uint32_t events)
 		if (n > 0)
 			run.subscribes ? arrived(p, room, (size_t)n) : acknowledged(p, room, (size_t)n);
 	}
-	if (!run.qos && run.batch && p->ready && !was_ready)
+	if (!run.qos && !run.period_ms && run.batch && p->ready && !was_ready)
 		watch(p, EPOLL_CTL_MOD, EPOLLIN | EPOLLOUT);
 	if (events & EPOLLOUT)
 		pour(p);
+}
+
+/* ---- so many a second: all that are due, then a nap ---- */
+
+static void pace(struct peer *peers)
+{
+	double start = now(), start_cpu = cpu(), step = run.period_ms / 1e3 / run.n, end = start + run.seconds;
+	const struct timespec nap = { .tv_nsec = NAP_NS };
+	uint64_t sent = 0;
+
+	for (double t = start; t < end; t = now()) {
+		for (; start + (double)sent * step <= t; sent++)
+			put_all(&peers[sent % run.n], run.batch, run.size);
+		nanosleep(&nap, NULL);
+	}
+	print(sent, now() - start, cpu() - start_cpu);
 }
 
 static void make_batch(size_t payload)
@@ -258,17 +281,14 @@ static void make_batch(size_t payload)
 	}
 }
 
-static int play(void)
+/* Until all have connected, or, if messages are to be counted, for so long after that. */
+static void play_on(struct peer *peers)
 {
-	struct peer *peers = calloc(run.n, sizeof(*peers));
 	struct epoll_event events[128];
 	unsigned begun = 0;
 	double start = now(), start_cpu = cpu(), ready_at = 0;
 	uint64_t first = 0;
 
-	run.epoll = epoll_create1(EPOLL_CLOEXEC);
-	if (!peers || run.epoll < 0)
-		fatal("start");
 	for (;;) {
 		while (begun < run.n && begun - run.connected < run.pending)
 			begin(&peers[begun++]);
@@ -280,6 +300,10 @@ static int play(void)
 			ready_at = now();
 			if (!run.seconds)
 				break;
+			if (run.period_ms) {
+				pace(peers);
+				return;
+			}
 			start = ready_at;
 			start_cpu = cpu();
 			first = run.qos || run.subscribes ? run.done : run.sent;
@@ -287,10 +311,17 @@ static int play(void)
 		if (ready_at && now() - start > run.seconds)
 			break;
 	}
-	double seconds = now() - start, used = cpu() - start_cpu;
-	uint64_t messages = run.seconds ? (run.qos || run.subscribes ? run.done : run.sent) - first : run.connected;
-	printf("messages=%ju seconds=%.3f cpu_us=%.0f rate=%.0f each_us=%.3f\n", (uintmax_t)messages, seconds, used * 1e6, (double)messages / seconds,
-	       messages ? used * 1e6 / (double)messages : 0);
+	print(run.seconds ? (run.qos || run.subscribes ? run.done : run.sent) - first : run.connected, now() - start, cpu() - start_cpu);
+}
+
+static int play(void)
+{
+	struct peer *peers = calloc(run.n, sizeof(*peers));
+
+	run.epoll = epoll_create1(EPOLL_CLOEXEC);
+	if (!peers || run.epoll < 0)
+		fatal("start");
+	play_on(peers);
 	free(peers);
 	free(run.batch);
 	return 0;
@@ -362,6 +393,12 @@ int main(int n_args, char **args)
 		make_batch(number(args, n_args, 5, 256));
 		return play();
 	}
+	if (!strcmp(what, "pace")) {
+		run.period_ms = number(args, n_args, 4, 100);
+		run.seconds = number(args, n_args, 6, 5);
+		make_batch(number(args, n_args, 5, 256));
+		return play();
+	}
 	if (!strcmp(what, "connect")) {
 		run.pending = number(args, n_args, 4, 64);
 		return play();
@@ -371,7 +408,7 @@ int main(int n_args, char **args)
 		run.seconds = number(args, n_args, 4, 5);
 		return play();
 	}
-	fputs("usage: bench_floor publish PORT CONNECTIONS QOS SIZE SECONDS [WINDOW] | connect PORT CONNECTIONS PENDING | subscribe PORT CONNECTIONS SECONDS"
-	      " | sink SECONDS [FLOOD|reflect]\n", stderr);
+	fputs("usage: bench_floor publish PORT CONNECTIONS QOS SIZE SECONDS [WINDOW] | pace PORT CONNECTIONS PERIOD_MS SIZE SECONDS"
+	      " | connect PORT CONNECTIONS PENDING | subscribe PORT CONNECTIONS SECONDS | sink SECONDS [FLOOD|reflect]\n", stderr);
 	return n_args == 1 ? 0 : 2;
 }
