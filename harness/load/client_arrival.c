@@ -6,7 +6,8 @@
 
 /* What comes: counted in any case, then for the step that the client waits at, for a `whenever`, for a later step, or for nobody. */
 
-enum { MAX_EARLY = 20000, MAX_EARLY_BYTES = 32 << 20 };
+enum { MAX_EARLY = 20000, MAX_EARLY_BYTES = 32 << 20 };	/* of one client */
+#define MAX_POOL ((size_t)4 << 30)	/* of one thread: all that its clients have in memory */
 
 struct arrival {
 	const struct packet *packet;
@@ -240,6 +241,10 @@ static void client_early_put(struct client *c, const struct arrival *in, bool pu
 	struct extras *x = client_extras(c);
 	struct early *early;
 
+	if (pool_in_use(c->engine->pool) > MAX_POOL) {
+		client_stop(c, NULL, false, "what waits for later steps, of all clients, takes more than %u MB", (unsigned)(MAX_POOL >> 20));
+		return;
+	}
 	if (x->n_early >= MAX_EARLY || x->early_bytes + in->len > MAX_EARLY_BYTES) {
 		client_stop(c, NULL, false, "the target floods: %u packets (%u bytes) wait that no step asked for", x->n_early, x->early_bytes);
 		return;

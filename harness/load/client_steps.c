@@ -57,35 +57,6 @@ static void until_room(struct client *c)
 	client_waits(c, CLIENT_ROOM, c->link.transport ? run_now(c->engine) + c->engine->options.plan->timeout_ns : NEVER);
 }
 
-/* A send said so: on, or it is tried again. */
-static void after_send(struct client *c, int sent)
-{
-	if (sent > 0)
-		client_step_done(c);
-	else if (sent == 0 && c->state == CLIENT_RUNS)
-		until_room(c);
-}
-
-static int send_one(struct client *c, const struct step *step)
-{
-	unsigned qos;
-	uint16_t id;
-
-	if (step->kind == STEP_BYTES)
-		return client_send_bytes(c, step);
-	if (step->type == PUBLISH && !step->pieces)
-		return client_send_publish(c, step, EX_BARE, &qos);
-	return client_send_step(c, step, &id);
-}
-
-static void begin_send(struct client *c, const struct step *step)
-{
-	if (c->extras && c->extras->pieces)
-		after_send(c, client_send_pieces(c, step, false));
-	else
-		after_send(c, send_one(c, step));
-}
-
 /* [MQTT-3.3.4-7] no wider than the broker's Receive Maximum. */
 static uint64_t window_of(const struct client *c, uint64_t n)
 {
@@ -108,6 +79,37 @@ static void until_window_opens(struct client *c, uint64_t asked)
 	if (most < asked && (!role->held_to || most < role->held_to))
 		role->held_to = (uint16_t)most;
 	client_waits(c, CLIENT_WINDOW, run_now(c->engine) + c->engine->options.plan->timeout_ns);
+}
+
+/* A send said so: on, or it is tried again. */
+static void after_send(struct client *c, int sent)
+{
+	if (sent > 0)
+		client_step_done(c);
+	else if (sent == 0 && c->state == CLIENT_RUNS && c->open && c->open->n >= 65535)
+		until_window_opens(c, 1);		/* every packet id awaits its answer */
+	else if (sent == 0 && c->state == CLIENT_RUNS)
+		until_room(c);
+}
+
+static int send_one(struct client *c, const struct step *step)
+{
+	unsigned qos;
+	uint16_t id;
+
+	if (step->kind == STEP_BYTES)
+		return client_send_bytes(c, step);
+	if (step->type == PUBLISH && !step->pieces)
+		return client_send_publish(c, step, EX_BARE, &qos);
+	return client_send_step(c, step, &id);
+}
+
+static void begin_send(struct client *c, const struct step *step)
+{
+	if (c->extras && c->extras->pieces)
+		after_send(c, client_send_pieces(c, step, false));
+	else
+		after_send(c, send_one(c, step));
 }
 
 /* QoS 0 has no answer of its own: a ping's will do. */

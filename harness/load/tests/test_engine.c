@@ -489,6 +489,9 @@ static const struct row rows[] = {
 	  "sub.owed=40 sub.lost=20 loss:subscriber_left=0 loss:unknown=20", .fault = "5:MQTT-4.5.0-1", .drain_ms = 100 },
 	{ "the broker sends no PUBACK", "role pub x 2 { pub connects; repeat 20 { pub publishes qos=1 payload=stamp(40) in flight 5 } }",
 	  "pub.sent=10 pub.acknowledged=0 pub.unacknowledged=10 pub.stopped=2 reason:no_answer_came_in_time_to_any_of_5_exchanges", .fault = "5:MQTT-4.3.2-4" },
+	{ "explicit sends, more than there are packet ids",
+	  "role pub x 1 { pub connects; repeat 70000 { pub -> PUBLISH topic=\"t\" qos=1 payload=stamp(32) } }",
+	  "pub.sent=65535 pub.unacknowledged=65535 pub.stopped=1 reason:no_answer_came_in_time_to_any_of_65535_exchanges", .fault = "5:MQTT-4.3.2-4" },
 	{ "broken rules are counted by clause", "role pub x 2 { pub connects; pub publishes qos=1 payload=stamp(40) }",
 	  "pub.stopped=2 reason:5:MQTT-2.2.1-5:", .fault = "5:MQTT-2.2.1-5" },
 	{ "the broker delivers a message twice that was sent again", COLLECTOR("\"t\" qos=2")
