@@ -414,8 +414,8 @@ static uint64_t back_off_ns(struct client *c, struct frame_of_role *f)
 {
 	uint64_t shortest = 0, longest = 0, ns, random, now = run_now(c->engine);
 
-	number_of(c, f->owner->from, &shortest);
-	number_of(c, f->owner->to, &longest);
+	duration_of(c, f->owner->from, &shortest);
+	duration_of(c, f->owner->to, &longest);
 	if (f->start_ns && now - f->start_ns > longest)
 		f->turn = 0;
 	f->start_ns = 0;

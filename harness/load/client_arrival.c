@@ -320,14 +320,13 @@ static void offer(struct client *c, enum arrival_kind kind, const struct arrival
 	const struct packet *p = in->packet;
 	const struct role_code *role = role_of(c);
 	const struct step *whenever;
+	bool parting = kind == DELIVERY && c->flags & LEAVING;	/* it was under way when the client took its leave: nobody answers any more */
 
 	if (c->state == CLIENT_AWAITS && awaits(c, kind, p->packet_id)) {
 		take(c, in);
 		return;
 	}
-	if (kind == DELIVERY && c->flags & LEAVING)
-		return;			/* it was under way when the client took its leave: nobody answers any more */
-	if (role->has_whenever && (whenever = whenever_for(c, p))) {
+	if (!parting && role->has_whenever && (whenever = whenever_for(c, p))) {
 		begin_body(c, whenever, p);
 		return;
 	}
@@ -345,7 +344,7 @@ static void offer(struct client *c, enum arrival_kind kind, const struct arrival
 		return;				/* of an explicit send whose answer nobody takes */
 	if (kind == RELEASE && role->acknowledges)
 		client_send_ack(c, PUBCOMP, p->packet_id);	/* sent again: the connection broke with our PUBCOMP [MQTT-4.3.3-11]; a stray one is the monitor's matter */
-	else if (kind != DELIVERY || publish_qos(p) || role->receives)
+	else if (!parting && (kind != DELIVERY || publish_qos(p) || role->receives))
 		tally_count(role->now, COUNT_unexpected);
 }
 

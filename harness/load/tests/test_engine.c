@@ -394,6 +394,10 @@ static const struct row rows[] = {
 	  " every 1s { slow publishes topic=\"own\" qos=1 payload=stamp(40) in flight 1 } }\n"
 	  "role pub x 1 { pub connects; meet \"ready\"\n every 100ms { pub publishes topic=\"t\" payload=stamp(200) in flight 1 } }",
 	  "slow.ended=0 slow.stopped=0 slow.started=1 pub.sent=300", .for_s = 30 },
+	{ "what comes behind a FIN is there for a later step",
+	  "role sub x 1 { sub connects; sub subscribes (\"t\" qos=0); meet \"ready\"; wait 3550ms; sub closes; wait 100ms; sub receives topic=\"t\" }\n"
+	  "role pub x 1 { pub connects; meet \"ready\"\n every 100ms { pub publishes topic=\"t\" payload=stamp(40) in flight 99 } }",
+	  "sub.stopped=0 sub.finished=1", .for_s = 6, .freezes = true },
 	{ "at its end a client stays in the blocks that end there",
 	  "role sub x 2 { again after 1s..2s { whenever sub receives { }\n sub connects; sub subscribes (\"t/#\" qos=1); meet \"ready\" } }\n"
 	  "role pub x 3 { pub connects; meet \"ready\"\n every 100ms { pub publishes topic=\"t/$(n)\" qos=1 payload=stamp(40) in flight 5 } }",
