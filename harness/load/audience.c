@@ -391,6 +391,25 @@ void audience_allows(struct audience *a, uint32_t client, struct span topic, uin
 	pthread_mutex_unlock(&a->lock);
 }
 
+bool audience_had(struct audience *a, uint32_t client, struct span topic, uint32_t epoch)
+{
+	struct client_grants *of_client;
+	uint32_t heads[2] = { 0, 0 };
+	bool had = false;
+
+	pthread_mutex_lock(&a->lock);
+	if ((of_client = grants_of(a, client, false))) {
+		heads[0] = of_client->live;
+		heads[1] = of_client->ended;
+		audience_match(a, topic);
+	}
+	for (unsigned i = 0; i < 2; i++)
+		for (uint32_t at = heads[i]; at && !had && a->grants.at[at].left > epoch; at = a->grants.at[at].next_of_client)
+			had = a->grants.at[at].joined <= epoch && is_matched(a, a->grants.at[at].node);
+	pthread_mutex_unlock(&a->lock);
+	return had;
+}
+
 uint32_t audience_sole_group(struct audience *a, uint32_t client, struct span topic)
 {
 	struct client_grants *of_client;

@@ -124,7 +124,7 @@ enum delivered {		/* each arrival is counted as one of these: delivered = NEW + 
  * What members of a shared group had is remembered for each of them over some ten thousand messages of a stream, and then for the group: a message that comes again behind so many is a duplicate, whoever
  * had it before.
  *
- * Retained: a message sent before the subscription that comes with RETAIN is delivered and early, but not timed, as it is as old as it is, and never reordered. One that had come before is a copy.
+ * Retained: a message sent before the subscription, or between two when none was in force, that comes with RETAIN is delivered and early, but not timed, as it is as old as it is, and never reordered. One that had come before is a copy.
  * One sent since counts as any other: RETAIN may be as published.
  *
  * Reordered: a message that is new and comes behind a later one of its stream. What came on another topic than it was sent on is returned: counted and timed, nothing more.

@@ -108,16 +108,16 @@ static struct pair *pair_of(struct ledger *l, struct subscriber *s, uint32_t str
 
 /* ---- arrivals ---- */
 
-/* Without a grant everything is. */
-static bool is_early(const struct stamp *stamp, uint32_t joined)
+/* Without a grant everything is. Who subscribes anew is sent what was retained meanwhile. A short stamp knows no epoch. */
+static bool is_early(struct ledger *l, struct listener who, uint32_t joined, const struct delivery *d, const struct stamp *stamp)
 {
-	return joined == 0 || stamp->epoch < joined;
+	if (joined == 0 || stamp->epoch < joined)
+		return true;
+	return d->retained && stamp->epoch != UINT32_MAX && !audience_had(l->audience, who.client, d->topic, stamp->epoch);
 }
 
-static enum delivered delivered(struct tally *t, const struct delivery *d, const struct stamp *stamp, uint32_t joined)
+static enum delivered delivered(struct tally *t, const struct delivery *d, const struct stamp *stamp, bool early)
 {
-	bool early = is_early(stamp, joined);
-
 	tally_count(t, COUNT_delivered);
 	if (!early || !d->retained)
 		tally_time(t, TIME_DELIVERY, stamp->due_ns, stamp->sent_ns, d->now_ns);
@@ -134,7 +134,7 @@ static void behind(struct tally *t, struct odd *odd)
 }
 
 /* A number that came before: which time this is, and whether it may be. */
-static enum delivered again(struct ledger *l, struct had *had, struct tally *t, struct listener who, uint32_t joined, const struct delivery *d,
+static enum delivered again(struct ledger *l, struct had *had, struct tally *t, struct listener who, bool early, const struct delivery *d,
                             const struct stamp *stamp)
 {
 	struct odd *odd = had_odd(l->pool, had);
@@ -164,7 +164,7 @@ static enum delivered again(struct ledger *l, struct had *had, struct tally *t, 
 		if (as == HAD_BEHIND)
 			behind(t, odd);
 		odd->further_delivered++;
-		return delivered(t, d, stamp, joined);
+		return delivered(t, d, stamp, early);
 	}
 	tally_count(t, COUNT_duplicated);
 	odd->duplicated++;
@@ -208,7 +208,7 @@ static void settle(struct ledger *l, struct pair *pair, struct listener who, str
 }
 
 /* A number that was settled, or that this member did not have when others of its time were. */
-static enum delivered long_ago(struct ledger *l, struct pair *pair, struct tally *t, uint32_t joined, const struct delivery *d, const struct stamp *stamp)
+static enum delivered long_ago(struct ledger *l, struct pair *pair, struct tally *t, bool early, const struct delivery *d, const struct stamp *stamp)
 {
 	struct odd *odd = pair->had.odd;
 	struct settled *settled = settled_of(l, odd->group, pair->stream);
@@ -223,9 +223,9 @@ static enum delivered long_ago(struct ledger *l, struct pair *pair, struct tally
 		return DELIVERED_AGAIN;
 	}
 	odd->settled++;
-	if (!(d->retained && is_early(stamp, joined)))
+	if (!(d->retained && early))
 		behind(t, odd);
-	return delivered(t, d, stamp, joined);
+	return delivered(t, d, stamp, early);
 }
 
 static enum delivered foreign(struct tally *t)
@@ -242,12 +242,14 @@ enum delivered ledger_arrived(struct ledger *l, struct subscriber **subscriber, 
 	struct pair *pair;
 	uint32_t topic;
 	enum had_as as;
+	bool early;
 
 	if (!stamp_read(d->payload, l->run, &stamp) || stamp.number == UINT32_MAX)
 		return foreign(t);
+	early = is_early(l, who, joined, d, &stamp);
 	if (stamp.stream == STREAM_UNTRACKED) {
 		l->untracked_had++;
-		return delivered(t, d, &stamp, joined);
+		return delivered(t, d, &stamp, early);
 	}
 	if (!*subscriber)
 		*subscriber = new_subscriber(l, who);
@@ -263,13 +265,13 @@ enum delivered ledger_arrived(struct ledger *l, struct subscriber **subscriber, 
 		return DELIVERED_RETURNED;
 	}
 	if (pair->had.odd && pair->had.odd->group && stamp.number < pair->had.first)
-		return long_ago(l, pair, t, joined, d, &stamp);
+		return long_ago(l, pair, t, early, d, &stamp);
 	as = had_take(l->pool, &pair->had, stamp.number, (uint32_t)(d->now_ns / MS));
 	if (pair->had.odd && had_weight(pair->had.odd) >= l->settle_at && had_weight(pair->had.odd) >= pair->had.odd->settle_at)
 		settle(l, pair, who, d->topic);
 	if (as == HAD_BEFORE)
-		return again(l, &pair->had, t, who, joined, d, &stamp);
-	if (as == HAD_BEHIND && !(d->retained && is_early(&stamp, joined)))
+		return again(l, &pair->had, t, who, early, d, &stamp);
+	if (as == HAD_BEHIND && !(d->retained && early))
 		behind(t, had_odd(l->pool, &pair->had));
-	return delivered(t, d, &stamp, joined);
+	return delivered(t, d, &stamp, early);
 }

@@ -90,6 +90,8 @@ void audience_match(struct audience *audience, struct span topic);
 uint32_t audience_changed(struct audience *audience, struct span topic);
 /* By how many filters of its own, and in how many groups, that client was to have what was sent then: at any time since. */
 void audience_allows(struct audience *audience, uint32_t client, struct span topic, uint32_t epoch, unsigned *own, unsigned *groups);
+/* Whether some subscription of that client to that topic was in force then. */
+bool audience_had(struct audience *audience, uint32_t client, struct span topic, uint32_t epoch);
 
 /* The group whose member that client is, and always was, by all that it has and had to do with the topic; 0: there is none such. */
 uint32_t audience_sole_group(struct audience *audience, uint32_t client, struct span topic);

@@ -329,7 +329,7 @@ static void deliver(struct world *w)
 	uint16_t role = w->clients[client].role;
 	struct delivery d = { 0 };
 	enum delivered is, wanted;
-	bool early, ordered = false;
+	bool early, had = false, ordered = false;
 
 	if (!w->n_messages)
 		return;
@@ -343,9 +343,11 @@ static void deliver(struct world *w)
 				++*(shared(f) ? &groups : &own);
 				break;
 			}
+	for (unsigned i = 0; i < w->n_grants; i++)
+		had = had || (w->grants[i].client == client && fits(w->grants[i].filter, m->topic) && w->grants[i].joined <= m->epoch && w->grants[i].left > m->epoch);
 	owed = groups + (own > 0);
 	allowed = own + groups;
-	early = !w->joined[client] || m->epoch < w->joined[client];
+	early = !w->joined[client] || m->epoch < w->joined[client] || (d.retained && !had);
 	if (m->tracked && m->times[client] && (d.retained || m->times[client] >= allowed)) {
 		wanted = d.retained ? DELIVERED_COPY : DELIVERED_AGAIN;
 	} else if (m->tracked && m->times[client] && m->times[client] >= owed) {
