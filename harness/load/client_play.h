@@ -35,6 +35,7 @@ enum client_flags {
 	PROBING = 1 << 12,	/* its time is up, and a PINGREQ asks whether anybody is there */
 	RESUMING = 1 << 13,	/* what was open is still to be sent again */
 	GONE = 1 << 14,		/* the course knows that it has come to its end */
+	BARRED = 1 << 15,	/* the broker ended the connection without a CONNACK */
 };
 
 #define NEVER UINT64_MAX

@@ -47,6 +47,7 @@ static void on_begun(struct link *link)
 {
 	struct client *c = client_of_link(link);
 
+	c->flags &= (uint16_t)~BARRED;
 	c->base_ns = run_now(c->engine);
 	if (c->state == CLIENT_ROOM)
 		client_waits(c, CLIENT_ROOM, run_now(c->engine) + c->engine->options.plan->timeout_ns);
@@ -177,7 +178,7 @@ static void why_it_ended(const struct client *c, char *text, size_t cap)
 		return;
 	}
 	link_end_text(&c->link, text, cap);
-	if (!(c->flags & CONNECTED) && (c->link.end == LINK_FIN || c->link.end == LINK_RESET)) {
+	if (c->flags & BARRED) {
 		size_t len = strlen(text);
 
 		snprintf(text + len, cap - len, ", before CONNACK");
@@ -209,7 +210,7 @@ static bool begins_anew(const struct step *s)
 void client_lost(struct client *c)
 {
 	struct engine *e = c->engine;
-	enum counter counter = c->link.end == LINK_REFUSED ? COUNT_refused : COUNT_ended;
+	enum counter counter = c->link.end == LINK_REFUSED || c->flags & BARRED ? COUNT_refused : COUNT_ended;
 	char text[300];
 
 	why_it_ended(c, text, sizeof(text));
@@ -240,7 +241,8 @@ static void on_ended(struct link *link, enum link_end how)
 	bool leaving = c->flags & LEAVING;
 	char text[300];
 
-	(void)how;
+	if (!(c->flags & (CONNECTED | LEAVING)) && (how == LINK_FIN || how == LINK_RESET))
+		c->flags |= BARRED;
 	why_it_ended(c, text, sizeof(text));
 	disconnected(c, c->goodbye == 0x8e ? LOST_TAKEN_OVER : leaving ? LOST_SUBSCRIBER_LEFT : LOST_DISCONNECTED, leaving ? NULL : text);
 	if (c->state == CLIENT_STOPPED)

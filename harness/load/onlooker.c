@@ -78,27 +78,33 @@ static void send_plain(struct onlooker *o, enum packet_type type)
 	conn_send(&o->conn, span_of(bytes, sizeof(bytes)), 0, 0);
 }
 
-/* Written out: a SUBSCRIBE with fewer filters than a packet of 1 kB holds needs no builder. */
-static void subscribe(struct onlooker *o)
+/* One filter each, as a broker may take small packets only; what is too long for this one is not asked for. */
+static void subscribe_to(struct onlooker *o, const char *filter, uint16_t packet_id)
 {
-	uint8_t body[1024];
-	struct writer w = writer_to(body, sizeof(body));
-	uint8_t head[3] = { SUBSCRIBE << 4 | 2 };
+	uint8_t bytes[128];
+	struct writer w = writer_to(bytes, sizeof(bytes));
+	size_t len = strlen(filter), rest = 2 + (o->version == MQTT_5) + 2 + len + 1;
 
-	wr_u16(&w, 1);
+	wr_u8(&w, SUBSCRIBE << 4 | 2);
+	wr_u8(&w, (uint8_t)rest);
+	wr_u16(&w, packet_id);
 	if (o->version == MQTT_5)
 		wr_u8(&w, 0);
-	for (size_t i = 0; i < N_DROPPED + N_HEARTBEATS; i++) {
-		const char *filter = i < N_DROPPED ? dropped_topics[i].filter : heartbeats[i - N_DROPPED];
+	wr_u16(&w, (uint16_t)len);
+	wr_bytes(&w, span_text(filter));
+	wr_u8(&w, 0);
+	if (w.len <= monitor_in_force(&o->conn.monitor, PROP_maximum_packet_size))
+		conn_send(&o->conn, span_of(bytes, w.len), 0, 0);
+}
 
-		wr_u16(&w, (uint16_t)strlen(filter));
-		wr_bytes(&w, span_text(filter));
-		wr_u8(&w, 0);
-	}
-	head[1] = (uint8_t)(w.len & 127) | 128;
-	head[2] = (uint8_t)(w.len >> 7);
-	conn_send(&o->conn, span_of(head, 3), 0, 0);
-	conn_send(&o->conn, span_of(body, w.len), 0, 0);
+static void subscribe(struct onlooker *o)
+{
+	uint16_t packet_id = 0;
+
+	for (size_t i = 0; i < N_DROPPED; i++)
+		subscribe_to(o, dropped_topics[i].filter, ++packet_id);
+	for (size_t i = 0; i < N_HEARTBEATS; i++)
+		subscribe_to(o, heartbeats[i], ++packet_id);
 }
 
 /* ---- what comes ---- */

@@ -380,14 +380,14 @@ static void settle(struct run *r)
 	judge_limits(r);
 }
 
-/* Clients whose connections the other side ended, before the time was over: is anybody there still? To be asked when the workers are joined. */
+/* Clients whose connections the other side ended or refused, before the time was over: is anybody there still? To be asked when the workers are joined. */
 static void look_once_more(struct run *r)
 {
 	uint64_t steady_ns = course_steady_ns(r->course), drain_ns = course_drain_ns(r->course), for_ns = r->o->plan->for_ns, ended = 0;
 
 	for (unsigned i = 0; i < r->n_workers; i++)
 		for (uint32_t k = 0; k < r->o->plan->n_roles; k++)
-			ended += engine_tallies(r->workers[i].engine)[k].counts[COUNT_ended];
+			ended += engine_tallies(r->workers[i].engine)[k].counts[COUNT_ended] + engine_tallies(r->workers[i].engine)[k].counts[COUNT_refused];
 	if (r->ended || !ended || course_why(r->course) || (for_ns && steady_ns && drain_ns >= steady_ns + for_ns))
 		return;
 	/* The kernel takes connections for a moment after a process has died, and cuts them. */
