@@ -115,6 +115,18 @@ static uint32_t place_of(const struct figures_role *role, uint64_t at)
 	return low;
 }
 
+/* For one more: they are large, and most runs are short. */
+static void make_room(struct figures_role *role)
+{
+	uint32_t n = role->n_seconds;
+
+	if (n && (n < 8 || n & (n - 1)))
+		return;
+	role->seconds = realloc(role->seconds, (n ? 2 * (size_t)n : 8) * sizeof(*role->seconds));
+	if (!role->seconds)
+		abort();
+}
+
 struct tally *figures_second(struct figures_role *role, uint64_t at_ns)
 {
 	if (!role->interval_ns)
@@ -129,8 +141,7 @@ struct tally *figures_second(struct figures_role *role, uint64_t at_ns)
 			coarsen(role);
 			continue;
 		}
-		if (!role->seconds && !(role->seconds = malloc(MAX_SECONDS * sizeof(*role->seconds))))
-			abort();
+		make_room(role);
 		memmove(&role->seconds[i + 1], &role->seconds[i], (role->n_seconds++ - i) * sizeof(*role->seconds));
 		role->seconds[i] = (struct figures_second){ .at = at };
 		return &role->seconds[i].tally;

@@ -156,11 +156,15 @@ static bool room_for_row(struct hdr *to, const struct hdr_row *from, unsigned r)
 {
 	struct hdr_row *row = row_of(to, r * HDR_HALF);
 
-	return row && (row->more || !(from->more || any_full(row->low, from->low)) || room_for_more(row));
+	return row && (row->more || !(from->more || (to->count && any_full(row->low, from->low))) || room_for_more(row));
 }
 
-static void add_row(struct hdr_row *to, const struct hdr_row *from)
+static void add_row(struct hdr_row *to, const struct hdr_row *from, bool empty)
 {
+	if (empty && !to->more) {
+		memcpy(to->low, from->low, sizeof(to->low));
+		return;
+	}
 	if (to->more)		/* else there is room without */
 		carry(to->more, to->low, from->low);
 	if (from->more)
@@ -175,12 +179,24 @@ bool hdr_add(struct hdr *to, const struct hdr *from)
 			return false;
 	for (unsigned r = 0; r < HDR_ROWS; r++)
 		if (from->rows[r])
-			add_row(to->rows[r], from->rows[r]);
+			add_row(to->rows[r], from->rows[r], !to->count);
 	if (from->count)
 		stretch(to, !to->count, from->min, from->max);
 	to->count += from->count;
 	to->over += from->over;
 	return true;
+}
+
+static uint64_t sum_of(const struct hdr_row *row)
+{
+	uint32_t low = 0;
+	uint64_t more = 0;
+
+	for (unsigned i = 0; i < HDR_HALF; i++)
+		low += row->low[i];
+	for (unsigned i = 0; row->more && i < HDR_HALF; i++)
+		more += row->more[i];
+	return low + (more << 16);
 }
 
 uint64_t hdr_quantile(const struct hdr *h, uint32_t per_million)
@@ -194,8 +210,14 @@ uint64_t hdr_quantile(const struct hdr *h, uint32_t per_million)
 		return h->max;
 	if (!wanted)
 		wanted = 1;
-	for (unsigned r = 0; r < HDR_ROWS; r++)
-		for (unsigned i = 0; h->rows[r] && i < HDR_HALF; i++) {
+	for (unsigned r = 0; r < HDR_ROWS; r++) {
+		uint64_t here = h->rows[r] ? sum_of(h->rows[r]) : 0;
+
+		if (seen + here < wanted) {
+			seen += here;
+			continue;
+		}
+		for (unsigned i = 0; i < HDR_HALF; i++) {
 			seen += hdr_row_count(h->rows[r], i);
 			if (seen >= wanted) {
 				uint64_t high = hdr_bucket_high(r * HDR_HALF + i);
@@ -203,6 +225,7 @@ uint64_t hdr_quantile(const struct hdr *h, uint32_t per_million)
 				return high < h->max ? high : h->max;
 			}
 		}
+	}
 	return h->max;
 }
 

@@ -84,10 +84,21 @@ static size_t encode_counts(const struct hdr *h, uint8_t *to)
 			continue;
 		}
 		while (i <= last && !hdr_bucket_count(h, i))
-			i++;
+			i += h->rows[i / HDR_HALF] ? 1 : HDR_HALF - i % HDR_HALF;	/* a whole row of nothing */
+		i = i <= last ? i : last + 1;
 		p = put_number(p, i - from == 1 ? 0 : -(int64_t)(i - from));
 	}
 	return (size_t)(p - to);
+}
+
+/* Of the bytes that encode() writes. */
+static size_t most_encoded(const struct hdr *h)
+{
+	size_t n = HEAD + HDR_ROWS * MAX_NUMBER;
+
+	for (unsigned r = 0; r < HDR_ROWS; r++)
+		n += h->rows[r] ? HDR_HALF * MAX_NUMBER : 0;
+	return n;
 }
 
 static size_t encode(const struct hdr *h, uint8_t *to)
@@ -150,7 +161,7 @@ static bool decode(const uint8_t *bytes, size_t len, struct hdr *h, const char *
 
 char *hdr_payload(const struct hdr *h)
 {
-	uint8_t *plain = malloc(MAX_ENCODED);
+	uint8_t *plain = malloc(most_encoded(h));
 	size_t len = plain ? encode(h, plain) : 0;
 	uLongf packed_len = compressBound(len);
 	uint8_t *packed = malloc(PACKED_HEAD + packed_len);
