@@ -6,8 +6,6 @@
 #include "harness/build_step.h"
 #include "harness/load/ledger.h"
 
-enum { ROOM = 1 << 20 };		/* for what is constant; larger packets are built one by one */
-
 /* ---- what is constant ---- */
 
 /* What no client and no time changes; with `of_client`, what is the same each time for one client. */
@@ -267,22 +265,17 @@ static bool fill_in(struct maker *m, const struct plan *plan, uint32_t role, con
 	return true;
 }
 
-struct post *post_template(struct region *region, const struct plan *plan, uint32_t role, const struct step *step)
+struct post *post_template(struct region *region, const struct plan *plan, uint32_t role, const struct step *step, uint8_t room[POST_ROOM])
 {
 	struct post *p = region_alloc(region, sizeof(*p));
-	uint8_t *room = malloc(2 * ROOM);
 	struct arena scratch;
 
-	if (!room)
-		abort();
-	arena_init(&scratch, room, ROOM);
+	arena_init(&scratch, room, POST_ROOM / 2);
 	p->step = step;
 	p->properties = p->bytes = p->behind = span_of("", 0);
 	struct maker m = {
 		.scope = { .kind = &constants, .scratch = &scratch, .topic = span_text(plan->name), .step = step },
-		.region = region, .post = p, .role = &plan->roles[role], .text = writer_to(room + ROOM, ROOM),
+		.region = region, .post = p, .role = &plan->roles[role], .text = writer_to(room + POST_ROOM / 2, POST_ROOM / 2),
 	};
-	bool made = fill_in(&m, plan, role, step);
-	free(room);
-	return made ? p : NULL;
+	return fill_in(&m, plan, role, step) ? p : NULL;
 }

@@ -44,7 +44,9 @@ struct post {
 	const struct expr *values[MAX_PLACES + 1];	/* to be evaluated each time */
 };
 
+enum { POST_ROOM = 2 << 20 };		/* to work in, half of it for what is constant in a packet; larger ones are built one by one */
+
 /* In the region. NULL: its packets differ in more than topic and payload, or are not what check() approves of; each is to be built by itself. */
-struct post *post_template(struct region *region, const struct plan *plan, uint32_t role, const struct step *step);
+struct post *post_template(struct region *region, const struct plan *plan, uint32_t role, const struct step *step, uint8_t room[POST_ROOM]);
 
 #endif

@@ -43,12 +43,12 @@ static uint32_t count(const struct step *step)
 	return n;
 }
 
-static void add_all(struct posts *posts, const struct plan *plan, uint32_t role, const struct step *step, uint8_t *number)
+static void add_all(struct posts *posts, const struct plan *plan, uint32_t role, const struct step *step, uint8_t *number, uint8_t *room)
 {
 	size_t mask = ((size_t)1 << (64 - posts->shift)) - 1;
 
 	for (; step; step = step->next) {
-		struct post *p = is_post(step) ? post_template(&posts->region, plan, role, step) : NULL;
+		struct post *p = is_post(step) ? post_template(&posts->region, plan, role, step, room) : NULL;
 
 		if (p) {
 			size_t i = place_of(posts, step);
@@ -59,7 +59,7 @@ static void add_all(struct posts *posts, const struct plan *plan, uint32_t role,
 				p->number = ++*number;
 			posts->table[i] = p;
 		}
-		add_all(posts, plan, role, step->children, number);
+		add_all(posts, plan, role, step->children, number, room);
 	}
 }
 
@@ -67,10 +67,11 @@ struct posts *posts_new(struct engine *e)
 {
 	const struct plan *plan = e->options.plan;
 	struct posts *posts = calloc(1, sizeof(*posts));
+	uint8_t *room = malloc(POST_ROOM);
 	uint32_t n = 0;
 	unsigned bits = 2;
 
-	if (!posts)
+	if (!posts || !room)
 		abort();
 	for (uint32_t i = 0; i < plan->n_roles; i++)
 		n += count(plan->roles[i].role->steps);
@@ -81,8 +82,9 @@ struct posts *posts_new(struct engine *e)
 	for (uint32_t i = 0; i < plan->n_roles; i++) {
 		uint8_t number = 0;
 
-		add_all(posts, plan, i, plan->roles[i].role->steps, &number);
+		add_all(posts, plan, i, plan->roles[i].role->steps, &number, room);
 	}
+	free(room);
 	return posts;
 }
 
