@@ -164,7 +164,7 @@ static void play_engines(struct run *r, unsigned how)
 
 	r->start_ns = o->loop->now_ns;
 	r->audience = audience_new(o->plan->n_roles);
-	r->course = course_new(o->plan, r->start_ns, r->n_workers, true);
+	r->course = course_new(o->plan, r->start_ns, true);
 	gather_roles(r);
 	if (how & HOW_ONLOOKER)
 		r->onlooker = onlooker_new(o->loop, o->address, o->plan->script->version, "onlooker", o->plan->user_name, o->plan->password, 1000 * MS, on_told, r);
