@@ -545,12 +545,25 @@ static void owed_no_more(struct client *c)
 	c->flags &= (uint16_t)~SUBSCRIBED;
 }
 
+/* A step outside of loops that awaits what did not come in all that time: nobody must think that it had been played. */
+static void tell_unfinished(struct client *c)
+{
+	char text[100];
+
+	if (c->state != CLIENT_AWAITS || !c->step || (c->step->kind != STEP_RECEIVES && c->step->kind != STEP_EXPECT))
+		return;
+	snprintf(text, sizeof(text), "line %u: it still waited here when the run was over", (unsigned)c->step->at.line);
+	tally_count(role_of(c)->now, COUNT_stopped);
+	engine_reason(c->engine, c->role, COUNT_stopped, false, text);
+}
+
 void client_over(struct client *c)
 {
 	struct engine *e = c->engine;
 	struct pool *pool = e->pool;
 	const char *why = NULL;
 
+	tell_unfinished(c);
 	wheel_stop(&e->wheel, &c->timer);
 	c->state = CLIENT_STOPPED;
 	c->step = NULL;

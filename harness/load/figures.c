@@ -159,6 +159,9 @@ static bool clients_are_missing(const struct figures *figures)
 		/* `again` makes good what was refused, as long as it got in at last */
 		if (counts[COUNT_refused] && (counts[COUNT_refused] > counts[COUNT_retried] || counts[COUNT_connected] < counts[COUNT_started]))
 			return true;
+		/* Nor does who lost his connection and had no `again` come back. */
+		if (counts[COUNT_ended] + counts[COUNT_refused] > counts[COUNT_retried])
+			return true;
 	}
 	for (uint32_t i = 0; i < figures->n_reasons; i++)
 		if (figures->reasons[i].counter == COUNT_stopped && !figures->reasons[i].judged && figures->reasons[i].n)

@@ -260,10 +260,12 @@ static void put_times(FILE *out, const struct figures *f)
 	if (!f->duration_ns)
 		return;
 	item(&times, "%s", say_ns(f->duration_ns));
-	if (f->steady_ns > 1 && connected >= 100 && connected == figures_count(f, NULL, COUNT_started))
-		item(&times, "all clients ready after %s (%s connects/s)", say_ns(f->steady_ns), say_rate((double)connected * 1e9 / (double)f->steady_ns));
+	if (!connected && !figures_count(f, NULL, COUNT_finished))
+		;						/* nobody was ready for anything */
+	else if (f->steady_ns > 1 && connected >= 100 && connected == figures_count(f, NULL, COUNT_started))
+		item(&times, "ready after %s (%s connects/s)", say_ns(f->steady_ns), say_rate((double)connected * 1e9 / (double)f->steady_ns));
 	else if (f->steady_ns)
-		item(&times, "all clients ready %s%s", f->steady_ns == 1 ? "at once" : "after ", f->steady_ns == 1 ? "" : say_ns(f->steady_ns));
+		item(&times, "ready %s%s", f->steady_ns == 1 ? "at once" : "after ", f->steady_ns == 1 ? "" : say_ns(f->steady_ns));
 	if (f->drain_ns)
 		item(&times, "drain from %s", say_ns(f->drain_ns));
 	if (ns)

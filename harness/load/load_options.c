@@ -44,7 +44,7 @@ const struct cli_option load_option_rows[] = {
 	OPT_HEADING("How"),
 	OPT_COUNT(0, "threads", load_options.threads, 1, MAX_THREADS, "N", "threads that clients are shared among; unset: by clients and processors"),
 	OPT_LIST(0, "source-ip", load_options.sources, "LIST", "addresses to connect from, in turn: 10.0.0.2, 10.0.0.10-10.0.0.20, 10.0.1.0/28, several with commas"),
-	OPT_COUNT(0, "pending", load_options.pending, 1, 100000, "N", "connections under way at once; unset: 64, which a broker's listen backlog takes"),
+	OPT_COUNT(0, "pending", load_options.pending, 1, 100000, "N", "connections under way at once; unset: 64, which a broker's listen backlog takes, in all shards together"),
 	OPT_DURATION(0, "timeout", load_options.timeout_ns, "D", "longest wait of a step that names none"),
 	OPT_DURATION(0, "patience", load_options.patience_ns, "D", "how long a `meet` to which nobody comes, or a broker that is away, is waited for"),
 	OPT_COUNT(0, "seed", load_options.seed, 0, 0, "N", "of everything random"),

@@ -419,6 +419,7 @@ static bool play_it(struct run *r)
 	gather_roles(r);
 	r->cpu_before_ns = process_cpu_ns();
 	r->machine_before_ns = machine_busy_ns();
+	r->machine_watched_ns = clock_now(&r->o->loop->clock);
 	if (workers_start(r)) {
 		play(r);
 	} else {
@@ -426,6 +427,7 @@ static bool play_it(struct run *r)
 	}
 	workers_join(r);
 	r->machine_after_ns = machine_busy_ns();
+	r->machine_watched_ns = clock_now(&r->o->loop->clock) - r->machine_watched_ns;
 	if (r->figures->unable)
 		return false;
 	look_once_more(r);

@@ -47,6 +47,7 @@ struct run {
 	uint64_t told_seconds;		/* tick() was called for so many */
 	uint64_t cpu_before_ns;		/* of this process, at time 0 */
 	uint64_t machine_before_ns, machine_after_ns;	/* machine_busy_ns() then, and when the workers were done */
+	uint64_t machine_watched_ns;	/* between the two: more than the run when that began later, by --start-at */
 	struct broker_costs broker;
 	uint32_t tag;			/* of the run, for stamps */
 

@@ -63,9 +63,9 @@ static double others_cores(const struct run *r, bool knows_broker)
 	const struct figures *f = r->figures;
 	uint64_t busy_ns = r->machine_after_ns, ours_ns = f->cpu.tool_ns + f->cpu.broker_ns;
 
-	if (!r->machine_before_ns || busy_ns <= r->machine_before_ns + ours_ns || !f->duration_ns || (!knows_broker && address_is_loopback(r->o->address)))
+	if (!r->machine_before_ns || busy_ns <= r->machine_before_ns + ours_ns || !r->machine_watched_ns || (!knows_broker && address_is_loopback(r->o->address)))
 		return 0;
-	return (double)(busy_ns - r->machine_before_ns - ours_ns) / (double)f->duration_ns;
+	return (double)(busy_ns - r->machine_before_ns - ours_ns) / (double)r->machine_watched_ns;
 }
 
 static void note_others(struct figures *f, double others, long cpus)
@@ -123,7 +123,7 @@ void judge_limits(struct run *r)
 		set(f, LIMITED_BY_TOOL, figures_say(f, "a thread of this program was busy for %.0f %% of the time: the figures say more of it than of the broker; give it more --threads, or play it in shards",
 		                                    busiest));
 	else if (!sent)
-		set(f, LIMITED_BY_NOTHING, "no messages were sent");
+		set(f, LIMITED_UNKNOWN, "no messages were sent");
 	else if (!slow)
 		set(f, LIMITED_BY_NOTHING, plan_has_schedule(r->o->plan) ? "the schedule was kept" : "nothing was sent by a schedule");
 	else if (knows_broker && cores >= BROKER_BUSY)

@@ -14,6 +14,9 @@
 
 enum { NAP_NS = 20000000 };
 
+/* Of all shards together, which begin at the same moment: a SYN too many for the broker's listen backlog costs a second. */
+enum { PENDING = 64, FEWEST_PENDING = 8 };
+
 static void on_idle(struct engine *engine, void *context)
 {
 	struct worker *w = context;
@@ -27,10 +30,17 @@ static void on_idle(struct engine *engine, void *context)
 	}
 }
 
+static unsigned pending_of(const struct run *r)
+{
+	unsigned share = r->o->plan->n_shards > 1 ? PENDING / r->o->plan->n_shards : PENDING;
+
+	return r->o->max_pending ? r->o->max_pending : share < FEWEST_PENDING ? FEWEST_PENDING : share;
+}
+
 static struct engine *new_engine(struct worker *w)
 {
 	const struct run *r = w->run;
-	unsigned number = (unsigned)(w - r->workers), pending = r->o->max_pending ? r->o->max_pending : 64;
+	unsigned number = (unsigned)(w - r->workers), pending = pending_of(r);
 
 	return engine_new(w->loop, &(struct engine_options){
 		.plan = r->o->plan, .course = r->course, .audience = r->audience, .address = r->o->address, .sources = r->o->sources,

@@ -173,6 +173,13 @@ load "$tmp/few.scn" -D sensors=50 -D period=5ms -D qos=2 --for 100ms --break 5:M
 is 'a rule broken often: exit 1' 1 $code
 is 'a rule broken often: one reason' 1 "$(figure "$tmp/r.json" 'len(r["reasons"])')"
 
+printf 'workload "w"\nmqtt 5\nrole lone x 2 {\n    lone connects\n    lone receives within 60s\n}\n' >"$tmp/waits.scn"
+load "$tmp/waits.scn" --for 1s
+is 'who still waits: exit 3' 3 $code
+shows 'who still waits: at which line' 'line 5: it still waited here' "$tmp/out"
+printf 'workload "w"\nmqtt 5\nrole lone x 2 {\n    lone connects\n    lone -> bytes hex"f100"\n    every 1s { lone publishes qos=1 payload=stamp(32) in flight 5 }\n}\n' >"$tmp/closed.scn"
+load "$tmp/closed.scn" --for 2s
+is 'who loses the connection: exit 3' 3 $code
 load "$tmp/s.scn" --clients 4 --for 1s
 is 'scenarios rehearsed: exit 0' 0 $code
 
