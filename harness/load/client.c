@@ -550,7 +550,8 @@ static void tell_unfinished(struct client *c)
 {
 	char text[100];
 
-	if (c->state != CLIENT_AWAITS || !c->step || (c->step->kind != STEP_RECEIVES && c->step->kind != STEP_EXPECT))
+	if (c->state != CLIENT_AWAITS || !c->step || (c->step->kind != STEP_RECEIVES && c->step->kind != STEP_EXPECT) || around(c, STEP_EVERY) ||
+	    around(c, STEP_FOREVER))
 		return;
 	snprintf(text, sizeof(text), "line %u: it still waited here when the run was over", (unsigned)c->step->at.line);
 	tally_count(role_of(c)->now, COUNT_stopped);

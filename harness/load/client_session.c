@@ -167,7 +167,7 @@ void client_leaves(struct client *c)
 		return;
 	audience_leave(e->options.audience, listener_of(c));
 	c->flags &= (uint16_t)~SUBSCRIBED;
-	ledger_trouble(e->ledger, listener_of(c), LOST_SUBSCRIBER_LEFT, e->phase == PHASE_OVER ? "still under way when the drain was over: a longer --drain would tell" : "it disconnected", run_now(e));
+	ledger_trouble(e->ledger, listener_of(c), LOST_SUBSCRIBER_LEFT, "it disconnected", run_now(e));
 }
 
 /* "DISCONNECT: Session taken over", or how the connection ended. */

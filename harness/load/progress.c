@@ -194,7 +194,7 @@ static void draw(struct progress *p, const struct figures *f)
 	for (uint32_t i = 0; i < n; i++) {
 		struct row row = row_of(p, f, i);
 
-		if (i < room)
+		if (i < room && row.role->clients)
 			add_row(&t, &layout, &row);
 	}
 	if (f->n_roles > (n < room ? n : room))
@@ -233,17 +233,22 @@ static void print_line(struct progress *p, const struct figures *f)
 {
 	enum { FEW = 8 };
 	char text[LINE];
+	uint32_t n = 0, others = 0;
 
 	say_state(f, text, sizeof(text));
 	console_print(stderr, "%s, %s connected", text, say_count(f->active));
 	for (uint32_t i = 0; i < f->n_roles && i < MAX_ROLES; i++) {
 		struct row row = row_of(p, f, i);
 
-		if (i < FEW)
-			print_role(&row, i == 0);
+		if (row.role->clients && n < FEW)
+			print_role(&row, n++ == 0);
+		else
+			others += row.role->clients > 0;
 	}
-	if (f->n_roles > FEW)
-		fprintf(stderr, "; and %s more roles", say_count(f->n_roles - FEW));
+	for (uint32_t i = MAX_ROLES; i < f->n_roles; i++)
+		others += f->roles[i].clients > 0;
+	if (others)
+		fprintf(stderr, "; and %s more roles", say_count(others));
 	putc('\n', stderr);
 	fflush(stderr);
 }

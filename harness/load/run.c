@@ -18,6 +18,7 @@ enum {
 	DRAIN_BEAT_NS = 20000000,	/* ... in the drain */
 	LOOKING_SHARE = 10,		/* so much less time is taken for looking into ledgers than there is between */
 	AGAIN_NS = 500000000,		/* how often it is asked whether a target that is gone has come back */
+	PATIENCE_NS = 500000000,	/* how long a busy engine's last second is waited for */
 	OVERTIME = 15,			/* seconds beyond the drain after which engines are stopped */
 };
 #define SECOND_NS 1000000000u
@@ -165,6 +166,15 @@ static uint64_t process_cpu_ns(void)
 	return (uint64_t)t.tv_sec * SECOND_NS + (uint64_t)t.tv_nsec;
 }
 
+/* Engines hand over a second when it is over, but they are busy: without it progress would show one with nothing, and then two as one. */
+static bool have_told(const struct run *r, uint64_t second)
+{
+	for (unsigned i = 0; i < r->n_workers; i++)
+		if (r->workers[i].told_seconds < second && !atomic_load(&r->workers[i].over))
+			return false;
+	return true;
+}
+
 static void tell(struct run *r)
 {
 	struct figures *f = r->figures;
@@ -172,8 +182,10 @@ static void tell(struct run *r)
 
 	if (second <= r->told_seconds)
 		return;
-	r->told_seconds = second;
 	gather_seconds(r);
+	if (!have_told(r, second) && run_time(r) % SECOND_NS < PATIENCE_NS)
+		return;
+	r->told_seconds = second;
 	gather_meetings(r);
 	f->active = run_active(r);
 	f->duration_ns = run_time(r);

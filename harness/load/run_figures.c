@@ -41,6 +41,7 @@ static void take_second(struct run *r, struct worker *w, const struct second *s)
 		tally_add(figures_second(&r->figures->roles[i], s->at * SECOND_NS), &s->tallies[i]);
 		tally_add(&r->figures->roles[i].total, &s->tallies[i]);
 	}
+	w->told_seconds = s->at + 1;
 	if (is_steady(r, s->at)) {
 		w->steady_cpu_ns += s->cpu_ns;
 		w->steady_seconds++;

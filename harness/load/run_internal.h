@@ -23,6 +23,7 @@ struct worker {
 	char failed[120];		/* it could not begin: one line; read when it is over */
 	uint64_t cpu_ns;		/* of the whole thread; when it is over */
 	uint64_t steady_cpu_ns, steady_seconds;	/* in whole seconds of the steady time */
+	uint64_t told_seconds;		/* gathered of its engine */
 };
 
 struct broker_costs {			/* of the broker's process, when it is here */
