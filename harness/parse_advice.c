@@ -179,6 +179,9 @@ static void check_stamps(struct parser *p, const struct step *s, bool loop)
 				warn_at(p, s->at, "which of these are lost, doubled or late can only be told with `payload=stamp(N)`");
 				break;
 			}
+		const struct expr *will = assigned(s->assigns, s->n_assigns, "will.payload");
+		if (will && will->kind == EXPR_STAMP)
+			warn_at(p, s->at, "the stamp of a will tells nothing: the broker decides whether and when it is sent; wills are counted as `foreign`");
 		check_stamps(p, s->children, loop || is_loop(s));
 	}
 }

@@ -488,7 +488,7 @@ const struct command load_command = {
 	           "sink is a server that takes everything and routes nothing: the fastest that any broker could be.\n"
 	           "Ctrl-C ends the loops, and what is under way may still come; a second one ends at once. The report is written in either case.\n"
 	           "Exit code 0: played to its end, every expectation met; 1: a missed expectation, a broken rule, a failed judgement; 2: a mistake\n"
-	           "on the command line or in the workload; 3: it could not be played, ended before its time, or clients were refused.",
+	           "on the command line or in the workload; 3: it could not be played, ended before its time, or clients were refused or lost.",
 	.example = "mqassay load fan-in localhost:1883 -D sensors=10000 --for 60s\nmqassay load mine.scn --exec 'mosquitto -p {port}' --for 10s --expect 'sensor.ack.p99<5ms'\n"
 	           "mqassay load fan-in broker:1883 --shard 0/4 --for 60s --report json=0.json\nmqassay load merge 0.json 1.json 2.json 3.json",
 	.options = load_option_rows, .max_args = CLI_ANY, .run = run,

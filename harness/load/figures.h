@@ -141,7 +141,7 @@ void *figures_append(struct figures *figures, const void *array, uint32_t *n, si
  */
 struct tally *figures_second(struct figures_role *role, uint64_t at_ns);
 
-/* 0, 1 or 3, as documented: 3 it could not be played, or ended before its time, or clients were refused or stopped by their set-up; 1 a missed expectation, a broken rule, a failed judgement. 1 wins over 3. */
+/* 0, 1 or 3, as documented: 3 it could not be played, or ended before its time, or clients were refused, stopped by their set-up, lost for good, or still waited; 1 a missed expectation, a broken rule, a failed judgement. 1 wins over 3. */
 int figures_exit_code(const struct figures *figures);
 
 /*

@@ -198,6 +198,8 @@ static const struct row {
 	  "role r x 3 { r connects; every for 1000000000 { r publishes topic=<\"tele/\" $n> qos=1 } }; role s x 1 { s connects; s subscribes (\"cmd/+\") }" },
 	{ "sent without a stamp", R "r subscribes ($topic)\nevery 1s { r publishes qos=1 payload=\"x\" } }",
 	  "6:12: warning: which of these are lost, doubled or late can only be told with `payload=stamp(N)`" },
+	{ "a will with a stamp", R "r disconnects; r connects will.topic=\"t\" will.payload=stamp(32) }",
+	  "5:16: warning: the stamp of a will tells nothing: the broker decides whether and when it is sent; wills are counted as `foreign`" },
 	{ "order between topics", R "r receives topic=\"a\"; r receives topic=\"b\" }", "5:23: warning: no order is promised between two topics; take what comes by `whenever`" },
 	{ "a dollar in a string", R "r publishes topic=\"t/$n\" }", "5:19: warning: `$n` in a string is no value: write `$(n)`, or `\\$n` if it is meant as it stands" },
 	{ "a bound name in a string", R "r receives payload as $load; r publishes payload=\"$load\"; r publishes payload=$load }",
