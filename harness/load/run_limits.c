@@ -68,9 +68,14 @@ static double others_cores(const struct run *r, bool knows_broker)
 	return (double)(busy_ns - r->machine_before_ns - ours_ns) / (double)r->machine_watched_ns;
 }
 
+static bool are_many(double others, long cpus)
+{
+	return others >= 0.5 && others >= 0.25 * (double)cpus;
+}
+
 static void note_others(struct figures *f, double others, long cpus)
 {
-	if (others >= 0.5 && others >= 0.25 * (double)cpus)
+	if (are_many(others, cpus))
 		figures_note(f, figures_say(f, "other programs on this machine used %.1f of its %ld processors while this ran: figures suffer by it", others, cpus));
 }
 
@@ -132,8 +137,8 @@ void judge_limits(struct run *r)
 		set(f, LIMITED_BY_MACHINE, figures_say(f, "%s; the broker had %.2f cores, this program's busiest thread %.0f %% of one, and others %.1f of the %ld: play it when they are done", what, cores,
 		                                       busiest, others, cpus));
 	else if (!flood && knows_broker)
-		set(f, LIMITED_UNKNOWN, figures_say(f, "%s, though neither the broker (%.2f cores) nor this program (%.0f %% of one) was busy: the network, waits in the broker, or a timer of this machine held it up",
-		                                    what, cores, busiest));
+		set(f, LIMITED_UNKNOWN, figures_say(f, "%s, though neither the broker (%.2f cores) nor this program (%.0f %% of one) was busy: %s held it up",
+		                                    what, cores, busiest, are_many(others, cpus) ? "most likely other programs on this machine" : "the network, waits in the broker, or this machine's timers"));
 	else if (!flood)
 		set(f, LIMITED_UNKNOWN, figures_say(f, "%s, though this program's busiest thread was busy for %.0f %% of the time only: the broker, the network or other programs held it up", what, busiest));
 	else if (knows_broker)
