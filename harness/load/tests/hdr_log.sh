@@ -50,6 +50,14 @@ same 'our log, empty histograms'  "$tmp/log" empty 5
 same 'a log of java'              $java_log '' 100
 same 'a log of java, a tag'       $java_log robot.ack 100
 
+# What is written of two runs that are merged.
+MQASSAY=${MQASSAY:-$PWD/build/mqassay}
+for i in 0 1; do
+	"$MQASSAY" load fan-in -D collectors=2 -D sensors=100 -D period=70ms --for 3s --shard $i/2 --report json="$tmp/$i.json" >/dev/null || not_ok 'a run' "exit $?"
+done
+"$MQASSAY" load merge "$tmp/0.json" "$tmp/1.json" --report hdr="$tmp/runs.hdr" >/dev/null || not_ok 'runs merged' "exit $?"
+same 'the log of two runs merged' "$tmp/runs.hdr" collector.delivery 10
+
 # The test can see: one count less in one interval is another text.
 sed '$d' "$tmp/log" | sed '/^Tag=robot.ack,19/d' >"$tmp/less"
 $tool percentiles robot.ack <"$tmp/less" >"$tmp/ours"

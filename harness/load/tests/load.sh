@@ -157,6 +157,11 @@ is 'a rehearsal: all was sent' 2000 "$(figure "$tmp/a.json" 'r["roles"][1]["coun
 is 'a rehearsal: and delivered' 2000 "$(figure "$tmp/a.json" 'r["roles"][0]["counts"]["delivered"]')"
 load "$tmp/w.scn" --for 2s --report json="$tmp/b.json"
 is 'a rehearsal: the same each time' "$(figure "$tmp/a.json" '[r["roles"], r.get("losses")]' | cksum)" "$(figure "$tmp/b.json" '[r["roles"], r.get("losses")]' | cksum)"
+is 'a rehearsal: the drain ends when nothing is owed' True "$(figure "$tmp/a.json" 'r["duration_ns"] - r["drain_ns"] < 500e6')"
+load slow-consumer --for 1s --drain 3s --report json="$tmp/b.json"
+is 'a rehearsal: the drain is whole when something is' True "$(figure "$tmp/b.json" 'r["duration_ns"] - r["drain_ns"] >= 3e9')"
+is 'who reads slowly: is told as such' "['subscriber_slow'] True" "$(figure "$tmp/b.json" '[l["cause"] for l in r["losses"]]') $(figure "$tmp/b.json" \
+	'0 < sum(l["n"] for l in r["losses"]) == sum(x["counts"]["lost"] for x in r["roles"])')"
 load "$tmp/w.scn" --for 1s --expect 'sensor.sent<10' --expect 'collector.lost==0'
 is 'a missed expectation: exit 1' 1 $code
 shows 'a missed expectation: is named' 'sensor\.sent<10' "$tmp/out"
@@ -190,8 +195,12 @@ load "$tmp/cells.scn" --for 2s --report json="$tmp/whole.json"
 for i in 0 1 2 3; do load "$tmp/cells.scn" --for 2s --shard $i/4 --report json="$tmp/shard$i.json"; is "shard $i of 4: exit 0" 0 $code; done
 load merge "$tmp"/shard?.json --format json --expect all.lost==0
 is 'four shards: exit 0' 0 $code
-counts='[(x["name"], x["clients"], x["counts"]) for x in r["roles"]]'
+counts='[[x[k] for k in ("name", "clients", "counts", "timings", "uncorrected", "lateness_share")] for x in r["roles"]]'	# with the histograms as they are written
 is 'four shards: count what the whole does' "$(figure "$tmp/whole.json" "$counts")" "$(figure "$tmp/out" "$counts")"
+for i in 0 1 2 3; do load fan-in -D collectors=4 -D sensors=203 -D period=310ms -D qos=2 --for 3s --shard $i/4 --report json="$tmp/shard$i.json"; done
+load fan-in -D collectors=4 -D sensors=203 -D period=310ms -D qos=2 --for 3s --report json="$tmp/whole.json"
+load merge "$tmp"/shard?.json --format json
+is 'four shards of fan-in: the same, bit for bit' "$(figure "$tmp/whole.json" "$counts")" "$(figure "$tmp/out" "$counts")"
 load merge "$tmp/shard0.json" "$tmp/shard0.json"
 one_line 'the same shard twice' 2 'shard0.json'
 load merge "$tmp/shard0.json" "$tmp/a.json"
@@ -307,6 +316,11 @@ if command -v mosquitto >/dev/null; then
 	is 'a full queue: 5 under way and 10 queued come' 15 "$(figure "$tmp/r.json" 'r["roles"][0]["counts"]["delivered"]')"
 	is 'a full queue: the rest is lost by it' "[485, 485, 'broker_dropped']" \
 		"$(figure "$tmp/r.json" '[r["broker_drops"]["n"], sum(l["n"] for l in r["losses"]), r["losses"][0]["cause"]]')"
+	is 'a full queue: no loss without a cause' True "$(figure "$tmp/r.json" 'sum(l["n"] for l in r["losses"]) == sum(x["counts"]["lost"] for x in r["roles"])')"
+	load slow-consumer --exec "printf 'listener {port} 127.0.0.1\n' >>'$tmp/mosquitto.conf'; exec mosquitto -c '$tmp/mosquitto.conf'" -D publishers=2 --for 300ms --drain 300ms \
+		--report json="$tmp/r.json"
+	is 'who reads slowly: has not left' False "$(figure "$tmp/r.json" '"subscriber_left" in [l["cause"] for l in r["losses"]]')"
+	is 'who reads slowly: no loss without a cause' True "$(figure "$tmp/r.json" '0 < sum(l["n"] for l in r["losses"]) == sum(x["counts"]["lost"] for x in r["roles"])')"
 else
 	echo 'skip a full queue: no mosquitto'
 fi
