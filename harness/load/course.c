@@ -66,10 +66,14 @@ struct course *course_new(const struct plan *plan, uint64_t start_ns, bool simul
 {
 	const struct script *script = plan->script;
 	struct course *course = must(calloc(1, sizeof(*course)));
+	pthread_condattr_t clock;
 
 	pthread_mutex_init(&course->lock, NULL);
-	pthread_cond_init(&course->stands, NULL);
-	pthread_cond_init(&course->moves, NULL);
+	pthread_condattr_init(&clock);
+	pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);	/* the time of day may be set meanwhile */
+	pthread_cond_init(&course->stands, &clock);
+	pthread_cond_init(&course->moves, &clock);
+	pthread_condattr_destroy(&clock);
 	course->plan = plan;
 	course->start_ns = start_ns;
 	course->simulated = simulated;
@@ -348,7 +352,7 @@ bool course_halt(struct course *course)
 
 	if (course->simulated)		/* one thread has them all */
 		return true;
-	clock_gettime(CLOCK_REALTIME, &until);
+	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += STAND_S;
 	pthread_mutex_lock(&course->lock);
 	course->still = true;
