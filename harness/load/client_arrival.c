@@ -246,7 +246,11 @@ static void client_early_put(struct client *c, const struct arrival *in, bool pu
 		return;
 	}
 	if (x->n_early >= MAX_EARLY || x->early_bytes + in->len > MAX_EARLY_BYTES) {
-		client_stop(c, NULL, false, "the target floods: %u packets (%u bytes) wait that no step asked for", x->n_early, x->early_bytes);
+		if (put_off)
+			client_stop(c, x->whenever, false, "%u packets wait to be answered: the broker's Receive Maximum is %u, and it does not acknowledge as fast as it sends", x->n_early,
+			            (unsigned)monitor_in_force(&c->link.monitor, PROP_receive_maximum));
+		else
+			client_stop(c, NULL, false, "the target floods: %u packets (%u bytes) wait that no step asked for", x->n_early, x->early_bytes);
 		return;
 	}
 	early = pool_take(c->engine->pool, sizeof(*early) + in->len + in->topic.len);

@@ -101,7 +101,7 @@ struct extras {
 	uint32_t n_early, early_bytes;
 	struct taken_ids *taken;			/* QoS 2 deliveries acknowledged by PUBREC and not released */
 	uint64_t read_rate, resume_ns;		/* `reads RATE`: 0 as fast as it comes; when it goes on */
-	const struct step *whenever, *body;	/* whose body is being played, and where it stopped for want of room; NULL: none */
+	const struct step *whenever, *body;	/* whose body is being played, and where it stopped for want of room or of a place in the window; NULL: none */
 	uint32_t *acks;				/* acknowledgements that found no room: type << 16 | id */
 	uint32_t n_acks, cap_acks;
 	uint8_t pauses;
