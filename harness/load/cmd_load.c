@@ -40,6 +40,7 @@ struct load {
 	struct plan plan;
 	struct figures *figures;
 	struct progress *progress;
+	bool told_end;			/* how it ends, where nothing but Ctrl-C does it */
 	struct metrics *metrics;
 	struct suite suite;		/* with --clients */
 	const char *what;
@@ -238,10 +239,33 @@ static unsigned threads_for(const struct load *l)
 	return most < (uint64_t)cpus ? (unsigned)most : cpus < 1 ? 1 : cpus > 255 ? 255 : (unsigned)cpus;
 }
 
+static bool has_loops(const struct step *steps)
+{
+	for (const struct step *s = steps; s; s = s->next)
+		if (s->kind == STEP_EVERY || s->kind == STEP_FOREVER || has_loops(s->children))
+			return true;
+	return false;
+}
+
+/* Who forgot --for must not think that it hangs. */
+static void tell_how_it_ends(struct load *l)
+{
+	bool loops = false;
+
+	if (l->told_end)
+		return;
+	l->told_end = true;
+	for (uint32_t i = 0; i < l->plan.n_roles; i++)
+		loops = loops || has_loops(l->plan.roles[i].role->steps);
+	if (!conf->quiet && !conf->for_ns && loops && !l->target.simulated)
+		console_print(stderr, "no --for: Ctrl-C ends it\n");
+}
+
 static void on_tick(void *context, const struct figures *so_far)
 {
 	struct load *l = context;
 
+	tell_how_it_ends(l);
 	progress_show(l->progress, so_far);
 	if (l->metrics)
 		metrics_show(l->metrics, so_far);

@@ -191,7 +191,7 @@ static void put_losses(FILE *out, const struct figures *f)
 		paragraph(out, label, line);
 	}
 	if (f->n_publishers_afflicted)
-		fprintf(out, "%*s%s publisher%s had messages lost, duplicated or reordered\n", INDENT, "", say_count(f->n_publishers_afflicted),
+		fprintf(out, "%s%*s%s publisher%s had messages lost, duplicated or reordered: JSON has their list\n", f->n_losses ? "" : "\n", INDENT, "", say_count(f->n_publishers_afflicted),
 		        f->n_publishers_afflicted == 1 ? "" : "s");
 }
 

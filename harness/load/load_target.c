@@ -111,11 +111,19 @@ static int open_local(struct load_target *t, const struct need *needs, size_t n_
 
 /* ---- one that we start ---- */
 
+/* It comes escaped, and reports escape what they hold: between lines stands what survives that. */
+static void part_lines(char *text)
+{
+	for (char *at = text; (at = strstr(at, "\\n"));)
+		memcpy(at, "; ", 2);
+}
+
 static void on_event(void *context, enum process_event event, const char *how)
 {
 	struct load_target *t = context;
 
 	snprintf(t->how, sizeof(t->how), "%s", how ? how : "");
+	part_lines(t->how);
 	if (event == PROCESS_READY)
 		t->state = TARGET_SERVES;
 	else if (t->state == TARGET_STARTS)

@@ -252,6 +252,8 @@ static void gather_costs(struct run *r)
 		f->cpu.broker_known = true;
 		f->cpu.broker_ns = r->broker.at_end.cpu_ns - r->broker.at_start.cpu_ns;
 		f->cpu.broker = figures_say(f, "%s (pid %d)", r->broker.name[0] ? r->broker.name : "broker", r->broker.pid);
+	} else if (r->broker.has_start) {
+		figures_note(f, figures_say(f, "the broker's process %d ended while it ran: what CPU it used is not known", r->broker.pid));
 	}
 }
 
