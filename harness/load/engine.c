@@ -307,6 +307,15 @@ bool engine_is_settled(struct engine *e)
 	return true;
 }
 
+uint64_t engine_count(const struct engine *e, enum counter counter)
+{
+	uint64_t n = 0;
+
+	for (uint32_t i = 0; i < e->n_roles; i++)
+		n += e->own->totals[i].counts[counter] + e->own->nows[i].counts[counter];
+	return n;
+}
+
 uint64_t engine_bytes_received(const struct engine *e)
 {
 	return e->hub.counts.bytes_received;

@@ -97,6 +97,7 @@ uint64_t engine_active(const struct engine *engine);
 
 /* Its thread stands still (course_halt()): no exchange is open, nothing waits to be sent, no client plays steps but those of a `forever` that only receives. */
 bool engine_is_settled(struct engine *engine);
+uint64_t engine_count(const struct engine *engine, enum counter counter);		/* of all roles, so far */
 uint64_t engine_bytes_received(const struct engine *engine);
 
 /*

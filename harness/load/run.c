@@ -212,9 +212,10 @@ static bool is_overdue(const struct run *r)
 	return drain_ns && run_time(r) > drain_ns + r->o->plan->drain_ns + (uint64_t)OVERTIME * SECOND_NS;
 }
 
+/* What has no stamp, or no account, may still be on its way, too: then it is not known. */
 static bool nothing_is_owed(struct run *r)
 {
-	uint64_t heard = 0;
+	uint64_t heard = 0, unknown = 0, untracked;
 	bool settled = true;
 
 	for (unsigned i = 0; i < r->n_workers && settled; i++) {
@@ -222,12 +223,13 @@ static bool nothing_is_owed(struct run *r)
 
 		settled = engine && (atomic_load(&r->workers[i].over) || engine_is_settled(engine));
 		heard += engine ? engine_bytes_received(engine) : 0;
+		unknown += engine ? engine_count(engine, COUNT_foreign) : 0;
 	}
-	if (!settled || (r->looked && heard == r->heard))
+	if (!settled || unknown || (r->looked && heard == r->heard))
 		return false;
 	r->looked = true;
 	r->heard = heard;
-	return !gather_lost(r);
+	return !gather_lost(r, &untracked) && !untracked;
 }
 
 /* When all that is owed has come, no exchange is open and nothing waits to be sent, there is nothing more to wait for. */
@@ -382,7 +384,7 @@ static void settle(struct run *r)
 	f->cpu.tool_ns = process_cpu_ns() - r->cpu_before_ns;
 	r->broker.has_end = r->broker.has_start && cost_of(r->broker.pid, &r->broker.at_end);
 	/* Where nothing is missing, nobody need wait for it. */
-	if (r->onlooker && !r->at_once && gather_lost(r))
+	if (r->onlooker && !r->at_once && gather_lost(r, NULL))
 		ask_for_drops(r);
 	if (r->onlooker)
 		onlooker_drops(r->onlooker, &f->drops);

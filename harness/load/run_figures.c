@@ -134,8 +134,20 @@ const char *frequent_reasons(struct run *r, unsigned most)
 	struct figures *f = r->figures;
 	const char *text = "";
 
-	for (uint32_t i = 0; i < f->n_reasons && i < most; i++)
-		text = figures_say(f, "%s%s%llu x %s", text, *text ? ", " : "", (unsigned long long)f->reasons[i].n, f->reasons[i].text);
+	for (uint32_t i = 0, told = 0; i < f->n_reasons && told < most; i++) {
+		uint64_t n = 0;
+		bool told_before = false;
+
+		for (uint32_t k = 0; k < f->n_reasons; k++)		/* of all roles together */
+			if (!strcmp(f->reasons[k].text, f->reasons[i].text)) {
+				told_before |= k < i;
+				n += f->reasons[k].n;
+			}
+		if (told_before)
+			continue;
+		told++;
+		text = figures_say(f, "%s%s%llu x %s", text, *text ? ", " : "", (unsigned long long)n, f->reasons[i].text);
+	}
 	return text;
 }
 
@@ -191,12 +203,16 @@ static struct tally *new_tallies(const struct run *r)
 	return tallies;
 }
 
-uint64_t gather_lost(struct run *r)
+uint64_t gather_lost(struct run *r, uint64_t *untracked)
 {
 	struct tally *tallies = new_tallies(r);
 	uint64_t n = 0;
 
-	reckoning_free(reckon_all(r, tallies));
+	struct reckoning *reckoning = reckon_all(r, tallies);
+
+	if (untracked)
+		*untracked = reckoning->untracked;
+	reckoning_free(reckoning);
 	for (uint32_t i = 0; i < r->figures->n_roles; i++) {
 		n += tallies[i].counts[COUNT_lost];
 		tally_release(&tallies[i]);

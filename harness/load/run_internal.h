@@ -86,7 +86,7 @@ void workers_release(struct run *r);
 void gather_roles(struct run *r);	/* figures->roles, empty */
 void gather_seconds(struct run *r);	/* those that are complete */
 void gather_meetings(struct run *r);
-uint64_t gather_lost(struct run *r);	/* how many messages are lost, whyever; when the workers are joined, as often as wanted */
+uint64_t gather_lost(struct run *r, uint64_t *untracked);	/* untracked: sent without account, may be NULL; how many messages are lost, whyever; when the workers are joined, as often as wanted */
 void gather_all(struct run *r);	/* when the workers are joined: totals, losses, reasons, costs */
 uint64_t run_active(const struct run *r);	/* clients connected now */
 unsigned held_to(const struct run *r, uint32_t role);	/* as engine_held_to(), of all workers */

@@ -269,8 +269,9 @@ load connect-storm "127.0.0.1:$port"
 one_line 'a version that is not served' 3 'does not serve MQTT 5: CONNACK: Unsupported.Protocol.Version'
 end_broker
 
-load "$tmp/w.scn" "127.0.0.1:$closed"
+load "$tmp/w.scn" "127.0.0.1:$closed" --report json="$tmp/r.json"
 one_line 'nobody listens' 3 "127.0.0.1:$closed: .*refused"
+is 'nobody listens: the report is there' "3 True" "$(figure "$tmp/r.json" 'str(r["exit_code"]) + " " + str("refused" in r["unable"])')"
 load "$tmp/s.scn" --clients 4 "127.0.0.1:$closed"
 one_line 'nobody listens, scenarios' 3 "127.0.0.1:$closed: .*refused"
 load "$tmp/w.scn" --exec 'exit 7'
@@ -328,9 +329,10 @@ fi
 # ---- limits of the machine ----
 
 start_broker
-( ulimit -n 64; exec timeout -k 1 30 "$MQASSAY" load "$tmp/w.scn" "127.0.0.1:$port" -D sensors=500 ) >"$tmp/out" 2>"$tmp/err"
+( ulimit -n 64; exec timeout -k 1 30 "$MQASSAY" load "$tmp/w.scn" "127.0.0.1:$port" -D sensors=500 --report json="$tmp/r.json" ) >"$tmp/out" 2>"$tmp/err"
 code=$?
 one_line 'too few descriptors' 3 'ulimit -n'
+is 'too few descriptors: the report is there' "3 True" "$(figure "$tmp/r.json" 'str(r["exit_code"]) + " " + str("ulimit" in r["unable"])')"
 end_broker
 netns=mqassay$$
 if [ "$(id -u)" = 0 ] && ip netns add "$netns" 2>/dev/null; then
