@@ -12,7 +12,11 @@
 
 /* One thread's loop of clients: who has his turn, what each second came to, why clients failed, and how the run takes its course. */
 
-enum { LOOK_NS = 20000000, MAX_REASONS = 1000 };
+enum {
+	LOOK_NS = 20000000,
+	QUIET_LOOKS = 10,		/* one after the other: what nobody is owed, a message that comes twice, has to be heard as well */
+	MAX_REASONS = 1000,
+};
 
 #define SECOND_NS UINT64_C(1000000000)
 
@@ -21,6 +25,7 @@ struct engine_state {
 	struct seat seat;
 	struct timer begin, second, course, look;
 	uint64_t heard;			/* bytes that had come at the last look */
+	unsigned n_quiet;		/* looks since something was under way */
 	uint32_t busy;			/* the client that was, then */
 	struct task turns;
 	bool begun, over;
@@ -321,14 +326,15 @@ uint64_t engine_bytes_received(const struct engine *e)
 	return e->hub.counts.bytes_received;
 }
 
-/* Nothing came since the last look, and nobody has anything to do: the course is told. */
+/* Nothing came for some looks, and nobody has anything to do: the course is told. */
 static void on_look(struct timer *timer, struct loop *loop)
 {
 	struct engine_state *own = (struct engine_state *)((char *)timer - offsetof(struct engine_state, look));
 	struct engine *e = own->engine;
 	uint64_t heard = engine_bytes_received(e);
 
-	course_quiet(e->options.course, &own->seat, heard == own->heard && engine_is_settled(e));
+	own->n_quiet = heard == own->heard && engine_is_settled(e) ? own->n_quiet + 1 : 0;
+	course_quiet(e->options.course, &own->seat, own->n_quiet >= QUIET_LOOKS);
 	own->heard = heard;
 	loop_timer(loop, timer, loop->now_ns + LOOK_NS);
 }
