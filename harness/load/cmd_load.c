@@ -121,6 +121,8 @@ static int read_options(struct load *l)
 	struct fault fault;
 	int code;
 
+	if (conf->pid && kill((pid_t)conf->pid, 0) && errno == ESRCH)
+		return cli_usage(&load_command, "--pid %llu: there is no such process", (unsigned long long)conf->pid);
 	if ((code = load_output_check()))
 		return code;
 	if (!(l->expectations = load_expectations(&l->n_expectations)))

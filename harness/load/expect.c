@@ -159,9 +159,20 @@ static bool is_duration(const struct expectation *e)
 	return e->what == EXPECT_TIMING && e->stat != STAT_COUNT;
 }
 
-static bool is_share(const struct expectation *e)
+static bool is_of_core(const struct expectation *e)
 {
 	return e->what == EXPECT_TOOL_BUSY || e->what == EXPECT_BROKER_CPU;
+}
+
+static bool is_share(const struct expectation *e)
+{
+	return is_of_core(e) || e->percent;
+}
+
+/* What a counter's percents are of: late of the messages sent, lost of those owed. */
+static enum counter whole_of(enum counter counter)
+{
+	return counter_rows[counter].whose == OF_PUBLISHER ? COUNT_sent : counter_rows[counter].whose == OF_SUBSCRIBER ? COUNT_owed : COUNT_started;
 }
 
 static bool is_rate(const struct expectation *e)
@@ -176,10 +187,12 @@ const char *expectation_unit(const struct expectation *e)
 
 static bool read_value(struct expectation *e, const char *text, struct fault *fault)
 {
-	const char *expected = is_duration(e) ? units_duration_form : is_share(e) ? "a part of a core such as 90% or 0.9" : is_rate(e) ? "a rate such as 5000 or 10k/s" : units_count_form;
+	size_t len = strlen(text);
+	e->percent = e->what == EXPECT_COUNTER && counter_rows[e->counter].whose != OF_WIRE && len && text[len - 1] == '%';
+	const char *expected = is_duration(e) ? units_duration_form : e->percent ? "a share such as 1% or 0.05%" : is_share(e) ? "a part of a core such as 90% or 0.9" : is_rate(e) ? "a rate such as 5000 or 10k/s" : units_count_form;
 	const char *suffix = is_share(e) ? "%" : is_rate(e) ? "/s" : "";
 	char number[64];
-	size_t len = strlen(text), cut = strlen(suffix);
+	size_t cut = strlen(suffix);
 	bool has_suffix = cut && len > cut && !strcmp(text + len - cut, suffix), ok = len < sizeof(number);
 	uint64_t whole = 0;
 
@@ -233,7 +246,7 @@ static bool of_all(const struct expectation *e)
 
 bool expectation_knows_role(const struct expectation *e, const struct figures *figures)
 {
-	return is_share(e) || of_all(e) || figures_role(figures, e->role);
+	return is_of_core(e) || of_all(e) || figures_role(figures, e->role);
 }
 
 static double statistic(const struct expectation *e, const struct hdr *h)
@@ -267,7 +280,7 @@ static bool measure_timing(const struct expectation *e, const struct figures *fi
 
 static bool measure(const struct expectation *e, const struct figures *figures, double *value)
 {
-	const struct figures_role *role = is_share(e) || of_all(e) ? NULL : figures_role(figures, e->role);
+	const struct figures_role *role = is_of_core(e) || of_all(e) ? NULL : figures_role(figures, e->role);
 
 	*value = 0;
 	if (!expectation_knows_role(e, figures))
@@ -277,6 +290,11 @@ static bool measure(const struct expectation *e, const struct figures *figures, 
 		return measure_timing(e, figures, value);
 	case EXPECT_COUNTER:
 		*value = (double)figures_count(figures, role, e->counter);
+		if (e->percent) {
+			uint64_t whole = figures_count(figures, role, whole_of(e->counter));
+
+			*value = whole ? *value * 100 / (double)whole : 0;
+		}
 		return true;
 	case EXPECT_RATE:
 		*value = figures_rate(figures, role, COUNT_sent);

@@ -167,7 +167,7 @@ double figures_broker_share(const struct figures *figures);
 
 /*
  * --expect 'ROLE.TIMING.STAT<5ms': TIMING connect, ack, delivery, lateness, with `.uncorrected` behind it those of the other column; STAT min mean max count p50 p99 p99.9 ...; or
- * ROLE.COUNTER (counters.def), ROLE.rate (messages sent a second while steady), ROLE.delivery_rate; ROLE may be `all`; `tool.busy`, `broker.cpu` (90% or 0.9, of a core). Operators < <= > >= == (or
+ * ROLE.COUNTER (counters.def; with % of what was sent, owed, or of the clients), ROLE.rate (messages sent a second while steady), ROLE.delivery_rate; ROLE may be `all`; `tool.busy`, `broker.cpu` (90% or 0.9, of a core). Operators < <= > >= == (or
  * =) !=; durations need a unit, numbers take k M G, rates /s. False: *fault says what was expected there.
  */
 struct expectation {
@@ -176,7 +176,7 @@ struct expectation {
 	enum { EXPECT_TIMING, EXPECT_COUNTER, EXPECT_RATE, EXPECT_DELIVERY_RATE, EXPECT_TOOL_BUSY, EXPECT_BROKER_CPU } what;
 	enum timing timing;
 	enum counter counter;
-	bool uncorrected;
+	bool uncorrected, percent;	/* percent: of a counter, of the messages sent or owed, or of the clients */
 	enum { STAT_MIN, STAT_MEAN, STAT_MAX, STAT_COUNT, STAT_QUANTILE } stat;
 	uint32_t per_million;
 	enum { OP_LESS, OP_AT_MOST, OP_MORE, OP_AT_LEAST, OP_EQUAL, OP_NOT_EQUAL } op;

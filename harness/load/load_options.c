@@ -55,7 +55,7 @@ const struct cli_option load_option_rows[] = {
 	OPT_COUNT(0, "shards", load_options.shards, 1, 100000, "N", "of how many, where the environment says the number only"),
 	OPT_STRING(0, "start-at", load_options.start_at, "TIME", "begin then: seconds since 1970, 2026-11-21T18:33:57Z, or +10s from now"),
 	OPT_HEADING("Reports"),
-	OPT_LIST(0, "expect", load_options.expect, "'ROLE.FIGURE<VALUE'", "fail unless it is so: 'sensor.ack.p99<5ms', 'all.lost==0', 'collector.delivery_rate>=10k'"),
+	OPT_LIST(0, "expect", load_options.expect, "'ROLE.FIGURE<VALUE'", "fail unless it is so: 'sensor.ack.p99<5ms', 'all.lost<0.1%', 'collector.delivery_rate>=10k'"),
 	OPT_ENUM(0, "format", load_options.format, format_choices, "what stdout gets"),
 	OPT_LIST(0, "report", load_options.reports, "F=FILE", "also write the report in that format to a file"),
 	OPT_STRING(0, "metrics", load_options.metrics, "[HOST:]PORT", "serve what is known while it runs, as Prometheus text: GET /metrics"),

@@ -239,7 +239,7 @@ struct metrics *metrics_new(struct loop *loop, const char *listen, struct fault 
 	m->listener = transport_listen(loop, &address, scraper_comes, m);
 	if (!m->listener) {
 		*fault = (struct fault){ 0 };
-		snprintf(fault->text, sizeof(fault->text), "metrics: cannot listen at %.120s: %s", listen, transport_strerror(errno));
+		snprintf(fault->text, sizeof(fault->text), "cannot listen at %.120s: %s", listen, transport_strerror(errno));
 		free(m);
 		return NULL;
 	}

@@ -26,6 +26,7 @@ static const struct accepted {
 	{ "a.ack.mean!=1ms", { .role = "a", .what = EXPECT_TIMING, .timing = TIME_ACK, .stat = STAT_MEAN, .op = OP_NOT_EQUAL, .value = 1 }, " ms" },
 	{ "a.ack.count==10k", { .role = "a", .what = EXPECT_TIMING, .timing = TIME_ACK, .stat = STAT_COUNT, .op = OP_EQUAL, .value = 10000 }, "" },
 	{ "a.lost=0", { .role = "a", .what = EXPECT_COUNTER, .counter = COUNT_lost, .op = OP_EQUAL, .value = 0 }, "" },
+	{ "a.lost<0.1%", { .role = "a", .what = EXPECT_COUNTER, .counter = COUNT_lost, .percent = true, .op = OP_LESS, .value = 0.1 }, " %" },
 	{ "all.refused_messages>=1M", { .role = "all", .what = EXPECT_COUNTER, .counter = COUNT_refused_messages, .op = OP_AT_LEAST, .value = 1000000 }, "" },
 	{ "a.rate>=99.5k/s", { .role = "a", .what = EXPECT_RATE, .op = OP_AT_LEAST, .value = 99500 }, "/s" },
 	{ "a.rate>0.25", { .role = "a", .what = EXPECT_RATE, .op = OP_MORE, .value = 0.25 }, "/s" },
@@ -47,7 +48,7 @@ static void reads(void **state)
 	assert_ptr_equal(e.text, row->text);
 	assert_string_equal(e.role, row->is.role);
 	assert_string_equal(expectation_unit(&e), row->unit);
-	assert_true(e.what == row->is.what && e.timing == row->is.timing && e.counter == row->is.counter && e.uncorrected == row->is.uncorrected &&
+	assert_true(e.what == row->is.what && e.timing == row->is.timing && e.counter == row->is.counter && e.uncorrected == row->is.uncorrected && e.percent == row->is.percent &&
 	            e.stat == row->is.stat && e.per_million == row->is.per_million && e.op == row->is.op);
 	assert_true(fabs(e.value - row->is.value) < 1e-12);
 }
@@ -87,7 +88,7 @@ static const struct refused {
 	{ "a.ack.p99<5ms!", 11, "expected a duration such as 500ms, 2s, 1m or 1h" },
 	{ "a.ack.p99<<5ms", 11, "expected a duration such as 500ms, 2s, 1m or 1h" },
 	{ "a.lost<1.5", 8, "expected a number such as 64, 10k or 1M" },
-	{ "a.lost<5%", 8, "expected a number such as 64, 10k or 1M" },
+	{ "a.bytes_sent<5%", 14, "expected a number such as 64, 10k or 1M" },
 	{ "a.rate>5/m", 8, "expected a rate such as 5000 or 10k/s" },
 	{ "tool.busy<5s", 11, "expected a part of a core such as 90% or 0.9" },
 	{ "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.sent>0", 1, "expected a role's name, of at most 63 characters" },
@@ -118,6 +119,7 @@ static struct figures *sample(void)
 		role->name = names[i];
 		role->total.counts[COUNT_sent] = 1000 * (i + 1);
 		role->total.counts[COUNT_delivered] = 7;
+		role->total.counts[COUNT_late] = 10;
 		for (unsigned k = 1; k <= 100; k++)
 			tally_time(&role->total, TIME_ACK, 0, i * 1000000, k * 1000000 + i * 100000000);
 	}
@@ -134,6 +136,7 @@ static const struct judged {
 } judged[] = {
 	{ "a.sent==1000", 1000, true, true }, { "a.sent!=1000", 1000, true, false }, { "all.sent>3000", 3000, true, false }, { "all.sent>=3000", 3000, true, true },
 	{ "b.sent<2000", 2000, true, false }, { "b.sent<=2000", 2000, true, true }, { "b.lost=0", 0, true, true },
+	{ "a.late<=1%", 1, true, true }, { "b.late>0.5%", 0.5, true, false }, { "all.late<1%", 2.0 / 3, true, true }, { "a.lost<1%", 0, true, true },
 	{ "a.ack.p50<=50.1ms", 50.003967, true, true }, { "a.ack.max==100ms", 100, true, true }, { "a.ack.min==1ms", 1, true, true },
 	{ "a.ack.count==100", 100, true, true }, { "all.ack.count==200", 200, true, true }, { "all.ack.max==200ms", 200, true, true },
 	{ "all.ack.p50<=100ms", 100.007935, true, false }, { "b.ack.uncorrected.max==199ms", 199, true, true },

@@ -454,7 +454,7 @@ static void says_why_it_cannot_listen(void **state)
 	}
 	snprintf(text, sizeof(text), "127.0.0.1:%u", metrics_port(v->metrics));
 	assert_null(metrics_new(&v->loop, text, &fault));
-	snprintf(expected, sizeof(expected), "metrics: cannot listen at %s: Address already in use", text);
+	snprintf(expected, sizeof(expected), "cannot listen at %s: Address already in use", text);
 	assert_string_equal(fault.text, expected);
 	visit_free(v);
 }
