@@ -46,7 +46,8 @@ ip netns exec $hub mosquitto -c "$tmp/mosquitto.conf" >"$tmp/mosquitto.err" 2>&1
 pids="$pids $!"
 tries=0
 until ip netns exec $hub mosquitto_pub -t ready -m x 2>/dev/null || [ $tries -gt 200 ]; do tries=$((tries + 1)); sleep 0.02; done
-ip netns exec $hub mosquitto_sub -q 1 -t 'shards/#' -F %t >"$tmp/seen" 2>"$tmp/sub.err" &
+: >"$tmp/seen"
+ip netns exec $hub stdbuf -oL mosquitto_sub -q 1 -t 'shards/#' -F %t >"$tmp/seen" 2>"$tmp/sub.err" &
 sub=$!
 pids="$pids $sub"
 
@@ -90,9 +91,13 @@ for pid in $shards; do
 	is "shard $i: exit 0" 0 $?
 	i=$((i + 1))
 done
-sleep 0.2
+# What is published last comes last.
+ip netns exec $hub mosquitto_pub -q 1 -t shards/over -m x
+tries=0
+until grep -q '^shards/over$' "$tmp/seen" || [ $tries -gt 1000 ]; do tries=$((tries + 1)); sleep 0.02; done
 kill $sub
 wait $sub 2>/dev/null
+sed -i '/^shards\/over$/d' "$tmp/seen"
 
 "$MQASSAY" load merge "$tmp"/?.json --format json --expect all.lost==0 --expect collector.delivered==4000 >"$tmp/all.json" 2>"$tmp/merge.err"
 is 'merged: every expectation is met' 0 $?
