@@ -313,6 +313,7 @@ static void note_drain(struct run *r)
 {
 	struct figures *f = r->figures;
 	uint64_t end_ns = f->drain_ns + r->o->plan->drain_ns, last_ns = 0;
+	bool unexplained = false;
 	char drain[40];
 
 	end_ns = end_ns < f->duration_ns ? end_ns : f->duration_ns;
@@ -321,7 +322,9 @@ static void note_drain(struct run *r)
 
 		last_ns = one > last_ns ? one : last_ns;
 	}
-	if (!last_ns || last_ns + STILL_COMING_NS < end_ns || !figures_count(f, NULL, COUNT_lost))
+	for (uint32_t i = 0; i < f->n_losses; i++)
+		unexplained = unexplained || f->losses[i].cause == LOST_UNKNOWN;
+	if (!last_ns || last_ns + STILL_COMING_NS < end_ns || !unexplained)
 		return;
 	units_print_duration(r->o->plan->drain_ns, drain, sizeof(drain));
 	figures_note(f, figures_say(f, "messages still came when the drain of %s was over: what is told as lost may be late only; a longer --drain tells", drain));
