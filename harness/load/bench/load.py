@@ -100,7 +100,7 @@ def say(what, value, limit="", good=None, bare=None):
     global failed
     mark = "" if good is not False else "  NOT HERE NOW: the bare client is not within it either" if bare is False else "  MISSED"
     failed = failed or mark == "  MISSED"
-    print("  %-58s %16s   %-22s%s" % (what, value, limit, mark), flush=True)
+    print("  %-62s %16s   %-22s%s" % (what, value, limit, mark), flush=True)
 
 
 def pairs(bare, ours):
@@ -442,18 +442,20 @@ def broker():
         run = load("flood", port, "--for", "%ds" % SECONDS, "--drain", "1s", "--threads", "1")
         return lambda: run.wait().cpu
 
-    ratios, busiest, costs, rates = [], [], [], []
+    ratios, busiest, bare_busiest, costs, rates = [], [], [], [], []
     for _ in range(BROKER_PAIRS):
-        floor_rate, _, _ = at_broker(bare)
+        floor_rate, busy, _ = at_broker(bare)
+        bare_busiest.append(busy * 100)
         rate, busy, cost = at_broker(ours)
         ratios.append(rate / floor_rate)
         busiest.append(busy * 100)
         costs.append(cost)
         rates.append(rate)
     ratio = statistics.median(ratios) * 100
-    busy = statistics.median(busiest)
+    busy, bare_busy = statistics.median(busiest), statistics.median(bare_busiest)
     say("QoS 0, mosquitto: of what the bare client reaches, median", "%.1f %%" % ratio, ">= 95 %", ratio >= 95)
-    say("QoS 0, mosquitto: the broker's CPU, median", "%.0f %%" % busy, ">= 95 %", busy >= 95)
+    say("QoS 0, mosquitto: the broker's CPU under the bare client", "%.0f %%" % bare_busy)
+    say("QoS 0, mosquitto: the broker's CPU", "%.0f %%" % busy, ">= 95 %", busy >= 95, bare_busy >= 95)
     say("QoS 0, mosquitto: ours", "%.0f k/s, %.3f us" % (statistics.median(rates) / 1e3, statistics.median(costs)))
     for name, _ in peers(0):
         def other(port, name=name):
@@ -491,7 +493,7 @@ def main():
                 CASES[name]()
             except Unable as why:
                 unable = True
-                print("  %-58s %16s   %s" % (name, "unable", why), flush=True)
+                print("  %-62s %16s   %s" % (name, "unable", why), flush=True)
     finally:
         shutil.rmtree(FOLDER)
     return 1 if failed else 3 if unable else 0
