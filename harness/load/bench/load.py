@@ -18,6 +18,7 @@ FLOOR = os.path.join(BUILD, "harness/load/bench/bench_floor")
 SECONDS = int(os.environ.get("BENCH_SECONDS", "5"))
 PAIRS = int(os.environ.get("BENCH_PAIRS", "3"))
 BROKER_PAIRS = int(os.environ.get("BENCH_PAIRS", "7"))
+UNDISTURBED = os.environ.get("BENCH_UNDISTURBED", "") not in ("", "0")
 TICKS = os.sysconf("SC_CLK_TCK")
 FOLDER = tempfile.mkdtemp(prefix="mqassay-bench.")
 
@@ -122,6 +123,17 @@ def workload(name, **replaced):
     return path
 
 
+def apart(processor):
+    """For preexec_fn."""
+    def set_apart():
+        os.sched_setaffinity(0, {processor})
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+    return set_apart if UNDISTURBED else None
+
+
+OF_CLIENTS, OF_SERVERS = apart(0), apart(os.cpu_count() - 1)
+
+
 class Run:
     """A process, and what it came to."""
 
@@ -129,7 +141,7 @@ class Run:
         self.began = time.monotonic()
         self.out = tempfile.TemporaryFile()
         self.errors = tempfile.TemporaryFile()
-        self.process = subprocess.Popen(args, stdout=self.out, stderr=self.errors, stdin=subprocess.DEVNULL, **more)
+        self.process = subprocess.Popen(args, stdout=self.out, stderr=self.errors, stdin=subprocess.DEVNULL, preexec_fn=OF_CLIENTS, **more)
         self.pid = self.process.pid
 
     def wait(self):
@@ -159,7 +171,7 @@ class Sink:
     """The null sink, and what came to it in each second."""
 
     def __init__(self, seconds, *more):
-        self.process = subprocess.Popen([FLOOR, "sink", str(seconds), *more], stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen([FLOOR, "sink", str(seconds), *more], stdout=subprocess.PIPE, text=True, preexec_fn=OF_SERVERS)
         self.port = int(self.process.stdout.readline())
 
     def counts(self):
@@ -192,7 +204,7 @@ class Mosquitto:
         path = os.path.join(FOLDER, "mosquitto.conf")
         with open(path, "w") as file:
             file.write("listener %d 127.0.0.1\nallow_anonymous true\npersistence false\nlog_type none\nsys_interval 1\n" % self.port)
-        self.process = subprocess.Popen(["mosquitto", "-c", path], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.process = subprocess.Popen(["mosquitto", "-c", path], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=OF_SERVERS)
         self.pid = self.process.pid
         for _ in range(100):
             with socket.socket() as probe:
