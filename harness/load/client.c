@@ -558,6 +558,15 @@ static void tell_unfinished(struct client *c)
 	engine_reason(c->engine, c->role, COUNT_stopped, false, text);
 }
 
+/* About how many packets of its role so many bytes are. */
+static uint32_t packets_in(const struct client *c, size_t bytes)
+{
+	const uint64_t *now = role_of(c)->now->counts, *before = role_of(c)->tally->counts;
+	uint64_t sent = now[COUNT_bytes_sent] + before[COUNT_bytes_sent], packets = now[COUNT_packets_sent] + before[COUNT_packets_sent];
+
+	return (uint32_t)(sent ? (bytes * packets + sent - 1) / sent : 0);
+}
+
 void client_over(struct client *c)
 {
 	struct engine *e = c->engine;
@@ -573,8 +582,8 @@ void client_over(struct client *c)
 		if (link_unsent(&c->link))
 			link_flush(&c->link);
 		if (link_unsent(&c->link)) {
-			why = "it waited in our queue when the run was over";
-			ledger_stranded(e->ledger, c->stream, c->flight, LOST_OUR_QUEUE, why);
+			why = "the broker did not read it any more from its publisher's connection";
+			ledger_stuck(e->ledger, c->stream, c->flight, packets_in(c, link_unsent(&c->link)));
 		}
 		if ((c->flags & (CONNECTED | LEAVING)) == CONNECTED) {
 			static const uint8_t bytes[] = { DISCONNECT << 4, 0 };
@@ -592,7 +601,7 @@ void client_over(struct client *c)
 		c->flags &= (uint16_t)~(LINKED | CONNECTED);
 		link_close(&c->link, false);
 	}
-	exchanges_cut(c, false, LOST_OUR_QUEUE, why);
+	exchanges_cut(c, false, LOST_PUBLISHER_GONE, why);
 	client_early_clear(c);
 	registers_free(c);
 	if (c->extras) {

@@ -319,3 +319,23 @@ void ledger_stranded(struct ledger *l, struct stream *s, uint32_t number, enum l
 		PUSH(l->stranded, (struct stranded){ s->id, 0, s->next, (uint16_t)cause, evidence });
 	PUSH(l->stranded, (struct stranded){ s->id, number, s->next, (uint16_t)cause, evidence });
 }
+
+void ledger_stuck(struct ledger *l, struct stream *s, uint32_t number, uint32_t n_ours)
+{
+	struct stream *first = when_sent(l, s, number);
+	uint16_t ours, theirs;
+
+	if (!first)
+		return;
+	ours = keep_evidence(l, LOST_OUR_QUEUE, "it waited in our queue when the run was over");
+	theirs = keep_evidence(l, LOST_PUBLISHER_GONE, "the broker did not read it any more from its publisher's connection");
+	for (;; s = l->streams.at[s->earlier - 1]) {
+		uint32_t from = s == first ? number : 0, n = s->next - from, line = s->next - (n < n_ours ? n : n_ours);
+
+		n_ours -= s->next - line;
+		PUSH(l->stranded, (struct stranded){ s->id, from, line, LOST_PUBLISHER_GONE, theirs });
+		PUSH(l->stranded, (struct stranded){ s->id, line, s->next, LOST_OUR_QUEUE, ours });
+		if (s == first)
+			break;
+	}
+}

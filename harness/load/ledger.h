@@ -157,6 +157,8 @@ extern const char *const loss_names[N_LOSS_CAUSES + 1];	/* "subscriber_away", ..
 void ledger_trouble(struct ledger *ledger, struct listener who, enum loss_cause cause, const char *text, uint64_t now_ns);
 /* A publisher's: its messages of that stream from number on to the last one sent (QoS 0: that were sent within the last flight; QoS 1, 2: that were open) may not have left. stream NULL: nothing. */
 void ledger_stranded(struct ledger *ledger, struct stream *stream, uint32_t number, enum loss_cause cause, const char *text);
+/* The same of a connection that took no more when all was over: the last n_ours of them were still in our queue, those before had been handed over. */
+void ledger_stuck(struct ledger *ledger, struct stream *stream, uint32_t number, uint32_t n_ours);
 
 
 #endif

@@ -283,6 +283,34 @@ static void stranded(void **state)
 	loss_is(2, LOST_UNKNOWN, 1, "what was sent later came");
 }
 
+/* A broker that reads no more: little of what it was sent is still with us. */
+static void stuck(void **state)
+{
+	(void)state;
+	add(reader, "t");
+	for (unsigned i = 0; i < 9; i++)
+		send();
+	ledger_stuck(ledger, stream_of(publisher, "t"), 3, 2);
+	close_books(NULL);
+	assert_int_equal(reckoning->n_losses, 3);
+	loss_is(0, LOST_PUBLISHER_GONE, 4, "the broker did not read it any more from its publisher's connection");
+	loss_is(1, LOST_UNKNOWN, 3, "it had not come when all was over");
+	loss_is(2, LOST_OUR_QUEUE, 2, "it waited in our queue when the run was over");
+}
+
+static void stuck_with_all_of_it(void **state)
+{
+	(void)state;
+	ledger->numbers_end = 3;
+	add(reader, "t");
+	for (unsigned i = 0; i < 5; i++)
+		send();
+	ledger_stuck(ledger, stream_of(publisher, "t"), 2, 100);
+	close_books(NULL);
+	loss_is(0, LOST_OUR_QUEUE, 3, "it waited in our queue when the run was over");
+	loss_is(1, LOST_UNKNOWN, 2, "it had not come when all was over");
+}
+
 static void stranded_across_a_renewed_stream(void **state)
 {
 	(void)state;
@@ -677,7 +705,7 @@ int main(void)
 		TEST(left_with_messages_under_way),
 		TEST(left_when_nothing_was_under_way),
 		TEST(left_and_nobody_told),
-		TEST(stranded),
+		TEST(stranded), TEST(stuck), TEST(stuck_with_all_of_it),
 		TEST(stranded_across_a_renewed_stream),
 		TEST(refused_is_not_owed),
 		TEST(a_groups_loss),
