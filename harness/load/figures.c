@@ -163,9 +163,14 @@ static bool clients_are_missing(const struct figures *figures)
 		if (counts[COUNT_ended] + counts[COUNT_refused] > counts[COUNT_retried])
 			return true;
 	}
-	for (uint32_t i = 0; i < figures->n_reasons; i++)
-		if (figures->reasons[i].counter == COUNT_stopped && !figures->reasons[i].judged && figures->reasons[i].n)
+	/* What a step stopped and `again` began anew is told by its reason, and not missing. */
+	for (uint32_t i = 0; i < figures->n_reasons; i++) {
+		const struct figures_reason *r = &figures->reasons[i];
+		const struct figures_role *role = figures_role(figures, r->role);
+
+		if (r->counter == COUNT_stopped && !r->judged && r->n && (!role || role->total.counts[COUNT_stopped]))
 			return true;
+	}
 	return false;
 }
 

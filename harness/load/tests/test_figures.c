@@ -97,7 +97,8 @@ static void ended_early(struct figures *f) { f->why = "interrupted"; }
 static void refused(struct figures *f) { f->roles[0].total.counts[COUNT_refused] = 1; }
 static void never_in(struct figures *f) { f->roles[0].total.counts[COUNT_refused] = 3; f->roles[0].total.counts[COUNT_retried] = 3; f->roles[0].total.counts[COUNT_connected] = 9; }
 static void in_at_last(struct figures *f) { f->roles[0].total.counts[COUNT_refused] = 3; f->roles[0].total.counts[COUNT_retried] = 3; }
-static void stopped(struct figures *f) { *FIGURES_APPEND(f, reasons) = (struct figures_reason){ "a", "x", COUNT_stopped, false, 1 }; }
+static void began_anew(struct figures *f) { *FIGURES_APPEND(f, reasons) = (struct figures_reason){ "a", "x", COUNT_stopped, false, 1 }; }
+static void stopped(struct figures *f) { began_anew(f); f->roles[0].total.counts[COUNT_stopped] = 1; }
 static void judged(struct figures *f) { *FIGURES_APPEND(f, reasons) = (struct figures_reason){ "a", "x", COUNT_stopped, true, 1 }; }
 static void violation(struct figures *f) { f->roles[0].total.counts[COUNT_violations] = 1; f->why = "interrupted"; }
 static void missed(struct figures *f) { *FIGURES_APPEND(f, expectations) = (struct figures_expectation){ "a.sent>0", 0, true, false }; }
@@ -107,7 +108,7 @@ static void no_figure(struct figures *f) { *FIGURES_APPEND(f, expectations) = (s
 static void exit_codes(void **state)
 {
 	static const struct { void (*make)(struct figures *f); int code; } rows[] = {
-		{ nothing_wrong, 0 }, { unable, 3 }, { ended_early, 3 }, { refused, 3 }, { never_in, 3 }, { in_at_last, 0 }, { stopped, 3 }, { judged, 1 },
+		{ nothing_wrong, 0 }, { unable, 3 }, { ended_early, 3 }, { refused, 3 }, { never_in, 3 }, { in_at_last, 0 }, { stopped, 3 }, { began_anew, 0 }, { judged, 1 },
 		{ violation, 1 }, { missed, 1 }, { met, 0 }, { no_figure, 1 },
 	};
 
