@@ -51,16 +51,17 @@ wanted() {
 	return 1
 }
 
-# part NAME COMMAND...
-part() {
-	name=$1
-	shift
-	wanted "$name" || return 0
+# perform COMMAND...: the part $name; sets log, code and seconds
+perform() {
 	log=$logs/$(printf %s "$name" | tr -c 'a-zA-Z0-9.\n-' _).log
-	printf '== %s\n' "$name"
 	start=$(date +%s)
 	( "$@" ) >"$log" 2>&1 </dev/null
 	code=$?
+	seconds=$(($(date +%s) - start))
+}
+
+# tell: what has come of the part $name, by log, code and seconds
+tell() {
 	count "$log"
 	if [ $code -ne 0 ] && [ "$n_failed" -eq 0 ]; then
 		n_failed=1
@@ -72,10 +73,20 @@ part() {
 		echo "   exit $code; the last lines of $log:"
 		tail -n 15 "$log" | sed 's/^/   | /'
 	fi
-	printf '   %s passed, %s failed, %s skipped in %s s\n' "$n_passed" "$n_failed" "$n_skipped" $(($(date +%s) - start))
+	printf '   %s passed, %s failed, %s skipped in %s s\n' "$n_passed" "$n_failed" "$n_skipped" "$seconds"
 	passed=$((passed + n_passed))
 	failed=$((failed + n_failed))
 	skipped=$((skipped + n_skipped))
+}
+
+# part NAME COMMAND...
+part() {
+	name=$1
+	shift
+	wanted "$name" || return 0
+	printf '== %s\n' "$name"
+	perform "$@"
+	tell
 }
 
 # run NAME COMMAND...: one test that is a command's exit code; what it prints is not counted
@@ -99,11 +110,12 @@ side_by_side() {
 	function=$1
 	shift
 	strand=0
+	rm -rf "$logs"/claim.*
 	while [ $strand -lt "$jobs" ]; do
 		(
 			n=0
 			for item; do
-				[ $((n % jobs)) -ne $strand ] || "$function" "$item" >"$logs/side.$n" 2>&1
+				! mkdir "$logs/claim.$n" 2>/dev/null || "$function" "$item" >"$logs/side.$n" 2>&1	# whoever is free takes the next
 				n=$((n + 1))
 			done
 		) &
@@ -113,7 +125,7 @@ side_by_side() {
 	n=0
 	for item; do
 		cat "$logs/side.$n"
-		rm -f "$logs/side.$n"
+		rm -rf "$logs/side.$n" "$logs/claim.$n"
 		n=$((n + 1))
 	done
 }
@@ -242,6 +254,30 @@ shell_test() {		# FILE
 	timeout 600 sh "$1"
 }
 
+aside() {		# FILE
+	name=$1
+	perform shell_test "$1"
+	echo "$code $seconds" >"$log.end"
+}
+
+# Most of their time they wait for a broker or for a tool that has one thread.
+shell_tests() {		# FILE...
+	chosen=
+	for name; do
+		! wanted "$name" || chosen="$chosen $name"
+	done
+	[ -n "$chosen" ] || return 0
+	echo '-- side by side:'
+	side_by_side aside $chosen
+	for name in $chosen; do
+		log=$logs/$(printf %s "$name" | tr -c 'a-zA-Z0-9.\n-' _).log
+		read -r code seconds <"$log.end"
+		rm -f "$log.end"
+		printf '== %s\n' "$name"
+		tell
+	done
+}
+
 # ---- what is run ----
 
 mkdir -p "$logs"
@@ -260,11 +296,9 @@ part 'lint'                       lint_all
 part 'suite'                      suite_in_process
 part 'suite in real time'         suite_in_real_time
 part 'proof'                      proof
-for file in */tests/*.sh harness/load/tests/*.sh; do
-	case $file in
-	harness/tests/check.sh | harness/tests/brokers.sh | *'*.sh') ;;
-	*) part "$file" shell_test "$file" ;;
-	esac
+shell_tests $(ls */tests/*.sh | grep -v -e '^harness/tests/check.sh$' -e '^harness/tests/brokers.sh$')
+for file in harness/load/tests/*.sh; do		# alone: they look at what a processor is used for
+	part "$file" shell_test "$file"
 done
 
 printf 'all parts took %s s\n' $(($(date +%s) - whole_start))
