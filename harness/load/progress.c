@@ -60,6 +60,8 @@ static struct row row_of(struct progress *p, const struct figures *f, uint32_t n
 	double passed = f->duration_ns > p->told_ns ? (double)(f->duration_ns - p->told_ns) / 1e9 : 0;
 	struct row row = { .role = role, .there = counts[COUNT_started] > counts[COUNT_stopped] ? counts[COUNT_started] - counts[COUNT_stopped] : 0 };
 
+	if (row.there > role->clients)		/* who plays a scenario begins anew when it has ended */
+		row.there = role->clients;
 	if (passed > 0) {
 		row.sent = (double)(counts[COUNT_sent] - p->sent[number]) / passed;
 		row.delivered = (double)(counts[COUNT_delivered] - p->delivered[number]) / passed;
