@@ -37,8 +37,9 @@ static void pop(struct client *c)
 /* ---- loops of workloads ---- */
 
 /*
- * A turn that is due before the end of the time is played however late, and none that is due behind it. A `forever` that begins by receiving goes on in the
- * drain: what is still under way is taken, and acknowledged, as it was before.
+ * A turn that is due before the end of the time is played however late, and none that is due behind it. A `forever`
+ * that begins by receiving goes on in the drain: what is still under way is taken, and acknowledged, as it was
+ * before.
  */
 static bool loop_is_over(const struct client *c, const struct step *owner, uint64_t due_ns)
 {
@@ -146,8 +147,8 @@ static void begin_block(struct client *c)
 }
 
 /*
- * A step is done, or stepped over: on to the next one, out of blocks that have ended and round loops. A client that comes to its end stays in the
- * blocks that end there: their `whenever`s are in force, and their `again`s begin anew.
+ * A step is done, or stepped over: on to the next one, out of blocks that have ended and round loops. A client that
+ * comes to its end stays in the blocks that end there: their `whenever`s are in force, and their `again`s begin anew.
  */
 static void leave_block(struct client *c, const struct step *done)
 {

@@ -129,14 +129,16 @@ bool value_of(struct client *c, const struct expr *e, struct value *value);
 bool number_of(struct client *c, const struct expr *e, uint64_t *number);
 bool duration_of(struct client *c, const struct expr *e, uint64_t *ns);
 /*
- * The packet that a sending or set-up step stands for, with the defaults that a scenario's has (client id, keep alive 60, clean start, $topic, user name and password of the
- * plan), by the script's version. The packet id is left 0 where the step names none: the caller gives it and encodes. type as step_sends().
+ * The packet that a sending or set-up step stands for, with the defaults that a scenario's has (client id, keep alive
+ * 60, clean start, $topic, user name and password of the plan), by the script's version. The packet id is left 0
+ * where the step names none: the caller gives it and encodes. type as step_sends().
  */
 bool packet_of(struct client *c, const struct step *step, struct builder *b);
 bool packet_stamped(struct client *c, const struct step *step, struct builder *b, uint8_t **stamp, size_t *size);	/* the same, and where its stamp() of that size is to be written; NULL: it has none */
 /*
- * Whether it is what the step expects. If not, *why is one line, "reason: expected 0, received Not_authorized" (until the next call in this thread);
- * NULL: something could not be evaluated, and client_stop() was called. Binds nothing. why may be NULL, where nobody asks: that is much cheaper.
+ * Whether it is what the step expects. If not, *why is one line, "reason: expected 0, received Not_authorized" (until
+ * the next call in this thread); NULL: something could not be evaluated, and client_stop() was called. Binds nothing.
+ * why may be NULL, where nobody asks: that is much cheaper.
  */
 bool packet_suits(struct client *c, const struct match *matches, uint32_t n, const struct packet *packet, const char **why);
 void packet_binds(struct client *c, const struct match *matches, uint32_t n, const struct packet *packet);	/* bytes copied into the pool */
@@ -152,21 +154,27 @@ void engine_random(struct engine *e, uint8_t *at, size_t n);
 /* ---- posts.c: the fast way for `publishes` and `-> PUBLISH` ---- */
 
 /*
- * Each PUBLISH step whose fields are constants, topics with $n in them, and payloads of fill, random, stamp or constants is made into a template once. posts_new looks through all roles.
+ * Each PUBLISH step whose fields are constants, topics with $n in them, and payloads of fill, random, stamp or
+ * constants is made into a template once. posts_new looks through all roles.
  */
 struct posts *posts_new(struct engine *e);
 void posts_free(struct posts *posts);
 /*
- * Writes one PUBLISH of that step to the client's link, stamped, counted (packets and bytes too), timed for lateness, told to the monitor; what it takes is what link_room() says. packet_id 0 for QoS 0; where the step names one, it is that. *stream and *number are what the exchange needs to know.
- * A step that has no template goes the long way, by packet_of(): the caller need not know. kept: NULL, or where a copy of the packet goes (pooled, *kept_len).
- * 1: sent; 0: no room now, nothing was counted (link_events.room will come); -1: the client was stopped.
+ * Writes one PUBLISH of that step to the client's link, stamped, counted (packets and bytes too), timed for lateness,
+ * told to the monitor; what it takes is what link_room() says. packet_id 0 for QoS 0; where the step names one, it is
+ * that. *stream and *number are what the exchange needs to know. A step that has no template goes the long way, by
+ * packet_of(): the caller need not know. kept: NULL, or where a copy of the packet goes (pooled, *kept_len). 1: sent;
+ * 0: no room now, nothing was counted (link_events.room will come); -1: the client was stopped.
  */
 int post(struct client *c, const struct step *step, uint16_t packet_id, struct stream **stream, uint32_t *number, uint8_t **kept, uint32_t *kept_len);
 unsigned post_qos(struct client *c, const struct step *step);		/* of the PUBLISH that it stands for */
 
 /* ---- client.c ---- */
 
-/* A step could not be done: counted by reason, "line 14: text"; within `again` the client begins anew after its back-off, else it is stopped for good. judged: it was a judging step. */
+/*
+ * A step could not be done: counted by reason, "line 14: text"; within `again` the client begins anew after its
+ * back-off, else it is stopped for good. judged: it was a judging step.
+ */
 void client_stop(struct client *c, const struct step *step, bool judged, const char *format, ...) __attribute__((format(printf, 4, 5)));
 
 /* ---- engine.c ---- */

@@ -50,7 +50,10 @@ enum exchange_flags {
 	EX_AGAIN = 4,		/* to be sent again on this connection */
 };
 
-/* A table of a power of two places: an exchange stands where the low bits of its packet id say, so that ids that are given in order never meet. */
+/*
+ * A table of a power of two places: an exchange stands where the low bits of its packet id say, so that ids that are
+ * given in order never meet.
+ */
 struct exchanges {
 	uint32_t n, cap;
 	uint32_t flying;	/* PUBLISHes of them */

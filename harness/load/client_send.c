@@ -215,7 +215,10 @@ int client_send_bytes(struct client *c, const struct step *step)
 	return v.bytes.len ? put(c, step, v.bytes) : 1;
 }
 
-/* The number of its stream's first message that a connection which breaks now may have swallowed. Of QoS 1 and 2, what is not acknowledged is known exactly. */
+/*
+ * The number of its stream's first message that a connection which breaks now may have swallowed. Of QoS 1 and 2,
+ * what is not acknowledged is known exactly.
+ */
 static void note_flight(struct client *c, unsigned qos, const struct stream *before, uint32_t before_ms, uint32_t number)
 {
 	if (qos)
@@ -288,7 +291,10 @@ void client_send_ack(struct client *c, enum packet_type type, uint16_t id)
 {
 	struct extras *x;
 
-	/* [3.1.1 MQTT-3.14.4-2, 5 MQTT-3.14.4-1] nothing follows a DISCONNECT, nor a FIN: what is not acknowledged comes again with the session */
+	/*
+	 * [3.1.1 MQTT-3.14.4-2, 5 MQTT-3.14.4-1] nothing follows a DISCONNECT, nor a FIN: what is not acknowledged
+	 * comes again with the session
+	 */
 	if (!(c->flags & LINKED) || c->flags & LEAVING || (!(c->extras && c->extras->n_acks) && put_ack(c, type, id)))
 		return;
 	if (c->link.end || c->link.broken)

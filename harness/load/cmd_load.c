@@ -343,8 +343,8 @@ static int serve_metrics(struct load *l, struct loop *loop)
 }
 
 /*
- * What the workload's header says that it needs, before thousands ask for it in vain. Who is not served at all is told by the run itself: our own CONNECT
- * may lack what the clients have.
+ * What the workload's header says that it needs, before thousands ask for it in vain. Who is not served at all is
+ * told by the run itself: our own CONNECT may lack what the clients have.
  */
 static bool is_offered(struct load *l, struct loop *loop)
 {

@@ -7,8 +7,8 @@
 #include "harness/target.h"
 
 /*
- * What stands around the engines: preflight, calibration, threads, the clock that everybody starts by, what the processes cost, progress, signals, and what is made
- * of it in the end.
+ * What stands around the engines: preflight, calibration, threads, the clock that everybody starts by, what the
+ * processes cost, progress, signals, and what is made of it in the end.
  */
 
 /* ---- preflight.c: what the machine must have, computed before the first SYN ---- */
@@ -26,7 +26,10 @@ struct shortage {
 	char text[400];			/* "20,000 clients need 20,040 file descriptors; 1,024 are allowed: `ulimit -n 20040`, as root or with a hard limit that allows it" */
 };
 
-/* Raises the soft limit of descriptors as far as the hard one allows first. How many were written, at most cap: fatal ones first. root: "" is the machine's; tests have a folder of their own with proc/sys/... in it. */
+/*
+ * Raises the soft limit of descriptors as far as the hard one allows first. How many were written, at most cap: fatal
+ * ones first. root: "" is the machine's; tests have a folder of their own with proc/sys/... in it.
+ */
 size_t preflight(const struct demand *demand, const char *root, struct shortage *shortages, size_t cap);
 
 /* ---- cost.c: CPU of a process ---- */
@@ -36,17 +39,23 @@ struct cost {				/* of a process and its children */
 };
 bool cost_of(int pid, struct cost *cost);			/* false: it is gone, or not ours to see */
 uint64_t cost_of_thread_ns(void);				/* CLOCK_THREAD_CPUTIME_ID */
-/* The process that listens where the target is, when that is on this machine (/proc/net/tcp, unix): its pid and name; 0: unknown. Its container or shell does not count: the one that has the socket. */
+/*
+ * The process that listens where the target is, when that is on this machine (/proc/net/tcp, unix): its pid and name;
+ * 0: unknown. Its container or shell does not count: the one that has the socket.
+ */
 int cost_find_listener(const struct address *address, char *name, size_t cap);
 
 /* ---- sink.c: a broker that takes everything and routes nothing ---- */
 
 /*
- * The fastest that any broker could be: CONNECT, SUBSCRIBE, UNSUBSCRIBE, PINGREQ and PUBLISH of every QoS are answered at once, many answers in one write, nothing is kept or routed. To
- * calibrate the tool, and for benchmarks: it counts by itself. What cannot be read, and packets other than PUBLISH of more than 64 kB, end a connection; rules beyond that are not its matter.
+ * The fastest that any broker could be: CONNECT, SUBSCRIBE, UNSUBSCRIBE, PINGREQ and PUBLISH of every QoS are
+ * answered at once, many answers in one write, nothing is kept or routed. To calibrate the tool, and for benchmarks:
+ * it counts by itself. What cannot be read, and packets other than PUBLISH of more than 64 kB, end a connection;
+ * rules beyond that are not its matter.
  *
- * flood: to each client that subscribes, PUBLISHes of that many bytes on a topic that its first filter matches, as fast as it takes them; with QoS 1 and 2 at most 1000 unacknowledged, or its
- * Receive Maximum. reflect: what a subscriber publishes comes back to it, whatever its filters, with QoS 0, if it has no more than 64 kB.
+ * flood: to each client that subscribes, PUBLISHes of that many bytes on a topic that its first filter matches, as
+ * fast as it takes them; with QoS 1 and 2 at most 1000 unacknowledged, or its Receive Maximum. reflect: what a
+ * subscriber publishes comes back to it, whatever its filters, with QoS 0, if it has no more than 64 kB.
  */
 struct sink_options {
 	struct address listen;		/* port 0: any; ADDRESS_MEMORY: nowhere, sink_take() hands connections over */
@@ -71,7 +80,10 @@ void sink_free(struct sink *sink);		/* and all its connections; what it was live
 
 /* ---- calibrate.c ---- */
 
-/* Plays a second of PUBLISHes of that QoS and size through an engine of one thread against a sink in a process of its own on loopback. False: *fault. */
+/*
+ * Plays a second of PUBLISHes of that QoS and size through an engine of one thread against a sink in a process of its
+ * own on loopback. False: *fault.
+ */
 bool calibrate(unsigned qos, size_t payload, struct figures_calibration *calibration, struct fault *fault);
 
 /* ---- run.c ---- */
@@ -92,8 +104,8 @@ struct run_options {
 };
 
 /*
- * Plays it to its end. Fills in all that it knows of *figures: what it was called by (workload, title, target, mqtt, version, command) is the caller's. True: played,
- * whatever came of it. False: figures->unable says why not.
+ * Plays it to its end. Fills in all that it knows of *figures: what it was called by (workload, title, target, mqtt,
+ * version, command) is the caller's. True: played, whatever came of it. False: figures->unable says why not.
  */
 bool run_load(const struct run_options *options, struct figures *figures);
 
@@ -115,8 +127,8 @@ void progress_show(struct progress *progress, const struct figures *so_far);
 void progress_end(struct progress *progress);
 
 /*
- * Prometheus text over HTTP, GET /metrics, in the control thread's loop: "9100" (on loopback), "HOST:PORT", "[::]:9100"; port 0 is any. NULL: *fault. The loop does not
- * run out of events while it is there.
+ * Prometheus text over HTTP, GET /metrics, in the control thread's loop: "9100" (on loopback), "HOST:PORT",
+ * "[::]:9100"; port 0 is any. NULL: *fault. The loop does not run out of events while it is there.
  */
 struct metrics;
 struct metrics *metrics_new(struct loop *loop, const char *listen, struct fault *fault);

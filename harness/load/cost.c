@@ -13,7 +13,8 @@
 #include "harness/names.h"
 
 /*
- * What the kernel says of processes. All of it is bounded: a machine with very many processes, threads or descriptors gets an answer that may be "unknown", not a pause.
+ * What the kernel says of processes. All of it is bounded: a machine with very many processes, threads or descriptors
+ * gets an answer that may be "unknown", not a pause.
  */
 enum {
 	MOST_CHILDREN = 256,

@@ -21,13 +21,16 @@ void course_rise(struct course *course, struct seat *seat);
 uint64_t course_start_ns(const struct course *course);	/* of the loops' time */
 
 /*
- * The drain is over as soon as nothing is owed any more. Each engine says when nothing happens there; when all have said so, whoever controls the run has them stand still, looks
- * into their ledgers, and ends it or lets them go on.
+ * The drain is over as soon as nothing is owed any more. Each engine says when nothing happens there; when all have
+ * said so, whoever controls the run has them stand still, looks into their ledgers, and ends it or lets them go on.
  */
 void course_quiet(struct course *course, struct seat *seat, bool quiet);
 void course_stand(struct course *course);			/* to be called by each engine when something has changed: returns when it may go on */
 
-/* What the time since time 0 brings about by itself; to be called when course_next_ns() says (UINT64_MAX: never), and harmless at other times. */
+/*
+ * What the time since time 0 brings about by itself; to be called when course_next_ns() says (UINT64_MAX: never), and
+ * harmless at other times.
+ */
 enum phase course_tick(struct course *course, uint64_t now_ns);
 uint64_t course_next_ns(struct course *course);
 /* Turns that are due before then are played, however late; UINT64_MAX: it is not known yet. */

@@ -7,8 +7,9 @@
 #include "harness/load/tally.h"
 
 /*
- * One thread's part of a load: a loop with its clients, each a position in the role's steps. Engines share nothing while they run but the plan, the audience,
- * and the course of the run (meetings, when to end); whoever controls the run reads their seconds.
+ * One thread's part of a load: a loop with its clients, each a position in the role's steps. Engines share nothing
+ * while they run but the plan, the audience, and the course of the run (meetings, when to end); whoever controls the
+ * run reads their seconds.
  */
 
 /* ---- the course of a run: shared by all engines ---- */
@@ -22,19 +23,26 @@ enum phase {
 
 struct course;
 
-/* start_ns: on the monotonic clock, of the run's time 0; ramps count from there. simulated: all engines are on the one loop that owns the clock. */
+/*
+ * start_ns: on the monotonic clock, of the run's time 0; ramps count from there. simulated: all engines are on the
+ * one loop that owns the clock.
+ */
 struct course *course_new(const struct plan *plan, uint64_t start_ns, bool simulated);
 void course_free(struct course *course);
 enum phase course_phase(const struct course *course);
-/* Ends the loops now (Ctrl-C, the broker died, an expectation that cannot be met any more); `why` is static, NULL when it is for_ns. Harmless later. From any thread. */
+/*
+ * Ends the loops now (Ctrl-C, the broker died, an expectation that cannot be met any more); `why` is static, NULL
+ * when it is for_ns. Harmless later. From any thread.
+ */
 void course_end(struct course *course, const char *why);
 const char *course_why(const struct course *course);		/* NULL: it went its way */
 uint64_t course_steady_ns(const struct course *course);	/* since time 0, when it became steady; 0: not yet */
 uint64_t course_drain_ns(const struct course *course);		/* when the loops ended; 0: not yet */
 
 /*
- * It drains, and no engine sees anything under way: then their ledgers tell whether something is owed yet. course_halt() has all engines stand still, so that the thread that controls the
- * run may look into them; false: they do not, and there is nothing to let go. course_go_on(over): they go on, or the drain is over.
+ * It drains, and no engine sees anything under way: then their ledgers tell whether something is owed yet.
+ * course_halt() has all engines stand still, so that the thread that controls the run may look into them; false: they
+ * do not, and there is nothing to let go. course_go_on(over): they go on, or the drain is over.
  */
 bool course_is_quiet(struct course *course);
 bool course_halt(struct course *course);
@@ -95,14 +103,17 @@ void second_free(struct second *second, uint32_t n_roles);
 /* Live, from any thread, approximate: sums over roles. */
 uint64_t engine_active(const struct engine *engine);
 
-/* Its thread stands still (course_halt()): no exchange is open, nothing waits to be sent, no client plays steps but those of a `forever` that only receives. */
+/*
+ * Its thread stands still (course_halt()): no exchange is open, nothing waits to be sent, no client plays steps but
+ * those of a `forever` that only receives.
+ */
 bool engine_is_settled(struct engine *engine);
 uint64_t engine_count(const struct engine *engine, enum counter counter);		/* of all roles, so far */
 uint64_t engine_bytes_received(const struct engine *engine);
 
 /*
- * Ends it now, wherever it is, so that what it has counted is complete: on its own thread, or when that has ended. Harmless when it is over, and needed only where its
- * loop was left before its time.
+ * Ends it now, wherever it is, so that what it has counted is complete: on its own thread, or when that has ended.
+ * Harmless when it is over, and needed only where its loop was left before its time.
  */
 void engine_halt(struct engine *engine);
 
@@ -115,8 +126,9 @@ uint64_t engine_occasions(const struct engine *engine);	/* packets that the moni
 uint64_t engine_delivered_ns(const struct engine *engine);	/* when a message came last, since time 0; 0: none did */
 unsigned engine_held_to(const struct engine *engine, uint32_t role);	/* the least Receive Maximum that kept `in flight N` of a client of that role below N; 0: none did */
 /*
- * left.c: the CONNECT that makes the broker forget the session which the client may have left, the index-th of this thread; it borrows from the engine until the next call.
- * LEFT_NONE: its sessions end with their connections. LEFT_UNKNOWN: its name depended on what happened.
+ * left.c: the CONNECT that makes the broker forget the session which the client may have left, the index-th of this
+ * thread; it borrows from the engine until the next call. LEFT_NONE: its sessions end with their connections.
+ * LEFT_UNKNOWN: its name depended on what happened.
  */
 enum left { LEFT_NONE, LEFT_SESSION, LEFT_UNKNOWN };
 uint32_t engine_clients(const struct engine *engine);

@@ -8,8 +8,8 @@
 #include "harness/region.h"
 
 /*
- * What a run, or several that are merged, came to: the one model that every report is written from, that JSON holds without loss, and that `load merge` and `load
- * compare` read again. All text lies in the region.
+ * What a run, or several that are merged, came to: the one model that every report is written from, that JSON holds
+ * without loss, and that `load merge` and `load compare` read again. All text lies in the region.
  */
 
 enum limited_by {			/* whose limit the figures show */
@@ -126,8 +126,8 @@ const char *figures_say(struct figures *figures, const char *format, ...) __attr
 void figures_note(struct figures *figures, const char *text);		/* once each; copied */
 
 /*
- * Room for one more at the end of an array that began as NULL with *n 0, zeroed: returns the array, which may have moved, and counts *n up. An array grows by this
- * function only.
+ * Room for one more at the end of an array that began as NULL with *n 0, zeroed: returns the array, which may have
+ * moved, and counts *n up. An array grows by this function only.
  */
 void *figures_append(struct figures *figures, const void *array, uint32_t *n, size_t size);
 
@@ -136,18 +136,24 @@ void *figures_append(struct figures *figures, const void *array, uint32_t *n, si
 	(&((figures)->array = figures_append((figures), (figures)->array, &(figures)->n_##array, sizeof(*(figures)->array)))[(figures)->n_##array - 1])
 
 /*
- * The tally of the interval that this moment lies in, to be added to; good until the next call. There are at most 600 of a role: a run of more than 10 minutes has
- * intervals of two seconds, of more than 20 of four. The whole run's tally is total, which this does not touch.
+ * The tally of the interval that this moment lies in, to be added to; good until the next call. There are at most 600
+ * of a role: a run of more than 10 minutes has intervals of two seconds, of more than 20 of four. The whole run's
+ * tally is total, which this does not touch.
  */
 struct tally *figures_second(struct figures_role *role, uint64_t at_ns);
 
-/* 0, 1 or 3, as documented: 3 it could not be played, or ended before its time, or clients were refused, stopped by their set-up, lost for good, or still waited; 1 a missed expectation, a broken rule, a failed judgement. 1 wins over 3. */
+/*
+ * 0, 1 or 3, as documented: 3 it could not be played, or ended before its time, or clients were refused, stopped by
+ * their set-up, lost for good, or still waited; 1 a missed expectation, a broken rule, a failed judgement. 1 wins
+ * over 3.
+ */
 int figures_exit_code(const struct figures *figures);
 
 /*
- * Joins the results of shards, or of runs side by side: counts add, histograms merge exactly, seconds are laid over each other by the time of day, what every shard sees
- * of one broker (its CPU, what it dropped) is not counted twice, expectations are judged anew. *to copies what it needs. False: nothing was changed and *fault says
- * why they do not go together (different workloads; the same shard twice).
+ * Joins the results of shards, or of runs side by side: counts add, histograms merge exactly, seconds are laid over
+ * each other by the time of day, what every shard sees of one broker (its CPU, what it dropped) is not counted twice,
+ * expectations are judged anew. *to copies what it needs. False: nothing was changed and *fault says why they do not
+ * go together (different workloads; the same shard twice).
  */
 bool figures_merge(struct figures *to, const struct figures *from, struct fault *fault);
 
@@ -157,7 +163,10 @@ const struct figures_role *figures_role(const struct figures *figures, const cha
 
 /* How often a second: of one role, or with NULL of all; while it was steady, of the whole run where it never was. */
 double figures_rate(const struct figures *figures, const struct figures_role *role, enum counter counter);
-/* Of which time: the whole seconds in which it was steady. How long they are together, and *from_ns (may be NULL) when they begin; 0: there were none. */
+/*
+ * Of which time: the whole seconds in which it was steady. How long they are together, and *from_ns (may be NULL)
+ * when they begin; 0: there were none.
+ */
 uint64_t figures_rated_ns(const struct figures *figures, uint64_t *from_ns);
 uint64_t figures_count(const struct figures *figures, const struct figures_role *role, enum counter counter);
 uint64_t figures_messages(const struct figures *figures, const struct figures_role *role);	/* sent, and of whatever kind received */
@@ -166,9 +175,11 @@ uint64_t figures_messages(const struct figures *figures, const struct figures_ro
 double figures_broker_share(const struct figures *figures);
 
 /*
- * --expect 'ROLE.TIMING.STAT<5ms': TIMING connect, ack, delivery, lateness, with `.uncorrected` behind it those of the other column; STAT min mean max count p50 p99 p99.9 ...; or
- * ROLE.COUNTER (counters.def; with % of what was sent, owed, or of the clients), ROLE.rate (messages sent a second while steady), ROLE.delivery_rate; ROLE may be `all`; `tool.busy`, `broker.cpu` (90% or 0.9, of a core). Operators < <= > >= == (or
- * =) !=; durations need a unit, numbers take k M G, rates /s. False: *fault says what was expected there.
+ * --expect 'ROLE.TIMING.STAT<5ms': TIMING connect, ack, delivery, lateness, with `.uncorrected` behind it those of
+ * the other column; STAT min mean max count p50 p99 p99.9 ...; or ROLE.COUNTER (counters.def; with % of what was
+ * sent, owed, or of the clients), ROLE.rate (messages sent a second while steady), ROLE.delivery_rate; ROLE may be
+ * `all`; `tool.busy`, `broker.cpu` (90% or 0.9, of a core). Operators < <= > >= == (or =) !=; durations need a unit,
+ * numbers take k M G, rates /s. False: *fault says what was expected there.
  */
 struct expectation {
 	const char *text;

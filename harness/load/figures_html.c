@@ -6,8 +6,8 @@
 #include "harness/load/wording.h"
 
 /*
- * One page that needs nothing but itself: tables for whoever reads or searches, plots for whoever looks, and several runs column by column, their plots on the same
- * scales.
+ * One page that needs nothing but itself: tables for whoever reads or searches, plots for whoever looks, and several
+ * runs column by column, their plots on the same scales.
  */
 
 enum { MOST_PUBLISHERS = 50, MOST_REASONS = 200 };

@@ -74,7 +74,10 @@ static bool go_together(const struct figures *to, const struct figures *from, st
 
 /* ---- times ---- */
 
-/* The second of the day's clock that time 0 is nearest to: shards' seconds are laid over each other by it, in whatever order they are joined. */
+/*
+ * The second of the day's clock that time 0 is nearest to: shards' seconds are laid over each other by it, in
+ * whatever order they are joined.
+ */
 static uint64_t clock_second(const struct figures *figures)
 {
 	return (figures->began_unix_ns + 500000000) / 1000000000;

@@ -5,8 +5,8 @@
 #include <string.h>
 
 /*
- * Values below 2048 have a bucket each: the rows 0 and 1. Each row after covers the next power of two in 1024 steps, of which each is twice as
- * wide as in the row before. Row r begins at bucket 1024 r.
+ * Values below 2048 have a bucket each: the rows 0 and 1. Each row after covers the next power of two in 1024 steps,
+ * of which each is twice as wide as in the row before. Row r begins at bucket 1024 r.
  */
 enum { HALF_BITS = 10 };
 

@@ -31,7 +31,10 @@ struct hdr {			/* zeroed: empty */
 bool hdr_record(struct hdr *h, uint64_t ns);
 bool hdr_record_n(struct hdr *h, uint64_t ns, uint64_t n);
 
-/* Adds another one. What HdrHistogram calls corrected for coordinated omission is not offered: latencies are counted from when they were due. */
+/*
+ * Adds another one. What HdrHistogram calls corrected for coordinated omission is not offered: latencies are counted
+ * from when they were due.
+ */
 bool hdr_add(struct hdr *to, const struct hdr *from);
 
 /*

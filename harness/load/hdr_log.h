@@ -18,7 +18,10 @@
  */
 char *hdr_payload(const struct hdr *h);
 
-/* Adds what such a payload holds to *h. False: nothing was added and *why, static, says what the histogram is or has, "cannot be uncompressed". */
+/*
+ * Adds what such a payload holds to *h. False: nothing was added and *why, static, says what the histogram is or has,
+ * "cannot be uncompressed".
+ */
 bool hdr_add_payload(struct hdr *h, struct span base64, const char **why);
 
 /* The head of a log. epoch_ns: when the intervals' times begin, since 1970. */
@@ -35,8 +38,9 @@ struct hdr_line {
 enum hdr_line_kind { HDR_LINE_END, HDR_LINE_INTERVAL, HDR_LINE_OTHER /* a comment, the header */, HDR_LINE_BAD };
 
 /*
- * The next line of a log, of which *text is what is left. An interval is added to *h. Whatever the text, a line takes at most a megabyte more
- * than its length, and no line counts more than 2^53. HDR_LINE_BAD: *fault says what is wrong in that line (fault->line is the caller's to fill in), and nothing was added.
+ * The next line of a log, of which *text is what is left. An interval is added to *h. Whatever the text, a line takes
+ * at most a megabyte more than its length, and no line counts more than 2^53. HDR_LINE_BAD: *fault says what is wrong
+ * in that line (fault->line is the caller's to fill in), and nothing was added.
  */
 enum hdr_line_kind hdr_log_read(struct span *text, struct hdr_line *line, struct hdr *h, struct fault *fault);
 

@@ -6,8 +6,8 @@
 #include <stdio.h>
 
 /*
- * A figure of an HTML page: lines in an inline SVG, with a legend in words, drawn by the page's style (html_chart_style), so that it follows dark mode and paper. No script,
- * nothing from elsewhere.
+ * A figure of an HTML page: lines in an inline SVG, with a legend in words, drawn by the page's style
+ * (html_chart_style), so that it follows dark mode and paper. No script, nothing from elsewhere.
  */
 
 enum chart_scale {

@@ -162,8 +162,9 @@ static void mark_phases(struct plot *plot, const struct figures *f)
 }
 
 /*
- * Points of a role's intervals, each in its middle. Those that are missing stand for nothing: one behind an interval and one before the next are enough for a line to go down
- * between. at[i]: which interval, -1 for nothing. Returns how many.
+ * Points of a role's intervals, each in its middle. Those that are missing stand for nothing: one behind an interval
+ * and one before the next are enough for a line to go down between. at[i]: which interval, -1 for nothing. Returns
+ * how many.
  */
 static size_t points(const struct figures_role *role, double *x, ptrdiff_t *at)
 {

@@ -172,8 +172,9 @@ static void more_scenes(struct ledger *l, struct stream *s)
 }
 
 /*
- * The audience has changed since the last message. Whether that concerns this topic is not asked each time, as everybody would ask at every step
- * of a ramp: the change is noted, and when several have been, one look at the audience tells which of them mattered.
+ * The audience has changed since the last message. Whether that concerns this topic is not asked each time, as
+ * everybody would ask at every step of a ramp: the change is noted, and when several have been, one look at the
+ * audience tells which of them mattered.
  */
 static void next_scene(struct ledger *l, struct stream *s, uint32_t epoch)
 {

@@ -2,7 +2,10 @@
 
 enum { MS = 1000000 };
 
-/* ---- a subscriber's pairs: in the order in which they came up, found by a table of their places + 1; the first lies in the subscriber itself ---- */
+/*
+ * ---- a subscriber's pairs: in the order in which they came up, found by a table of their places + 1; the first lies
+ * in the subscriber itself ----
+ */
 
 static uint32_t place_hash(uint32_t stream, uint32_t topic)
 {
@@ -82,7 +85,10 @@ static struct subscriber *new_subscriber(struct ledger *l, struct listener who)
 	return s;
 }
 
-/* The publishers' turns come round in the same order: what came behind the last one then comes behind it now. NULL: there is no such stream. */
+/*
+ * The publishers' turns come round in the same order: what came behind the last one then comes behind it now. NULL:
+ * there is no such stream.
+ */
 static struct pair *pair_of(struct ledger *l, struct subscriber *s, uint32_t stream, uint32_t topic)
 {
 	uint32_t next = s->last + 1 < s->n ? s->last + 1 : 0;

@@ -76,7 +76,10 @@ static void drop_filled(struct odd *odd)
 	odd->n_filled = 0;
 }
 
-/* Makes pages of the numbers in which holes are many: only of those that lie wholly among what came, so that no hole is ever added to one. */
+/*
+ * Makes pages of the numbers in which holes are many: only of those that lie wholly among what came, so that no hole
+ * is ever added to one.
+ */
 static void fold(struct pool *pool, struct had *had, struct odd *odd)
 {
 	struct hole *holes = odd->holes;

@@ -5,9 +5,10 @@
 #include "harness/load/ledger_ranges.h"
 
 /*
- * Which numbers of a stream one subscriber has had, exactly, and between which arrivals the others failed to come. While they come one after
- * another that is two numbers. What is missing between them are holes; where these are many, as with a shared group's member or a broker that drops
- * every other message, whole pages of 512 numbers are kept as bits.
+ * Which numbers of a stream one subscriber has had, exactly, and between which arrivals the others failed to come.
+ * While they come one after another that is two numbers. What is missing between them are holes; where these are
+ * many, as with a shared group's member or a broker that drops every other message, whole pages of 512 numbers are
+ * kept as bits.
  */
 
 enum { PAGE_NUMBERS = 512 };
@@ -57,7 +58,10 @@ static inline enum had_as had_take(struct pool *pool, struct had *had, uint32_t 
 	return HAD_NEXT;
 }
 
-/* Forgets what is below the line, which lies between its first and last and is a multiple of PAGE_NUMBERS: `ranges` gets what was had of it. There is something odd about it. */
+/*
+ * Forgets what is below the line, which lies between its first and last and is a multiple of PAGE_NUMBERS: `ranges`
+ * gets what was had of it. There is something odd about it.
+ */
 void had_cut(struct pool *pool, struct had *had, uint32_t line, struct ranges *ranges);
 uint32_t had_middle(const struct had *had);			/* such a line, if it is above `first` */
 static inline uint32_t had_weight(const struct odd *odd)	/* what it takes, in pages */
@@ -69,7 +73,10 @@ bool had_has(const struct had *had, uint32_t number);
 uint64_t had_count(const struct had *had);
 void had_ranges(const struct had *had, struct ranges *ranges);	/* appended, in order */
 
-/* The hole that a number which did not come lies in, and when that was. Behind the last one had: `to` is UINT32_MAX, until_ms UINT32_MAX. */
+/*
+ * The hole that a number which did not come lies in, and when that was. Behind the last one had: `to` is UINT32_MAX,
+ * until_ms UINT32_MAX.
+ */
 struct hole had_hole(const struct had *had, uint32_t number);
 
 #endif

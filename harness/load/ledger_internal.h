@@ -182,8 +182,8 @@ struct stranded {
 };
 
 /*
- * What members of a shared group have had of a stream long ago, together: which is all of it, so that it takes no room, where each one's share is full of holes and
- * would grow as long as the run lasts. Who had which is forgotten.
+ * What members of a shared group have had of a stream long ago, together: which is all of it, so that it takes no
+ * room, where each one's share is full of holes and would grow as long as the run lasts. Who had which is forgotten.
  */
 struct settled {
 	uint32_t group, stream;

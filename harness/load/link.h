@@ -10,15 +10,17 @@
 #include "harness/transport.h"
 
 /*
- * A client's connection, made for tens of thousands of them: bytes come in through one buffer that all links of a thread share and leave
- * in batches, so that many packets cost one system call; a link borrows memory only while a packet is half here or bytes wait to leave. What comes is
- * judged by the monitor before its owner sees it. harness/conn.h is its sibling for tests: that one cuts, paces and taps, this one is fast.
+ * A client's connection, made for tens of thousands of them: bytes come in through one buffer that all links of a
+ * thread share and leave in batches, so that many packets cost one system call; a link borrows memory only while a
+ * packet is half here or bytes wait to leave. What comes is judged by the monitor before its owner sees it.
+ * harness/conn.h is its sibling for tests: that one cuts, paces and taps, this one is fast.
  *
- * What is read is acknowledged by the answer when the batch has one, else at once: a broker that leaves Nagle's algorithm on would wait for it
- * up to 40 ms with the next message, and that is not to be taken for its latency.
+ * What is read is acknowledged by the answer when the batch has one, else at once: a broker that leaves Nagle's
+ * algorithm on would wait for it up to 40 ms with the next message, and that is not to be taken for its latency.
  *
- * epoll, not io_uring: for QoS 1 ping-pong both cost 3.0 to 3.3 us a message at 100 and 1,000 connections, and at 10,000 plain io_uring 5.8 to 7.1 against
- * 4.1 to 5.4; only with DEFER_TASKRUN (Linux 6.1) is it 4.3 to 4.6. With many packets a call the share of the call itself is small, and containers often forbid io_uring.
+ * epoll, not io_uring: for QoS 1 ping-pong both cost 3.0 to 3.3 us a message at 100 and 1,000 connections, and at
+ * 10,000 plain io_uring 5.8 to 7.1 against 4.1 to 5.4; only with DEFER_TASKRUN (Linux 6.1) is it 4.3 to 4.6. With
+ * many packets a call the share of the call itself is small, and containers often forbid io_uring.
  */
 struct link;
 
@@ -94,18 +96,21 @@ void link_hub_init(struct link_hub *hub);
 void link_hub_release(struct link_hub *hub);	/* when all its links have ended; what it was lives until loop_settle() */
 
 /*
- * Connects when its turn comes; opened() or ended() tells, never from inside this call. A link that has ended may be opened anew, also from inside
- * ended() or after link_close(). log may be NULL. What is given to link_room() before it is open is sent when it is. address is borrowed until it has ended.
+ * Connects when its turn comes; opened() or ended() tells, never from inside this call. A link that has ended may be
+ * opened anew, also from inside ended() or after link_close(). log may be NULL. What is given to link_room() before
+ * it is open is sent when it is. address is borrowed until it has ended.
  *
- * A connect is under way until the broker has said something (it may take a connection out of its backlog long after the kernel has accepted it), or,
- * where opened() commits nothing, until it is open. Where nothing comes of any of them for 5 s, as many more are begun.
+ * A connect is under way until the broker has said something (it may take a connection out of its backlog long after
+ * the kernel has accepted it), or, where opened() commits nothing, until it is open. Where nothing comes of any of
+ * them for 5 s, as many more are begun.
  */
 void link_open(struct link *link, struct link_hub *hub, const struct address *address, struct monitor_log *log);
 
 /*
- * Room for len bytes of one or more whole packets, good until the next call on this hub; link_commit() says how many of them were used and are to be sent. NULL: too much
- * waits already: room() comes when half of it has gone, not from inside a call; or the link has ended, or is ending (link_finish(), a failed send): ended() comes.
- * The monitor is to be told by the caller, before: monitor_sent().
+ * Room for len bytes of one or more whole packets, good until the next call on this hub; link_commit() says how many
+ * of them were used and are to be sent. NULL: too much waits already: room() comes when half of it has gone, not from
+ * inside a call; or the link has ended, or is ending (link_finish(), a failed send): ended() comes. The monitor is to
+ * be told by the caller, before: monitor_sent().
  */
 uint8_t *link_room(struct link *link, size_t len);
 void link_commit(struct link *link, size_t len);
@@ -135,8 +140,9 @@ struct source {				/* a local address to connect from, port 0 */
 };
 
 /*
- * "127.0.0.2", "10.0.0.10-10.0.0.20", "10.0.1.0/28", "fd00::1", several with commas, into *list (malloc; *n of them, at most 65536). False: fault->text is one line.
- * Connecting from one uses IP_BIND_ADDRESS_NO_PORT, so that each has all the ports for itself.
+ * "127.0.0.2", "10.0.0.10-10.0.0.20", "10.0.1.0/28", "fd00::1", several with commas, into *list (malloc; *n of them,
+ * at most 65536). False: fault->text is one line. Connecting from one uses IP_BIND_ADDRESS_NO_PORT, so that each has
+ * all the ports for itself.
  */
 bool sources_parse(const char *text, struct source **list, size_t *n, struct fault *fault);
 

@@ -24,7 +24,10 @@ struct load_target {
 /* The built-in broker; before the command runs. */
 void load_use(const struct local_broker *broker);
 
-/* By the command line: url NULL and no --exec is the built-in broker. Says whether it is to be simulated, so that a loop can be made. 0, or an exit code after one line on stderr. */
+/*
+ * By the command line: url NULL and no --exec is the built-in broker. Says whether it is to be simulated, so that a
+ * loop can be made. 0, or an exit code after one line on stderr.
+ */
 int load_target_choose(struct load_target *t, const char *url);
 
 /* Starts what has to be started, for these needs of a workload. 0, or an exit code after one line on stderr. */

@@ -9,8 +9,8 @@
 #include "harness/load/http_request.h"
 
 /*
- * A server of one page. A request is answered and the connection ended; who is slow, asks for much or comes in crowds is cut off, so that no client of it can do more to the
- * run than read.
+ * A server of one page. A request is answered and the connection ended; who is slow, asks for much or comes in crowds
+ * is cut off, so that no client of it can do more to the run than read.
  */
 
 enum { MOST_CLIENTS = 32, MOST_DISCARDED = 65536 };

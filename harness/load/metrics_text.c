@@ -105,8 +105,8 @@ static const struct {
 enum { N_BOUNDS = sizeof(bounds) / sizeof(*bounds) };
 
 /*
- * A bucket of ours belongs to a bound when it begins there or before: one that goes beyond does so by 0.1 % at most. The sum is taken by the middles of buckets, in
- * the same order each time, so that it never goes down.
+ * A bucket of ours belongs to a bound when it begins there or before: one that goes beyond does so by 0.1 % at most.
+ * The sum is taken by the middles of buckets, in the same order each time, so that it never goes down.
  */
 static void put_histogram(FILE *out, const char *name, const struct figures_role *role, const struct hdr *h)
 {

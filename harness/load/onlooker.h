@@ -5,9 +5,9 @@
 #include "harness/transport.h"
 
 /*
- * A connection of our own beside those of a workload: it comes first, so that a target that nobody can reach is told in one line and not by thousands
- * of clients; it sees whether the target still serves; and it listens to what the broker says of messages that it dropped ($SYS, where there is one). Nothing of
- * it is counted.
+ * A connection of our own beside those of a workload: it comes first, so that a target that nobody can reach is told
+ * in one line and not by thousands of clients; it sees whether the target still serves; and it listens to what the
+ * broker says of messages that it dropped ($SYS, where there is one). Nothing of it is counted.
  */
 struct onlooker;
 
@@ -19,7 +19,10 @@ enum onlooker_state {
 	ONLOOKER_GONE,			/* it was served, and the connection has ended */
 };
 
-/* Connects at once. told() is called from the loop whenever the state changes. What is given is borrowed, client_id copied. NULL: errno says why. */
+/*
+ * Connects at once. told() is called from the loop whenever the state changes. What is given is borrowed, client_id
+ * copied. NULL: errno says why.
+ */
 struct onlooker *onlooker_new(struct loop *loop, const struct address *address, uint8_t version, const char *client_id, struct span user_name, struct span password,
                               uint64_t timeout_ns, void (*told)(void *context), void *context);
 void onlooker_free(struct onlooker *o);		/* of NULL: nothing; may be called from told() */
@@ -32,8 +35,8 @@ bool onlooker_speaks(const struct onlooker *o);	/* false: it was refused as it d
 void onlooker_drops(const struct onlooker *o, struct broker_drops *drops);
 
 /*
- * Brokers tell these figures every few seconds only. From now on onlooker_is_fresh() is false until all of them have been told once more; where the broker has none, or the connection is
- * gone, it is true. told() says when.
+ * Brokers tell these figures every few seconds only. From now on onlooker_is_fresh() is false until all of them have
+ * been told once more; where the broker has none, or the connection is gone, it is true. told() says when.
  */
 void onlooker_refresh(struct onlooker *o);
 bool onlooker_is_fresh(const struct onlooker *o);

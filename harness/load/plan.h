@@ -13,9 +13,10 @@
 struct fleet;
 
 /*
- * Reads `file`, which lies below `folder` (".." and absolute paths are refused, and links that lead out of it), at most 256 MB and 10 million rows of 256 columns.
- * UTF-8; the first row names the columns, blanks around a name are no part of it; RFC 4180 quotes; a row of other length than the first is an error, an empty line is
- * no row. Given; NULL: fault has line, column and text; line 0: it is about the file as a whole.
+ * Reads `file`, which lies below `folder` (".." and absolute paths are refused, and links that lead out of it), at
+ * most 256 MB and 10 million rows of 256 columns. UTF-8; the first row names the columns, blanks around a name are no
+ * part of it; RFC 4180 quotes; a row of other length than the first is an error, an empty line is no row. Given;
+ * NULL: fault has line, column and text; line 0: it is about the file as a whole.
  */
 struct fleet *fleet_read(const char *folder, const char *file, struct fault *fault);
 struct fleet *fleet_parse(struct span text, struct fault *fault);	/* text is copied */
@@ -52,10 +53,12 @@ struct plan {
 bool plan_suits(const struct role *role, const struct fleet *fleet, struct fault *fault);
 
 /*
- * Evaluates how many, shares out, opens the fleets below `folder` (NULL: none may be opened). Client n of N goes to shard n * n_shards / N, so that clients of equal share
- * (a collector, the sensors of its cell) meet in one shard. A role with some clients, but fewer than shards, 2^24 clients or more in all for one shard, a fleet with fewer rows than clients or without a column that the role names: an error.
- * Roles with the same file have the same fleet. plan's other members are set by the caller before; the script outlives it. False: *fault says what is wrong and how to mend it, at its
- * place in the workload; a fleet's own place stands in the text. Then there is nothing to release.
+ * Evaluates how many, shares out, opens the fleets below `folder` (NULL: none may be opened). Client n of N goes to
+ * shard n * n_shards / N, so that clients of equal share (a collector, the sensors of its cell) meet in one shard. A
+ * role with some clients, but fewer than shards, 2^24 clients or more in all for one shard, a fleet with fewer rows
+ * than clients or without a column that the role names: an error. Roles with the same file have the same fleet.
+ * plan's other members are set by the caller before; the script outlives it. False: *fault says what is wrong and how
+ * to mend it, at its place in the workload; a fleet's own place stands in the text. Then there is nothing to release.
  */
 bool plan_make(struct plan *plan, const struct script *script, const char *folder, struct fault *fault);
 void plan_release(struct plan *plan);

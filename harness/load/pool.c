@@ -6,9 +6,9 @@
 #include <string.h>
 
 /*
- * Blocks are cut from chunks and, once given back, wait in a list of their size class. Those of more than LARGEST_CUT bytes are a chunk each,
- * kept likewise; those of more than LARGEST are malloc's, chained so that the pool can free what nobody gave back. Under
- * AddressSanitizer only what was asked for of a block that is taken may be touched.
+ * Blocks are cut from chunks and, once given back, wait in a list of their size class. Those of more than LARGEST_CUT
+ * bytes are a chunk each, kept likewise; those of more than LARGEST are malloc's, chained so that the pool can free
+ * what nobody gave back. Under AddressSanitizer only what was asked for of a block that is taken may be touched.
  */
 
 #if defined(__has_feature)

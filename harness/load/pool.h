@@ -5,9 +5,10 @@
 #include <stdint.h>
 
 /*
- * Small blocks of memory for one thread: taking and giving back cost a few instructions, and what is given back serves the next that asks
- * for the same size class (16, 32, 48, 64, 96, 128, 192, 256 ... bytes, a third wasted at most above 64). Larger ones than 64 kB come from malloc.
- * Blocks are aligned to 16 bytes. What the machine does not have ends the program in one line, exit 3: a load generator cannot go on without.
+ * Small blocks of memory for one thread: taking and giving back cost a few instructions, and what is given back
+ * serves the next that asks for the same size class (16, 32, 48, 64, 96, 128, 192, 256 ... bytes, a third wasted at
+ * most above 64). Larger ones than 64 kB come from malloc. Blocks are aligned to 16 bytes. What the machine does not
+ * have ends the program in one line, exit 3: a load generator cannot go on without.
  */
 struct pool;
 

@@ -46,7 +46,10 @@ struct post {
 
 enum { POST_ROOM = 2 << 20 };		/* to work in, half of it for what is constant in a packet; larger ones are built one by one */
 
-/* In the region. NULL: its packets differ in more than topic and payload, or are not what check() approves of; each is to be built by itself. */
+/*
+ * In the region. NULL: its packets differ in more than topic and payload, or are not what check() approves of; each
+ * is to be built by itself.
+ */
 struct post *post_template(struct region *region, const struct plan *plan, uint32_t role, const struct step *step, uint8_t room[POST_ROOM]);
 
 #endif

@@ -9,8 +9,8 @@
 #include "harness/load/wording.h"
 
 /*
- * A limit of the machine shows itself, far from its cause, as a client that cannot connect or a process that is killed. All of them are known before, and
- * arithmetic says whether they suffice.
+ * A limit of the machine shows itself, far from its cause, as a client that cannot connect or a process that is
+ * killed. All of them are known before, and arithmetic says whether they suffice.
  */
 
 enum {

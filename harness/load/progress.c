@@ -154,7 +154,10 @@ static void add(struct table *t, enum console_style style, const char *format, .
 	t->n++;
 }
 
-/* The first and the latter columns must be seen however narrow it is: what a narrow terminal has no room for is left out, the least important first. */
+/*
+ * The first and the latter columns must be seen however narrow it is: what a narrow terminal has no room for is left
+ * out, the least important first.
+ */
 struct layout {
 	bool p99, trouble;
 };

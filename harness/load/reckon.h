@@ -4,7 +4,8 @@
 #include "harness/load/ledger.h"
 
 /*
- * When all is over: the ledgers of all threads put together. owed and lost are counted into the roles' tallies, and each loss has a cause where one is proven.
+ * When all is over: the ledgers of all threads put together. owed and lost are counted into the roles' tallies, and
+ * each loss has a cause where one is proven.
  */
 
 struct loss {

@@ -198,7 +198,10 @@ static uint64_t dropped_instead(struct reckoner *r, enum loss_cause cause, uint6
 	return dropped;
 }
 
-/* A subscriber that left, or reads slowly, explains what was under way to it then, however much that may have been: less so than a broker that says what it dropped. */
+/*
+ * A subscriber that left, or reads slowly, explains what was under way to it then, however much that may have been:
+ * less so than a broker that says what it dropped.
+ */
 void blame_broker(struct reckoner *r, const struct broker_drops *drops)
 {
 	if (!drops || !drops->known || !drops->n)

@@ -2,7 +2,10 @@
 
 #include "harness/load/reckon_internal.h"
 
-/* Echoes have no numbers of their own: what is owed on one topic, and how many stamps came back on it, is put side by side for each subscriber. */
+/*
+ * Echoes have no numbers of their own: what is owed on one topic, and how many stamps came back on it, is put side by
+ * side for each subscriber.
+ */
 
 struct echo_stream {
 	uint32_t topic;

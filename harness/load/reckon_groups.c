@@ -3,8 +3,9 @@
 #include "harness/load/reckon_internal.h"
 
 /*
- * A shared group is owed each message once, whichever member gets it. What a member has beyond its own debt, which is settled first, is its groups'. Which of them,
- * when it is in several, nobody can tell: so that as many debts as possible are settled, which is a matching, number by number.
+ * A shared group is owed each message once, whichever member gets it. What a member has beyond its own debt, which is
+ * settled first, is its groups'. Which of them, when it is in several, nobody can tell: so that as many debts as
+ * possible are settled, which is a matching, number by number.
  */
 
 struct pool_of_group {			/* a group, and what it is owed of the stream */
@@ -259,7 +260,10 @@ static struct sharer *find_sharer(const struct sharing *s, uint32_t client)
 	return &s->sharers.at[low];
 }
 
-/* Finds the group a copy, if need be by finding another for a group that has one. As deep as there are groups of one topic with members in common. */
+/*
+ * Finds the group a copy, if need be by finding another for a group that has one. As deep as there are groups of one
+ * topic with members in common.
+ */
 static bool serve(struct sharing *s, struct pool_of_group *group)
 {
 	for (size_t i = 0; i < group->debt.n_claims; i++) {

@@ -98,8 +98,8 @@ static struct onlooker *look_on(struct run *r, const char *who)
 }
 
 /*
- * All connections are gone, and nobody takes new ones. A workload whose clients try again may mean to see a broker restarted: it is waited for, as long as for
- * a meeting.
+ * All connections are gone, and nobody takes new ones. A workload whose clients try again may mean to see a broker
+ * restarted: it is waited for, as long as for a meeting.
  */
 static void heed_target(struct run *r)
 {
@@ -394,7 +394,10 @@ static void settle(struct run *r)
 	judge_limits(r);
 }
 
-/* Clients whose connections the other side ended or refused, before the time was over: is anybody there still? To be asked when the workers are joined. */
+/*
+ * Clients whose connections the other side ended or refused, before the time was over: is anybody there still? To be
+ * asked when the workers are joined.
+ */
 static void look_once_more(struct run *r)
 {
 	uint64_t steady_ns = course_steady_ns(r->course), drain_ns = course_drain_ns(r->course), for_ns = r->o->plan->for_ns, ended = 0;

@@ -35,7 +35,10 @@ static unsigned pending_of(const struct run *r)
 {
 	unsigned share = r->o->plan->n_shards > 1 ? PENDING / r->o->plan->n_shards : PENDING;
 
-	/* Nothing drops SYNs on simulated time: there each connects when it comes to it, whoever else does, and shards are what the whole is. */
+	/*
+	 * Nothing drops SYNs on simulated time: there each connects when it comes to it, whoever else does, and
+	 * shards are what the whole is.
+	 */
 	if (r->simulated && !r->o->max_pending)
 		return UINT_MAX;
 	return r->o->max_pending ? r->o->max_pending : share < FEWEST_PENDING ? FEWEST_PENDING : share;

@@ -5,12 +5,14 @@
 #include "harness/suite.h"
 
 /*
- * The scenarios of `conform` as a load: so many clients play them at once, each one test after the other and again from the beginning, until the time is over. A role is a scenario, its
- * `play` timing is what a whole test took, and what failed is a reason.
+ * The scenarios of `conform` as a load: so many clients play them at once, each one test after the other and again
+ * from the beginning, until the time is over. A role is a scenario, its `play` timing is what a whole test took, and
+ * what failed is a reason.
  *
- * What it is not: a test's messages are not accounted for one by one (the test judges them itself), its steps have no schedule (a client begins anew when it is through), and each client
- * costs what a test of `conform` costs, some hundred kilobytes at worst: it is for hundreds or thousands of clients, not for tens of thousands. A test that says `alone` is
- * left out, and so is one whose needs the target does not meet.
+ * What it is not: a test's messages are not accounted for one by one (the test judges them itself), its steps have no
+ * schedule (a client begins anew when it is through), and each client costs what a test of `conform` costs, some
+ * hundred kilobytes at worst: it is for hundreds or thousands of clients, not for tens of thousands. A test that says
+ * `alone` is left out, and so is one whose needs the target does not meet.
  */
 struct scenario_load_options {
 	struct loop *loop;			/* the control thread's; under a simulated clock all clients are on it */

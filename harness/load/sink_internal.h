@@ -48,7 +48,8 @@ struct sink {
 };
 
 /*
- * Takes what is whole in bytes[0..len), at most SINK_IN, counts it and appends the answers to sink->out. How many bytes were used up: less than SINK_WHOLE are left. -1: not MQTT, or DISCONNECT.
+ * Takes what is whole in bytes[0..len), at most SINK_IN, counts it and appends the answers to sink->out. How many
+ * bytes were used up: less than SINK_WHOLE are left. -1: not MQTT, or DISCONNECT.
  */
 ssize_t sink_parse(struct sink_conn *c, const uint8_t *bytes, size_t len);
 

@@ -84,7 +84,10 @@ static bool add(struct sources *s, struct source first, uint64_t n)
 	return true;
 }
 
-/* ADDRESS/BITS: all of the network but, in IPv4 and where it has more than two, its first (the network itself) and last (broadcast). How many, from *first; 0: refused. */
+/*
+ * ADDRESS/BITS: all of the network but, in IPv4 and where it has more than two, its first (the network itself) and
+ * last (broadcast). How many, from *first; 0: refused.
+ */
 static uint64_t network(const char *text, size_t len, const char *slash, struct source *first, struct fault *fault)
 {
 	unsigned width, bits = 0;

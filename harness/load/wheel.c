@@ -3,8 +3,9 @@
 #include <assert.h>
 
 /*
- * A timer lies in the lowest level whose slots tell its tick from the present one; when the present comes to a slot of an upper level, what is
- * in it is dealt out to the levels below. Lists are in reverse order of setting, and so they stay when dealt out; they are turned round to be fired.
+ * A timer lies in the lowest level whose slots tell its tick from the present one; when the present comes to a slot
+ * of an upper level, what is in it is dealt out to the levels below. Lists are in reverse order of setting, and so
+ * they stay when dealt out; they are turned round to be fired.
  */
 
 enum { SLOT_BITS = 6, TOP = WHEEL_LEVELS - 1, TOP_SHIFT = SLOT_BITS * TOP };

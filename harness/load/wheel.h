@@ -8,13 +8,14 @@
 #include "harness/loop.h"
 
 /*
- * Timers for very many clients: a hierarchical wheel, in which setting and stopping one costs the same however many there are. A timer
- * never fires before its time, and at most a tick (65.5 us) and the loop's own lateness after it; the order among those of one tick is that in
- * which they were set. Under a simulated clock the wheel moves the clock to the tick's end, so runs are the same each time. One wheel a loop,
- * which holds one timer of the loop.
+ * Timers for very many clients: a hierarchical wheel, in which setting and stopping one costs the same however many
+ * there are. A timer never fires before its time, and at most a tick (65.5 us) and the loop's own lateness after it;
+ * the order among those of one tick is that in which they were set. Under a simulated clock the wheel moves the clock
+ * to the tick's end, so runs are the same each time. One wheel a loop, which holds one timer of the loop.
  *
- * On real time a wheel that has fired rests for four ticks, so that in a dense schedule a timer may be that much later: 10,000 wake-ups a second, each
- * of which wakes whoever waits for the one message that is sent, cost a fifth more for each message than 4,000.
+ * On real time a wheel that has fired rests for four ticks, so that in a dense schedule a timer may be that much
+ * later: 10,000 wake-ups a second, each of which wakes whoever waits for the one message that is sent, cost a fifth
+ * more for each message than 4,000.
  */
 struct wheel_timer {			/* zeroed: not set */
 	struct wheel_timer *next, **at;	/* at: what points to this one; NULL while not set */
