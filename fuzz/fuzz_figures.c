@@ -1,9 +1,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "codec/topic.h"
-#include "fuzz/must.h"
-#include "harness/load/figures.h"
+#include "fuzz/figures_written.h"
 
 /*
  * The JSON of a result that somebody wrote. It is refused in one line, or read: then it can be written in every form, read again the same,
@@ -25,27 +23,6 @@ static void html(FILE *out, const struct figures *f)
 	figures_html(out, both, 2);
 }
 
-static void json(FILE *out, const struct figures *f)
-{
-	MUST(figures_json(out, f));
-}
-
-/* Given. */
-static char *written(void (*write)(FILE *out, const struct figures *f), const struct figures *f)
-{
-	char *text = NULL;
-	size_t len = 0;
-	FILE *out = open_memstream(&text, &len);
-
-	MUST(out);
-	write(out, f);
-	MUST(fclose(out) == 0);
-	for (size_t i = 0; i < len; i++)
-		MUST(text[i] == '\n' || ((uint8_t)text[i] >= ' ' && text[i] != 0x7f));
-	MUST(utf8_valid(span_of(text, len)));
-	return text;
-}
-
 static void one_line(const struct fault *fault)
 {
 	MUST(*fault->text);
@@ -62,7 +39,7 @@ static void join(struct figures *f, const char *text)
 	to->shard = f->n_shards - 1;
 	to->seed++;
 	if (figures_merge(to, f, &fault)) {
-		char *joined = written(json, to);
+		char *joined = written(write_json, to);
 		struct figures *again = figures_read(span_text(joined), &fault);
 
 		MUST(again && again->n_merged == to->n_merged);
@@ -84,9 +61,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		one_line(&fault);
 		return 0;
 	}
-	char *text = written(json, f);
+	char *text = written(write_json, f);
 	MUST((again = figures_read(span_text(text), &fault)));
-	char *same = written(json, again);
+	char *same = written(write_json, again);
 	MUST(!strcmp(text, same));
 	other = again;
 	for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++)

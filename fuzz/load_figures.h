@@ -4,9 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "codec/topic.h"
-#include "fuzz/must.h"
-#include "harness/load/figures.h"
+#include "fuzz/figures_written.h"
 
 /* What holds of the figures of each run, whatever the workload and the broker were. */
 
@@ -58,27 +56,6 @@ static void judge_figures(const struct figures *f)
 static void write_html(FILE *out, const struct figures *f)
 {
 	figures_html(out, &f, 1);
-}
-
-static void write_json(FILE *out, const struct figures *f)
-{
-	MUST(figures_json(out, f));
-}
-
-/* Given. */
-static char *written(void (*write)(FILE *out, const struct figures *f), const struct figures *f)
-{
-	char *text = NULL;
-	size_t len = 0;
-	FILE *out = open_memstream(&text, &len);
-
-	MUST(out);
-	write(out, f);
-	MUST(fclose(out) == 0);
-	for (size_t i = 0; i < len; i++)
-		MUST(text[i] == '\n' || ((uint8_t)text[i] >= ' ' && text[i] != 0x7f));
-	MUST(utf8_valid(span_of(text, len)));
-	return text;
 }
 
 static void write_figures(const struct figures *f)

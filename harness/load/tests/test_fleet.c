@@ -134,23 +134,23 @@ static int make_folder(void **state)
 	(void)state;
 	if (!mkdtemp(folder))
 		return -1;
-	snprintf(path, sizeof path, "%s/work", folder);
+	snprintf(path, sizeof path, "%s/base", folder);
 	mkdir(path, 0700);
-	snprintf(path, sizeof path, "%s/work/data", folder);
+	snprintf(path, sizeof path, "%s/base/data", folder);
 	mkdir(path, 0700);
 	write_file("outside.csv", "a\n1\n");
-	write_file("work/fleet.csv", "a\n2\n");
-	write_file("work/data/fleet.csv", "a\n3\n");
-	snprintf(path, sizeof path, "%s/work/pipe", folder);
+	write_file("base/fleet.csv", "a\n2\n");
+	write_file("base/data/fleet.csv", "a\n3\n");
+	snprintf(path, sizeof path, "%s/base/pipe", folder);
 	mkfifo(path, 0600);
-	snprintf(path, sizeof path, "%s/work/out", folder);
+	snprintf(path, sizeof path, "%s/base/out", folder);
 	snprintf(target, sizeof target, "%s/outside.csv", folder);
-	return symlink(target, path) || (snprintf(path, sizeof path, "%s/work/in", folder), symlink("data/fleet.csv", path));
+	return symlink(target, path) || (snprintf(path, sizeof path, "%s/base/in", folder), symlink("data/fleet.csv", path));
 }
 
 static int remove_folder(void **state)
 {
-	static const char *const names[] = { "work/in", "work/out", "work/pipe", "work/data/fleet.csv", "work/fleet.csv", "outside.csv", "work/data", "work", "" };
+	static const char *const names[] = { "base/in", "base/out", "base/pipe", "base/data/fleet.csv", "base/fleet.csv", "outside.csv", "base/data", "base", "" };
 	char path[256];
 
 	(void)state;
@@ -179,7 +179,7 @@ static void files_lie_below_the_folder(void **state)
 	char work[256];
 
 	(void)state;
-	snprintf(work, sizeof work, "%s/work", folder);
+	snprintf(work, sizeof work, "%s/base", folder);
 	for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
 		struct fault fault = { .line = 9 };
 		struct fleet *fleet = fleet_read(work, files[i].name, &fault);
