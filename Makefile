@@ -30,13 +30,15 @@ codec   := $(wildcard codec/*.c)
 harness := $(filter-out harness/main.c,$(wildcard harness/*.c harness/load/*.c))
 broker  := $(wildcard reference-broker/*.c)
 pcap    := $(wildcard pcap/*.c)
-tests   := $(wildcard codec/tests/test_*.c harness/tests/test_*.c harness/load/tests/test_*.c reference-broker/tests/test_*.c pcap/tests/test_*.c)
-benches := $(wildcard codec/bench/*.c harness/bench/*.c harness/load/bench/*.c reference-broker/bench/*.c pcap/bench/*.c)
+fuzz    := $(wildcard fuzz/mutator/*.c fuzz/network/*.c)
+tests   := $(wildcard codec/tests/test_*.c harness/tests/test_*.c harness/load/tests/test_*.c reference-broker/tests/test_*.c pcap/tests/test_*.c \
+           fuzz/mutator/tests/test_*.c fuzz/network/tests/test_*.c)
+benches := $(wildcard codec/bench/*.c harness/bench/*.c harness/load/bench/*.c reference-broker/bench/*.c pcap/bench/*.c fuzz/bench/*.c)
 targets := $(wildcard fuzz/fuzz_*.c)
 data    := $(shell find scenarios -path scenarios/known -prune -o '(' -name '*.scn' -o -name '*.tsv' -o -name '*.csv' ')' -print 2>/dev/null | LC_ALL=C sort)
 
 obj      = $(patsubst %.c,$B/%.o,$(1))
-lib     := $(call obj,$(codec) $(harness) $(broker) $(pcap))
+lib     := $(call obj,$(codec) $(harness) $(broker) $(pcap) $(fuzz))
 objs    := $(lib) $(call obj,harness/main.c $(tests) $(benches) $(targets) $(wildcard fuzz/replay.c))
 
 .PHONY: all help tests everything deps deps-build deps-check conform check test list-tests bench bench-load \

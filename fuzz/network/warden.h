@@ -1,0 +1,61 @@
+#ifndef FUZZ_NETWORK_WARDEN_H
+#define FUZZ_NETWORK_WARDEN_H
+
+#include "fuzz/network/symptom.h"
+#include "harness/loop.h"
+#include "harness/target.h"
+
+/*
+ * Keeps watch over the target: is it alive, well, as quick, as small and as idle as it was before anybody harmed it? It starts and restarts the process (--exec), or looks at one (--pid), or knows
+ * an address only; what cannot be seen then is not judged. No alarm without a baseline of this very target on this machine.
+ */
+struct warden;
+
+struct warden_options {
+	struct loop *loop;
+	const char *exec;			/* --exec 'CMD'; NULL */
+	int pid;				/* --pid N; 0 */
+	struct address address;			/* without exec */
+	struct span user_name, password;
+	uint64_t start_timeout_ns, timeout_ns;	/* timeout_ns: after which a target that does not answer hangs */
+	uint64_t grows;				/* bytes of resident memory over the baseline that are a symptom once they stay; 0: 64 MiB */
+	const char *folder;			/* where the sanitizers' reports are to go (log_path is added to *SAN_OPTIONS of the command); exists */
+};
+
+struct warden_baseline {
+	unsigned versions;			/* served, bits 1 << version */
+	uint64_t p50_ns, p99_ns, worst_ns;	/* of a valid exchange on a fresh connection: CONNECT, SUBSCRIBE, PUBLISH QoS 1, its delivery, DISCONNECT */
+	uint64_t rss, cpu_idle_permille;	/* 0 unknown; of one core while nobody asks anything */
+	unsigned n_leaks;			/* reports at the end of a benign run: their stacks are no symptom later */
+	char cpu[32], server[80];		/* what is known of it, for the report; "" */
+};
+
+/*
+ * Given. Starts the command if there is one, checks the target's health by valid exchanges in every version, measures the baseline (with a command also: ends it in order, takes its leak
+ * reports, starts it again). Runs the loop until that is done. NULL: *why is one line that says what is wrong with the target before a single case was played.
+ */
+struct warden *warden_new(const struct warden_options *options, char *why, size_t cap);
+void warden_free(struct warden *warden);		/* ends the command */
+const struct warden_baseline *warden_baseline(const struct warden *warden);
+const struct address *warden_address(const struct warden *warden);
+
+/*
+ * Watches from now on, in the background: the process, new reports, a health exchange every `every_ns`, and the resources. alarmed() is called from the loop, at most once for each
+ * warden_watch(); whoever gets it stops playing and asks warden_check() what remains. every_ns 0: no more.
+ */
+void warden_watch(struct warden *warden, uint64_t every_ns, void (*alarmed)(void *context, const struct symptom *symptom), void *context);
+
+/*
+ * Now, with nobody playing: process, reports, a health exchange, its latency against the baseline, and where `resources` is set, after a pause to settle, memory and idle CPU. Runs the loop until it knows. ORACLE_NONE:
+ * it is well. Milliseconds without resources, up to a few seconds with. Latency, memory and CPU are confirmed by looking again before they are called a symptom.
+ */
+void warden_check(struct warden *warden, bool resources, struct symptom *symptom);
+
+/* Whether it can be made as new: there is a command. Restarts it (ending the old one in order first where `leaks` is set, so that leaks are reported: a new one is a symptom). False: it does not come up any more; symptom says so. */
+bool warden_can_restart(const struct warden *warden);
+bool warden_restart(struct warden *warden, bool leaks, struct symptom *symptom);
+unsigned warden_restarts(const struct warden *warden);
+
+uint64_t warden_rss(const struct warden *warden);	/* now; 0 unknown */
+
+#endif
