@@ -20,6 +20,7 @@ struct finding_file {
 	struct minimised minimised;
 	const char *target, *command;		/* label; the command line that repeats the campaign's case */
 	uint64_t grows;				/* of ORACLE_MEMORY */
+	unsigned repeats;			/* the stimulus stands in `repeat N { }`, since it shows by its sum only (MEMORY); 0 or 1: once */
 	uint64_t within_ns;			/* of LIVENESS, LATENCY, BYSTANDER */
 	unsigned bystander_version;
 };

@@ -15,7 +15,7 @@ struct warden_options {
 	struct loop *loop;
 	const char *exec;			/* --exec 'CMD'; NULL */
 	int pid;				/* --pid N; 0 */
-	struct address address;			/* without exec */
+	struct address address;			/* with exec only its layers, which are spoken at {port}, {tls_port} or {ws_port} */
 	struct span user_name, password;
 	uint64_t start_timeout_ns, timeout_ns;	/* timeout_ns: after which a target that does not answer hangs */
 	uint64_t grows;				/* bytes of resident memory over the baseline that are a symptom once they stay; 0: 64 MiB */
@@ -55,6 +55,12 @@ void warden_check(struct warden *warden, bool resources, struct symptom *symptom
 bool warden_can_restart(const struct warden *warden);
 bool warden_restart(struct warden *warden, bool leaks, struct symptom *symptom);
 unsigned warden_restarts(const struct warden *warden);
+
+/* From now on, in place of the option: trials ask for less patience than a campaign that must not cry wolf. */
+void warden_timeout(struct warden *warden, uint64_t timeout_ns);
+
+/* Its process has a sanitizer's shadow, so that its end may bring leak reports: worth ending it in order now and then. */
+bool warden_sees_leaks(const struct warden *warden);
 
 uint64_t warden_rss(const struct warden *warden);	/* now; 0 unknown */
 
