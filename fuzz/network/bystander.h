@@ -2,6 +2,7 @@
 #define FUZZ_NETWORK_BYSTANDER_H
 
 #include "fuzz/network/symptom.h"
+#include "codec/span.h"
 #include "harness/loop.h"
 #include "harness/transport.h"
 

@@ -1,6 +1,8 @@
 #ifndef FUZZ_NETWORK_CAMPAIGN_H
 #define FUZZ_NETWORK_CAMPAIGN_H
 
+#include <stdio.h>
+
 #include "fuzz/network/warden.h"
 
 /*
@@ -22,7 +24,8 @@ struct campaign_options {
 	bool stop_at_first;
 	unsigned triage_s;			/* per finding at most */
 	const struct known *known;		/* deviations that are accepted; NULL */
-	bool quiet, verbose;
+	bool quiet;				/* no progress */
+	FILE *tells_to;				/* where findings and the sum are told; NULL: stdout */
 };
 
 struct bucket_count {

@@ -1,6 +1,7 @@
 #ifndef FUZZ_NETWORK_WARDEN_H
 #define FUZZ_NETWORK_WARDEN_H
 
+#include "codec/span.h"
 #include "fuzz/network/symptom.h"
 #include "harness/loop.h"
 #include "harness/target.h"
@@ -56,7 +57,7 @@ bool warden_can_restart(const struct warden *warden);
 bool warden_restart(struct warden *warden, bool leaks, struct symptom *symptom);
 unsigned warden_restarts(const struct warden *warden);
 
-/* From now on, in place of the option: trials ask for less patience than a campaign that must not cry wolf. */
+/* From now on, in place of the option (0: the option again): trials ask for less patience than a campaign that must not cry wolf. */
 void warden_timeout(struct warden *warden, uint64_t timeout_ns);
 
 /* Its process has a sanitizer's shadow, so that its end may bring leak reports: worth ending it in order now and then. */

@@ -1,0 +1,81 @@
+#ifndef FUZZ_NETWORK_CAMPAIGN_INTERNAL_H
+#define FUZZ_NETWORK_CAMPAIGN_INTERNAL_H
+
+#include "fuzz/network/bystander.h"
+#include "fuzz/network/campaign.h"
+#include "fuzz/network/cases.h"
+#include "fuzz/network/player.h"
+#include "fuzz/network/range.h"
+
+/* The inside of a campaign, shared by campaign*.c and triage.c and by nobody else. */
+
+enum { MOST_JOBS = 256, RECENT = 256, MOST_PENDING = 32, MOST_STATES = 1 << 16, MOST_EPOCH = 1 << 20 };
+
+struct slot {				/* a case under way */
+	struct campaign *campaign;
+	struct case_id id;
+	uint64_t order;			/* in which it began */
+	bool busy, clears_up;
+	struct moves moves, after;
+};
+
+/* What has shown, and which cases may have done it: in the order they began, the likeliest last. */
+struct suspicion {
+	struct symptom symptom;
+	uint64_t at_ns;			/* since the campaign began, without triage */
+	struct case_id *ids;		/* given */
+	size_t n;
+};
+
+struct campaign {
+	const struct campaign_options *o;
+	struct campaign_result *result;
+	struct loop loop;
+	struct warden *warden;
+	struct range range;
+	struct bystander *bystander;
+	struct seeds seeds;
+	struct cases *cases;
+	struct slot *slots;
+	unsigned jobs, busy;
+	uint64_t order;
+
+	struct case_id recent[RECENT];		/* the last that were done, a ring */
+	uint64_t n_recent;
+	struct case_id *epoch;			/* all since the target was started, where leaks can be seen */
+	size_t n_epoch;
+
+	uint32_t states[MOST_STATES];		/* hashes of answers; 0: free */
+	struct suspicion pending[MOST_PENDING];
+	unsigned n_pending;
+	struct symptom alarm;			/* of who watches; ORACLE_NONE */
+	bool drains;				/* nothing new is begun */
+	bool once;				/* --case: one is played */
+	bool over;
+
+	uint64_t began_ns, paused_ns;		/* triage and checks are not counted */
+	uint64_t paused_at_ns;			/* 0: it plays */
+	struct timer end, tick, pace;
+	double allowance;			/* cases that --rate still lets begin */
+	uint64_t allowed_ns;
+	uint64_t leaks_at_ns;			/* when the target is to be ended in order next */
+	uint64_t shown_cases, shown_ns;
+	double per_s;
+};
+
+/* campaign.c */
+uint64_t campaign_now(const struct campaign *c);	/* since it began, without what it paused for */
+bool campaign_interrupted(void);
+struct bucket_count *campaign_bucket(struct campaign *c, const struct symptom *symptom);	/* NULL: new */
+
+/* triage.c: minimises, repeats and writes down what has shown; counts it. */
+void triage(struct campaign *c, const struct suspicion *suspicion);
+
+/* campaign_report.c */
+void campaign_began(const struct campaign *c);
+void campaign_progress(struct campaign *c);
+void campaign_found(const struct campaign *c, const struct bucket_count *bucket, const char *title);
+void campaign_ended(const struct campaign *c);
+const char *campaign_time(uint64_t ns, char *buf, size_t cap);	/* "1:02:03"; returns buf */
+
+#endif

@@ -1,0 +1,106 @@
+#include <stdio.h>
+
+#include "fuzz/network/campaign_internal.h"
+#include "harness/console.h"
+#include "harness/report.h"
+
+/* What a campaign says: how the target is before it, how it goes, what it found. */
+
+const char *campaign_time(uint64_t ns, char *buf, size_t cap)
+{
+	unsigned long long s = ns / 1000000000u;
+
+	if (s >= 3600)
+		snprintf(buf, cap, "%llu:%02llu:%02llu", s / 3600, s / 60 % 60, s % 60);
+	else
+		snprintf(buf, cap, "%llu:%02llu", s / 60, s % 60);
+	return buf;
+}
+
+static const char *size(uint64_t bytes, char *buf, size_t cap)
+{
+	if (bytes >= 10 << 20)
+		snprintf(buf, cap, "%.0f MB", (double)bytes / (1 << 20));
+	else
+		snprintf(buf, cap, "%.1f MB", (double)bytes / (1 << 20));
+	return buf;
+}
+
+void campaign_began(const struct campaign *c)
+{
+	const struct warden_baseline *b = warden_baseline(c->warden);
+	char rss[32], versions[32] = "";
+
+	if (c->o->quiet)
+		return;
+	for (unsigned v = MQTT_3_1; v <= MQTT_5; v++)
+		if (b->versions & 1u << v)
+			snprintf(versions + strlen(versions), sizeof(versions) - strlen(versions), "%s%s", versions[0] ? " " : "", version_text(v));
+	fprintf(stderr, "%s: serves %s; a whole exchange takes %.2f ms, 99 of 100 at most %.2f ms", console_safe(c->o->label), versions, (double)b->p50_ns / 1e6,
+	        (double)b->p99_ns / 1e6);
+	if (b->rss)
+		fprintf(stderr, "; %s resident", size(b->rss, rss, sizeof(rss)));
+	if (b->n_leaks)
+		fprintf(stderr, "; %u leaks without our doing, passed over", b->n_leaks);
+	fprintf(stderr, "\n%zu seeds; seed %llu\n", c->seeds.n, (unsigned long long)c->o->seed);
+	if (!b->rss)
+		fprintf(stderr, "its process is not known: memory, CPU and the way it dies are not looked at (--exec CMD or --pid N)\n");
+}
+
+void campaign_progress(struct campaign *c)
+{
+	uint64_t now = campaign_now(c);
+	char time[32];
+
+	if (now > c->shown_ns + 900000000u) {
+		c->per_s = (double)(c->result->cases - c->shown_cases) * 1e9 / (double)(now - c->shown_ns);
+		c->shown_cases = c->result->cases;
+		c->shown_ns = now;
+	}
+	if (c->o->quiet || !console_has_progress())
+		return;
+	console_progress("%s  %llu cases, %.0f a second  %u answers seen  %u kept  %u restarts  %zu findings", campaign_time(now, time, sizeof(time)),
+	                 (unsigned long long)c->result->cases, c->per_s, c->result->states, c->result->kept, warden_restarts(c->warden), c->result->n_buckets);
+}
+
+static FILE *out_of(const struct campaign *c)
+{
+	return c->o->tells_to ? c->o->tells_to : stdout;
+}
+
+void campaign_found(const struct campaign *c, const struct bucket_count *b, const char *title)
+{
+	FILE *out = out_of(c);
+	char time[32];
+
+	console_print(out, "%s%s%s  %s\n", console_style(out, STYLE_RED), oracle_names[b->symptom.oracle], console_style(out, STYLE_PLAIN), title);
+	console_print(out, "  bucket   %s\n", b->symptom.bucket);
+	console_print(out, "  seen     %s\n", b->symptom.text);
+	console_print(out, "  case     %llu, after %s; %u packets on %u connections; shows %u of %u\n", (unsigned long long)b->first_case,
+	              campaign_time(b->first_ns, time, sizeof(time)), b->n_packets, b->n_clients, b->shows, b->of);
+	console_print(out, "  again    mqassay replay %s %s%s%s\n", console_safe(b->path), c->o->target.exec ? "--exec '" : "",
+	              console_safe(c->o->target.exec ? c->o->target.exec : c->o->label), c->o->target.exec ? "'" : "");
+	fflush(out);
+}
+
+void campaign_ended(const struct campaign *c)
+{
+	const struct campaign_result *r = c->result;
+	double s = (double)r->for_ns / 1e9;
+	FILE *out = out_of(c);
+	uint64_t hits = 0;
+	char time[32], rest[32];
+
+	console_progress("%s", "");
+	for (size_t i = 0; i < r->n_buckets; i++) {
+		hits += r->buckets[i].hits;
+		if (r->buckets[i].hits > 1)
+			console_print(out, "%8llu hits  %s\n", (unsigned long long)r->buckets[i].hits, r->buckets[i].symptom.bucket);
+	}
+	if (r->ended[0])
+		console_print(out, "ended early: %s\n", r->ended);
+	console_print(out, "%llu cases, %llu packets in %s: %.0f cases a second; %u answers seen, %u cases kept; %s of triage, %u restarts\n",
+	              (unsigned long long)r->cases, (unsigned long long)r->packets, campaign_time(r->for_ns, time, sizeof(time)), s > 0 ? (double)r->cases / s : 0, r->states,
+	              r->kept, campaign_time(r->triage_ns, rest, sizeof(rest)), r->restarts);
+	console_print(out, "%zu findings, %llu hits\n", r->n_buckets, (unsigned long long)hits);
+}

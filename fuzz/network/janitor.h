@@ -1,0 +1,14 @@
+#ifndef FUZZ_NETWORK_JANITOR_H
+#define FUZZ_NETWORK_JANITOR_H
+
+#include "fuzz/mutator/moves.h"
+
+/*
+ * What a case may leave behind on somebody's broker, and the case that takes it away again: sessions that outlive their connection, retained messages. Without it a campaign of an hour would fill any
+ * broker by right, and its memory would say nothing.
+ */
+
+/* False: nothing is left, *after is void. The client that clears up is number 0; names as MOVES_NAME, to be played under the case's number. */
+bool janitor_follow(const struct moves *moves, struct moves *after);
+
+#endif

@@ -1,0 +1,180 @@
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "fuzz/network/campaign_internal.h"
+#include "fuzz/network/finding.h"
+#include "harness/console.h"
+#include "harness/pcap_writer.h"
+
+/* From a symptom and its suspects to a finding: the least that shows it, how often, and the files that tell it. */
+
+enum { AT_HAND = 320 };			/* suspects that are held as moves at once */
+#define SECOND UINT64_C(1000000000)
+
+struct inquiry {
+	struct campaign *c;
+	const struct suspicion *suspicion;
+	const struct case_id *ids;
+	size_t n;
+	struct moves *least, *did;
+	struct minimised minimised;
+	bool shown;
+};
+
+static void make(void *context, size_t i, struct moves *moves)
+{
+	struct inquiry *q = context;
+
+	cases_make(q->c->cases, q->ids[i], moves, NULL);
+}
+
+static bool shows(struct inquiry *q, size_t from, size_t n)
+{
+	struct inquiry part = { .c = q->c, .ids = q->ids + from, .n = n };
+	struct symptom symptom;
+
+	return range_try(&q->c->range, &(struct source){ make, &part, n }, &symptom) && symptom.oracle != ORACLE_NONE;
+}
+
+/* Of thousands, those that suffice: halves, as long as one does. */
+static void narrow(struct inquiry *q)
+{
+	while (q->n > AT_HAND / 8 && !campaign_interrupted()) {
+		size_t half = q->n / 2;
+
+		if (shows(q, q->n - half, half)) {
+			q->ids += q->n - half;
+			q->n = half;
+		} else if (shows(q, 0, q->n - half)) {
+			q->n -= half;
+		} else {
+			break;
+		}
+	}
+	if (q->n > AT_HAND) {
+		q->ids += q->n - AT_HAND;
+		q->n = AT_HAND;
+	}
+}
+
+static void find_least(struct inquiry *q)
+{
+	const struct moves *cases[AT_HAND];
+	struct moves *made = malloc(q->n * sizeof(*made));
+
+	if (!made)
+		abort();
+	for (size_t i = 0; i < q->n; i++) {
+		cases_make(q->c->cases, q->ids[i], &made[i], NULL);
+		cases[i] = &made[i];
+	}
+	q->shown = minimise(&q->c->range.trial, cases, q->n, &q->suspicion->symptom, q->least, &q->minimised);
+	free(made);
+}
+
+/* Once more, to be written down: what was really sent, byte for byte. */
+static void record(struct inquiry *q, char *pcap, size_t cap)
+{
+	const struct moves *one[] = { q->least };
+	struct pcap_file *file;
+	struct pcap_writer *writer;
+	struct symptom symptom;
+
+	snprintf(pcap, cap, "%s/.wire.pcapng", q->c->o->folder);
+	file = pcap_file_create(pcap);
+	if (!file) {
+		console_error("write %s: %s", console_safe(pcap), strerror(errno));
+		pcap[0] = '\0';
+	}
+	writer = file ? pcap_writer_new(pcap_file_output(file)) : NULL;
+	if (writer)
+		pcap_writer_target(writer, q->c->o->label, pcap_epoch_ns(false));
+	q->did->n = q->did->used = 0;
+	q->c->range.trial.run(&q->c->range.trial, one, 1, writer ? pcap_writer_tap(writer) : NULL, q->did, &symptom);
+	loop_settle(&q->c->loop);
+	pcap_writer_free(writer);
+	int error = file ? pcap_file_close(file) : 0;
+	if (error)
+		console_error("write %s: %s", console_safe(pcap), strerror(error));
+}
+
+static unsigned count_packets(const struct moves *moves, unsigned *n_clients)
+{
+	unsigned n = 0, clients = 0;
+
+	for (uint32_t i = 0; i < moves->n; i++) {
+		n += move_sends(&moves->at[i]) || moves->at[i].kind == MOVE_ANSWER;
+		clients |= 1u << (moves->at[i].client & 7);
+	}
+	*n_clients = (unsigned)__builtin_popcount(clients);
+	return n;
+}
+
+static void write_down(struct inquiry *q, struct bucket_count *bucket, const char *pcap)
+{
+	struct campaign *c = q->c;
+	const struct suspicion *s = q->suspicion;
+	struct case_origin origin;
+	static struct moves unused;
+	char command[400], title[240], name[MOVES_NAME_LEN + 1];
+	const struct moves *moves = q->did->n ? q->did : q->least;
+	bool memory = s->symptom.oracle == ORACLE_MEMORY;
+
+	cases_make(c->cases, q->ids[q->n - 1], &unused, &origin);
+	moves_name(name, q->ids[q->n - 1].number);
+	snprintf(command, sizeof(command), "--seed %llu --case %s", (unsigned long long)c->o->seed, origin.lineage);
+	struct finding_file finding = {
+		.symptom = &s->symptom, .moves = moves, .lineage = origin.lineage, .seed = c->o->seed, .anomaly = &origin.anomaly, .seed_name = origin.seed_name,
+		.minimised = q->minimised, .target = c->o->label, .command = command, .grows = c->range.grows, .repeats = memory ? c->range.repeats : 1,
+		.within_ns = s->symptom.oracle == ORACLE_LATENCY ? 50 * warden_baseline(c->warden)->p99_ns : c->o->target.timeout_ns,
+		.bystander_version = c->range.version,
+	};
+	memcpy(finding.name, name, sizeof(name));
+	int error = finding_keep(c->o->folder, &finding, pcap[0] ? pcap : NULL, bucket->path, sizeof(bucket->path));
+	if (error)
+		console_error("write %s: %s", console_safe(bucket->path), strerror(-error));
+	finding_title(&finding, title, sizeof(title));
+	bucket->shows = q->minimised.shows;
+	bucket->of = q->minimised.of;
+	bucket->n_packets = count_packets(moves, &bucket->n_clients);
+	campaign_found(c, bucket, title);
+}
+
+static struct bucket_count *add_bucket(struct campaign *c, const struct suspicion *s)
+{
+	struct campaign_result *r = c->result;
+
+	r->buckets = realloc(r->buckets, (r->n_buckets + 1) * sizeof(*r->buckets));
+	if (!r->buckets)
+		abort();
+	r->buckets[r->n_buckets] = (struct bucket_count){ .symptom = s->symptom, .hits = 1, .first_case = s->ids[s->n - 1].number, .first_ns = s->at_ns };
+	return &r->buckets[r->n_buckets++];
+}
+
+void triage(struct campaign *c, const struct suspicion *s)
+{
+	struct inquiry q = { .c = c, .suspicion = s, .ids = s->ids, .n = s->n, .least = malloc(sizeof(*q.least)), .did = malloc(sizeof(*q.did)) };
+	struct bucket_count *bucket = add_bucket(c, s);
+	char pcap[300] = "";
+
+	if (!q.least || !q.did)
+		abort();
+	q.least->n = q.did->n = 0;
+	if (console_has_progress())
+		console_progress("%s: looking for the least that shows it", s->symptom.bucket);
+	c->range.trial.give_up_ns = clock_now(&c->loop.clock) + c->o->triage_s * SECOND;
+	range_seek(&c->range, &s->symptom);
+	if (q.n > AT_HAND)
+		narrow(&q);
+	find_least(&q);
+	record(&q, pcap, sizeof(pcap));
+	range_done(&c->range);
+	write_down(&q, bucket, pcap);
+	if (pcap[0])
+		unlink(pcap);
+	free(q.least);
+	free(q.did);
+}
