@@ -119,7 +119,7 @@ static void write_down(struct inquiry *q, struct bucket_count *bucket, const cha
 	const struct suspicion *s = q->suspicion;
 	struct case_origin origin;
 	static struct moves unused;
-	char command[400], title[240], name[MOVES_NAME_LEN + 1];
+	char command[LINEAGE_TEXT + 60], title[240], name[MOVES_NAME_LEN + 1];
 	const struct moves *moves = q->did->n ? q->did : q->least;
 	bool memory = s->symptom.oracle == ORACLE_MEMORY;
 
