@@ -1,0 +1,258 @@
+#include "fuzz/network/minimise.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "fuzz/network/minimise_internal.h"
+
+/* ---- what was tried ---- */
+
+static uint64_t hash_bytes(uint64_t hash, const void *bytes, size_t len)
+{
+	const uint8_t *at = bytes;
+
+	for (size_t i = 0; i < len; i++)
+		hash = (hash ^ at[i]) * UINT64_C(0x100000001b3);
+	return hash;
+}
+
+static uint64_t hash_moves(const struct moves *moves)
+{
+	uint64_t hash = UINT64_C(0xcbf29ce484222325);
+
+	for (uint32_t i = 0; i < moves->n; i++) {
+		const struct move *m = &moves->at[i];
+		uint32_t len = move_sends(m) ? (uint32_t)m->bytes.len : 0;
+
+		hash = hash_bytes(hash, &m->kind, 1);
+		hash = hash_bytes(hash, &m->client, 1);
+		hash = hash_bytes(hash, &m->value, 1);
+		hash = hash_bytes(hash, &len, sizeof(len));
+		hash = hash_bytes(hash, m->bytes.at, len);
+	}
+	return hash ? hash : 1;
+}
+
+/* False: it was there already, or no more can be remembered. */
+static bool remember(struct search *s, uint64_t hash)
+{
+	uint32_t i = (uint32_t)hash % TRIED;
+
+	for (; s->tried[i]; i = (i + 1) % TRIED)
+		if (s->tried[i] == hash)
+			return false;
+	if (s->n_tried == TRIED - 1)
+		return false;
+	s->tried[i] = hash;
+	s->n_tried++;
+	return true;
+}
+
+/* ---- trials ---- */
+
+bool search_shows(struct search *s, const struct moves *const *cases, size_t n, struct moves *did)
+{
+	struct symptom symptom = { 0 };
+
+	if (s->lost)
+		return false;
+	s->n_trials++;
+	if (!s->trial->run(s->trial, cases, n, NULL, did, &symptom)) {
+		s->lost = s->over = true;
+		return false;
+	}
+	return symptom.oracle == s->wanted->oracle && !strcmp(symptom.bucket, s->wanted->bucket);
+}
+
+static bool shows_alone(struct search *s, const struct moves *moves)
+{
+	return search_shows(s, (const struct moves *[]){ moves }, 1, s->did);
+}
+
+static bool is_over(struct search *s)
+{
+	s->over |= s->trial->now_ns(s->trial) >= s->stop_ns;
+	return s->over;
+}
+
+struct moves *search_begin(struct search *s)
+{
+	moves_copy(s->candidate, s->best);
+	return s->candidate;
+}
+
+bool search_try(struct search *s)
+{
+	struct moves *candidate = s->candidate;
+
+	if (!candidate->n || is_over(s) || !remember(s, hash_moves(candidate)))
+		return false;
+	moves_compact(candidate);
+	for (unsigned i = 0; i < s->tries && !is_over(s); i++)
+		if (shows_alone(s, candidate)) {
+			s->candidate = s->best;
+			s->best = candidate;
+			return s->changed = true;
+		}
+	return false;
+}
+
+uint32_t search_reduce(struct search *s, uint32_t n, bool all, bool (*without)(struct search *s, void *context, uint32_t from, uint32_t n), void *context)
+{
+	for (uint32_t chunk = all ? n : n / 2; chunk && !s->over;) {
+		bool went = false;
+
+		/* From the end: what comes last is needed least. */
+		for (uint32_t end = n; end && !s->over; ) {
+			uint32_t from = end > chunk ? end - chunk : 0;
+
+			if ((from || end < n || all) && without(s, context, from, end - from)) {
+				n -= end - from;
+				went = true;
+			}
+			end = from;
+		}
+		if (chunk > n)
+			chunk = n;
+		if (chunk > 1)
+			chunk /= 2;
+		else if (!went)
+			break;
+	}
+	return n;
+}
+
+/* ---- the course ---- */
+
+/* As many as make a miss unlikely; at most 5. */
+static unsigned tries_at(unsigned shows, unsigned of)
+{
+	double miss = 1, rate = of ? (double)shows / of : 0;
+	unsigned n = 0;
+
+	while (n < 5 && miss > 0.05) {
+		miss *= 1 - rate;
+		n++;
+	}
+	return n;
+}
+
+/* What was really done, in place of moves that the state steered, if that shows as well. */
+static void make_concrete(struct search *s)
+{
+	if (!s->did->n || !moves_copy(s->candidate, s->did))
+		return;
+	search_try(s);
+}
+
+/* Whether it shows at all, and how reliably. The case that shows is the best. */
+static bool find_baseline(struct search *s, const struct moves *const *cases, size_t n)
+{
+	unsigned of = 0, shows = 0, most = 10;
+
+	moves_copy(s->best, cases[n - 1]);
+	remember(s, hash_moves(s->best));
+	while (of < most && !shows && !s->lost) {
+		of++;
+		shows += shows_alone(s, s->best);
+	}
+	if (!shows)
+		return n > 1 && !s->lost && search_join(s, cases, n);
+	moves_copy(s->spare[0], s->did);
+	if (of == 1)
+		most = 3;
+	for (; of < most && !is_over(s); of++) {
+		bool again = shows_alone(s, s->best);
+
+		shows += again;
+		if (!again)
+			most = 10;
+	}
+	s->tries = tries_at(shows, of);
+	moves_copy(s->did, s->spare[0]);
+	return true;
+}
+
+/* What is left for the last trials: as long as ten have taken so far, but not more than a quarter. */
+static void reserve(struct search *s)
+{
+	uint64_t now_ns = s->trial->now_ns(s->trial), left, ten;
+
+	if (s->trial->give_up_ns <= now_ns) {
+		s->stop_ns = now_ns;
+		return;
+	}
+	left = s->trial->give_up_ns - now_ns;
+	ten = s->n_trials ? (now_ns - s->began_ns) / s->n_trials * 10 : 0;
+	s->stop_ns = s->trial->give_up_ns - (ten < left / 4 ? ten : left / 4);
+}
+
+static void shrink(struct search *s)
+{
+	make_concrete(s);
+	search_normalise(s);
+	search_moves(s);
+	for (unsigned round = 0; round < 4 && !s->over; round++) {
+		s->changed = false;
+		search_packets(s);
+		search_pauses(s);
+		if (!s->changed)
+			break;
+		s->changed = false;
+		search_single_moves(s);
+		if (!s->changed)
+			break;
+	}
+}
+
+static void begin(struct search *s, struct trial *trial, const struct symptom *symptom)
+{
+	*s = (struct search){ .trial = trial, .wanted = symptom, .tries = 1 };
+	struct moves **all[] = { &s->best, &s->candidate, &s->did, &s->spare[0], &s->spare[1] };
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++) {
+		*all[i] = calloc(1, sizeof(**all[i]));
+		assert(*all[i]);
+	}
+	uint8_t *room = malloc(EDIT_ROOM);
+	assert(room);
+	arena_init(&s->arena, room, EDIT_ROOM);
+	s->began_ns = trial->now_ns(trial);
+	s->stop_ns = trial->give_up_ns;
+}
+
+static void end(struct search *s)
+{
+	free(s->best);
+	free(s->candidate);
+	free(s->did);
+	free(s->spare[0]);
+	free(s->spare[1]);
+	free(s->arena.base);
+	free(s);
+}
+
+bool minimise(struct trial *trial, const struct moves *const *cases, size_t n, const struct symptom *symptom, struct moves *least, struct minimised *result)
+{
+	struct search *s = malloc(sizeof(*s));
+	bool shows;
+
+	assert(s && n);
+	*result = (struct minimised){ 0 };
+	begin(s, trial, symptom);
+	shows = find_baseline(s, cases, n);
+	if (shows && !s->apart) {
+		reserve(s);
+		shrink(s);
+		result->complete = !s->over;
+		renumber_clients(s->best);
+		search_settle(s, result);
+		moves_copy(least, s->best);
+	} else {
+		moves_copy(least, s->best);
+		result->of = s->lost ? 0 : 10;
+	}
+	result->n_trials = s->n_trials;
+	end(s);
+	return shows;
+}
