@@ -1,0 +1,2 @@
+#!/bin/bash -eu
+exec "$SRC/mqassay/fuzz/oss-fuzz/build.sh"
