@@ -119,7 +119,7 @@ replays        := $(patsubst fuzz/fuzz_%.c,$B/fuzz/replay_%,$(targets))
 tests: $(test_programs)
 everything: $B/mqassay $(objs) $(test_programs) $(bench_programs) $(replays)
 
-$B/harness/tests/test_play: $B/harness/tests/puppet.o
+$B/harness/tests/test_play $B/fuzz/network/tests/test_player: $B/harness/tests/puppet.o
 $B/harness/tests/test_monitor $B/harness/tests/test_client_monitor $B/pcap/tests/test_check: $B/harness/tests/shorthand.o
 
 # ---- what they need (Debian) ----

@@ -1,0 +1,99 @@
+#ifndef FUZZ_NETWORK_PLAYER_INTERNAL_H
+#define FUZZ_NETWORK_PLAYER_INTERNAL_H
+
+#include "fuzz/mutator/steer.h"
+#include "fuzz/network/player.h"
+#include "harness/conn.h"
+
+/* What the files of the player share; nobody else includes this. */
+
+enum { ASKED = 8, CLIENT_IDS = 16, CLIENT_ID_LEN = 63, MOST_ANSWERS = 64, MOST_LATE = 4 };
+
+/* client.last_sent and what came, beside the packet types. */
+enum { NOTHING = 0, UNREADABLE = N_PACKET_TYPES, ENDED, SILENCE };
+
+struct client {
+	struct conn conn;
+	struct play *play;
+	struct steered steered;
+	struct asked { uint64_t sent_ns; uint16_t packet_id; uint8_t type; } asked[ASKED];	/* unanswered, to be timed; type 0: free */
+	uint8_t *part;			/* of ours: bytes that are not a whole packet yet; NULL */
+	uint32_t part_len;
+	uint32_t sent_at, heard_at;	/* play.clock when it last sent something, and when it last heard something */
+	uint64_t active_ns;		/* of the later of the two */
+	uint8_t version, last_sent;
+	bool has_connected;		/* a CONNECT that can be read was sent */
+	bool astray;			/* what we send cannot be framed any more */
+	bool part_told;			/* to the monitor, as an offence */
+	bool given_up;			/* patience is over: what it waits for is not waited for any more */
+};
+
+struct play {
+	struct player *player;
+	struct play *next, *prev;	/* among those under way, or the idle */
+	struct play *next_ready;
+	const struct moves *moves;
+	struct moves *did;
+	struct tap *tap;
+	void (*done)(void *context, const struct played *played);
+	void *context;
+	struct timer timer;
+	uint64_t begun_ns, wait_ns;	/* of the case; since when this move is waited for */
+	uint32_t at;			/* the move */
+	uint32_t clock, stirred_at;	/* counts what is sent; when something was that others may notice */
+	uint64_t stirred_ns;
+	uint8_t n_late, n_ids, last_client;
+	bool queued, waiting;
+	char name[MOVES_NAME_LEN + 1];
+	struct client *accused;		/* whose packet the symptom is about, until it is known which packet that is; NULL */
+	struct { uint8_t len; uint8_t at[CLIENT_ID_LEN]; } ids[CLIENT_IDS];	/* whose sessions the monitor is to forget */
+	struct played played;
+	struct client clients[MOVES_CLIENTS];
+};
+
+struct room {
+	uint8_t *at;
+	size_t cap;
+};
+
+struct player {
+	struct player_options options;
+	struct monitor_world *world;
+	struct monitor_log log;
+	struct conn_limits limits;
+	struct task task, reaper;
+	struct play *busy, *idle;
+	struct play *ready, **last_ready;
+	size_t n_busy, n_ready;
+	uint64_t answer_ns;		/* smoothed: how long the target takes to answer */
+	struct room bytes, dressed;
+	bool closed;
+};
+
+static inline bool client_lives(const struct client *c)
+{
+	return c->conn.transport && !c->conn.end;
+}
+
+uint8_t *room_for(struct room *room, size_t len);
+void play_wake(struct play *p);
+
+/* ---- player_send.c ---- */
+
+/* bytes lie in player.bytes: they are given the case's names, and its user, told to the monitor, and sent. piece as conn_send()'s. */
+void client_send(struct client *c, size_t len, size_t piece);
+void client_stirs(struct client *c);		/* it did something that others may notice */
+void play_tell_parts(struct play *p);		/* somebody else's turn: packets that are only half sent are offences */
+/* Takes down what was done. bytes as sent, or as they stood; names is whether they have the case's names. */
+void play_did(struct play *p, const struct move *move, struct span bytes, bool named);
+void client_forget_part(struct client *c);
+
+/* ---- player_answer.c ---- */
+
+extern const struct conn_events client_events;
+void play_answer(struct play *p, const struct client *c, unsigned came, unsigned how);	/* one more of played.answers */
+void play_violated(void *owner, struct monitor *monitor, const struct violation *violation);	/* monitor_log.violated; owner is the player */
+void client_asked(struct client *c, const struct packet *packet);
+void play_note_id(struct play *p, struct span client_id);
+
+#endif
