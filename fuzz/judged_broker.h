@@ -1,0 +1,308 @@
+#ifndef FUZZ_JUDGED_BROKER_H
+#define FUZZ_JUDGED_BROKER_H
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "codec/codec.h"
+#include "fuzz/must.h"
+#include "fuzz/target.h"
+#include "harness/monitor.h"
+#include "reference-broker/broker.h"
+
+/*
+ * The broker as it stands behind a server, on virtual time, from the moment that a transport is open, so that no state arises that no client can reach; with clients whose
+ * monitors judge every byte that it sends: a reference broker that breaks a rule is as wrong as one that crashes. What is counted as memory is held to the truth, and to its bound.
+ */
+
+enum { N_ENDS = 8 };
+
+struct end {				/* the client's end of a connection */
+	struct link *link;		/* NULL: there is none */
+	struct monitor monitor;		/* open as long as there is one */
+	bool reading, done;		/* done: DISCONNECT came, or a CONNACK that refuses */
+	uint8_t *begun;			/* what the client has sent of a packet that is not whole yet */
+	size_t len, cap;
+	bool garbled;			/* what it sends is no packets any more */
+};
+
+static struct judged {
+	struct broker *broker;
+	struct monitor_world *world;
+	struct monitor_log log;
+	uint64_t now_ns;
+	size_t max_memory;
+	struct end ends[N_ENDS];
+	/* NULL, or told of every packet that can be read. */
+	void (*sent)(unsigned end, const struct packet *packet);
+	void (*received)(unsigned end, const struct packet *packet);
+} judged;
+
+uint64_t fuzz_packets;
+
+static void judged_violated(void *owner, struct monitor *monitor, const struct violation *violation)
+{
+	(void)owner;
+	fprintf(stderr, "connection %td: %d:%s: %s\n", (struct end *)((char *)monitor - offsetof(struct end, monitor)) - judged.ends, violation->version,
+	        violation->clause, violation->text);
+	__builtin_trap();
+}
+
+/* ---- what the broker sends ---- */
+
+static void judge_packet(struct end *e, struct span bytes, const struct frame *frame)
+{
+	struct packet p;
+
+	fuzz_packets++;
+	MUST(!e->done);			/* also where our side broke a rule, so that the monitor says nothing */
+	/* A packet that is not all there yet may have been refused for what is there. */
+	if (e->len && (bytes.at[0] >> 4 == DISCONNECT || bytes.at[0] >> 4 == CONNACK))
+		monitor_misbehaved(&e->monitor);
+	MUST(monitor_received(&e->monitor, bytes.at, bytes.len, frame, &p) == CODEC_OK);
+	e->done = p.type == DISCONNECT || (p.type == CONNACK && p.reason);
+	if (judged.received)
+		judged.received((unsigned)(e - judged.ends), &p);
+}
+
+static void take_output(struct end *e)
+{
+	struct span out;
+
+	while (e->link && (out = link_output(e->link)).len) {
+		struct frame frame;
+		struct finding finding;
+
+		for (size_t at = 0; at < out.len; at += frame.size) {
+			MUST(frame_next(out.at + at, out.len - at, &frame, &finding) == FRAME_OK);
+			judge_packet(e, span_of(out.at + at, frame.size), &frame);
+		}
+		link_sent(judged.broker, e->link, out.len, judged.now_ns);
+	}
+}
+
+static void forget_begun(struct end *e)
+{
+	e->len = 0;
+	e->garbled = false;
+}
+
+static void lose(struct end *e)
+{
+	if (!e->link)
+		return;
+	monitor_close(&e->monitor);
+	broker_forget(judged.broker, e->link, judged.now_ns);
+	e->link = NULL;
+	forget_begun(e);
+}
+
+/* All that the broker wants is done; clients that read have read. */
+static void settle(void)
+{
+	struct link *link;
+
+	while ((link = broker_ready(judged.broker))) {
+		struct end *e = link_owner(link);
+
+		MUST(e->link == link);
+		if (e->reading)
+			take_output(e);
+		if (link_closing(link) && !link_output(link).len)
+			lose(e);
+	}
+}
+
+static void check_memory(void)
+{
+	struct broker_stats stats;
+
+	broker_stats(judged.broker, &stats);
+	MUST(stats.memory <= judged.max_memory && stats.memory == broker_count_memory(judged.broker));
+}
+
+/* ---- what clients do ---- */
+
+static void open_end(struct end *e)
+{
+	lose(e);
+	e->link = broker_accept(judged.broker, e, judged.now_ns);
+	if (!e->link)
+		return;
+	e->reading = true;
+	e->done = false;
+	monitor_open(&e->monitor, judged.world, &judged.log);
+}
+
+static void tell_sent(struct end *e, const uint8_t *bytes, const struct frame *frame)
+{
+	struct packet p;
+	struct finding finding;
+	bool readable = decode(bytes, frame->size, monitor_version(&e->monitor), &p, &finding) == CODEC_OK;
+
+	fuzz_packets++;
+	monitor_sent(&e->monitor, bytes, frame->size, readable ? &p : NULL);
+	if (readable && judged.sent)
+		judged.sent((unsigned)(e - judged.ends), &p);
+}
+
+static void begin(struct end *e, const uint8_t *bytes, size_t len)
+{
+	if (e->len + len > e->cap) {
+		e->cap = 2 * (e->len + len);
+		MUST((e->begun = realloc(e->begun, e->cap)));
+	}
+	if (len)
+		memcpy(e->begun + e->len, bytes, len);
+	e->len += len;
+}
+
+/* The monitor is told first, packet by packet, as they become whole. */
+static void tell(struct end *e, const uint8_t *bytes, size_t len)
+{
+	struct frame frame;
+	struct finding finding;
+	enum frame_status status = FRAME_MORE;
+	size_t taken = 0;
+
+	if (e->garbled)
+		return;
+	if (e->len) {
+		begin(e, bytes, len);
+		bytes = e->begun;
+		len = e->len;
+	}
+	while (taken < len && (status = frame_next(bytes + taken, len - taken, &frame, &finding)) == FRAME_OK) {
+		tell_sent(e, bytes + taken, &frame);
+		taken += frame.size;
+	}
+	if (taken < len && status == FRAME_BAD) {
+		e->garbled = true;
+		monitor_misbehaved(&e->monitor);
+	}
+	if (bytes == e->begun) {
+		e->len -= taken;
+		memmove(e->begun, e->begun + taken, e->len);
+	} else {
+		begin(e, bytes + taken, len - taken);
+	}
+}
+
+/* Once, in one piece, from room of its own, so that reading past it is seen. */
+static void send_piece(struct end *e, const uint8_t *bytes, size_t len)
+{
+	uint8_t *exact;
+
+	if (!e->link || !len)
+		return;
+	tell(e, bytes, len);
+	MUST((exact = malloc(len)));
+	memcpy(exact, bytes, len);
+	broker_receive(judged.broker, e->link, exact, len, judged.now_ns);
+	free(exact);
+}
+
+static void wait_for(uint64_t ns)
+{
+	uint64_t end = judged.now_ns + ns;
+
+	while (broker_deadline(judged.broker) <= end) {
+		uint64_t due = broker_deadline(judged.broker);
+
+		judged.now_ns = due > judged.now_ns ? due : judged.now_ns;
+		broker_tick(judged.broker, judged.now_ns);
+		settle();
+	}
+	judged.now_ns = end;
+}
+
+/* ---- the broker's configuration ---- */
+
+/* An Authentication Method of two steps: a name, then "y". */
+static enum authenticated ask(void *users, void *state, struct span data, struct span *answer, struct span *user_name)
+{
+	uint8_t *name = state;
+
+	(void)users;
+	if (!name[0]) {
+		if (!data.len)
+			return AUTHENTICATION_WRONG;
+		name[0] = 1;
+		name[1] = data.at[0];
+		*answer = span_text("sure?");
+		return AUTHENTICATION_GOES_ON;
+	}
+	*user_name = span_of(name + 1, 1);
+	return span_is(data, "y") ? AUTHENTICATION_RIGHT : AUTHENTICATION_WRONG;
+}
+
+/* What is denied changes as time passes. */
+static bool may(void *rules, struct span user_name, struct span client_id, enum act act, struct span topic)
+{
+	(void)rules, (void)user_name;
+	MUST(client_id.at && topic.at);
+	return (judged.now_ns / 1000000000 + topic.len + act) % 4;
+}
+
+static const struct authentication asking = { { (const uint8_t *)"A", 1 }, 2, ask };
+
+static struct broker_config configured(unsigned limits)
+{
+	struct broker_config config;
+
+	broker_defaults(&config);
+	config.seed = 1;
+	config.authentication = &asking;
+	config.max_sessions = 20;
+	config.max_subscriptions_per_session = 50;
+	config.max_queued_per_session = 20;
+	config.max_retained = 20;
+	config.max_output = limits & 1 ? 200 : 1 << 16;
+	config.max_memory = limits & 2 ? 40000 : 1 << 22;
+	config.receive_maximum = limits & 4 ? 2 : 65535;
+	config.maximum_packet_size = limits & 8 ? 200 : 1 << 20;
+	config.work_at_once = limits & 4 ? 5 : 2000;
+	config.maximum_qos = limits & 16 ? 1 : 2;
+	config.retain_available = config.wildcard_available = config.shared_available = !(limits & 32);
+	config.server_keep_alive = limits & 64 ? 10 : 0;
+	config.may = limits & 64 ? may : NULL;
+	config.session_expiry_maximum = limits & 128 ? 20 : UINT32_MAX;
+	return config;
+}
+
+/* ---- a life ---- */
+
+static bool judged_start(unsigned limits)
+{
+	struct broker_config config = configured(limits);
+
+	judged.now_ns = 1;
+	judged.max_memory = config.max_memory;
+	judged.log.violated = judged_violated;
+	judged.broker = broker_new(&config, judged.now_ns);
+	judged.world = monitor_world_new();
+	if (judged.broker && judged.world) {
+		monitor_world_subscriptions_are_ours(judged.world, true);
+		return true;
+	}
+	broker_free(judged.broker);
+	monitor_world_free(judged.world);
+	return false;
+}
+
+static void judged_end(void)
+{
+	struct broker_stats stats;
+
+	check_memory();
+	broker_shutdown(judged.broker, judged.now_ns);
+	settle();
+	for (struct end *e = judged.ends; e < judged.ends + N_ENDS; e++)
+		lose(e);
+	broker_stats(judged.broker, &stats);
+	MUST(stats.links == 0 && stats.memory == broker_count_memory(judged.broker));
+	broker_free(judged.broker);
+	monitor_world_free(judged.world);
+}
+
+#endif
