@@ -38,7 +38,8 @@ void finding_title(const struct finding_file *finding, char *title, size_t cap);
 void finding_hex(FILE *out, const struct finding_file *finding);
 
 /*
- * A folder of findings: FOLDER/BUCKET-SLUG/{finding.scn,wire.pcapng,wire.hex,report.txt}. A bucket that is there has its hit counted only (hits in report.txt). 0 or negative errno.
+ * A folder of findings: FOLDER/BUCKET-SLUG/{finding.scn,wire.pcapng,wire.hex,report.txt}. A bucket that is there has its hit counted only (hits in report.txt): what another campaign wrote is never
+ * overwritten. 0, and path is that of finding.scn; or a negative errno, and path is what could not be written.
  */
 int finding_keep(const char *folder, const struct finding_file *finding, const char *pcap_from, char *path, size_t cap);
 

@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "codec/generate.h"
-#include "codec/text.h"
+#include "fuzz/network/tests/say.h"
 
 /*
  * Bugs as predicates over moves: a trial decides in no time what shows. Each begins as a long case in which most is noise, and must come out
@@ -66,49 +66,13 @@ static struct moves *fresh(void)
 	return m;
 }
 
-static void add(struct moves *m, uint8_t kind, uint8_t client, uint8_t value, struct span bytes)
-{
-	struct move move = { .kind = kind, .client = client, .value = value };
-
-	assert_true(moves_keep(m, bytes, &move.bytes));
-	assert_true(moves_insert(m, m->n, move));
-}
-
-static size_t bytes_of(const char *text, enum version version, uint8_t *at, size_t cap)
-{
-	static uint8_t room[1 << 18];
-	struct arena arena;
-	struct builder b;
-	struct fault fault;
-	struct writer w = writer_to(at, cap);
-
-	arena_init(&arena, room, sizeof(room));
-	if (packet_parse(span_text(text), version, &arena, &b, &fault) != CODEC_OK)
-		fail_msg("%s: %s", text, fault.text);
-	assert_int_equal(builder_encode(&b, &w), CODEC_OK);
-	assert_true(wr_fits(&w));
-	return w.len;
-}
-
-static void say(struct moves *m, uint8_t client, const char *text)
-{
-	uint8_t room[8192];
-
-	add(m, MOVE_SEND, client, 0, span_of(room, bytes_of(text, MQTT_5, room, sizeof(room))));
-}
-
-static void hear(struct moves *m, uint8_t client)
-{
-	add(m, MOVE_AWAIT, client, 0, (struct span){ 0 });
-}
-
 static void connects(struct moves *m, uint8_t client, const char *id, const char *more)
 {
 	char text[400];
 
 	snprintf(text, sizeof(text), "CONNECT client_id=\"%s\" %s", id, more);
 	add(m, MOVE_OPEN, client, 0, (struct span){ 0 });
-	say(m, client, text);
+	say(m, client, MQTT_5, text);
 	hear(m, client);
 }
 
@@ -285,12 +249,12 @@ static void takeover_and_PUBREL(void **state)
 	(void)state;
 	noise(m, 20, 1);
 	connects(m, 1, MOVES_NAME "/one", "keep_alive=17 session_expiry_interval=60 user_name=\"u\" password=\"p\"");
-	say(m, 1, "SUBSCRIBE packet_id=3 (\"" MOVES_NAME "/#\" qos=2)");
+	say(m, 1, MQTT_5, "SUBSCRIBE packet_id=3 (\"" MOVES_NAME "/#\" qos=2)");
 	noise(m, 15, 2);
-	say(m, 1, "PUBLISH topic=\"" MOVES_NAME "/t\" qos=2 packet_id=4 payload=\"x\"");
+	say(m, 1, MQTT_5, "PUBLISH topic=\"" MOVES_NAME "/t\" qos=2 packet_id=4 payload=\"x\"");
 	connects(m, 2, MOVES_NAME "/one", "keep_alive=17 will.topic=\"w\" will.payload=\"gone\" user_property=[\"a\":\"b\"]");
 	noise(m, 10, 3);
-	say(m, 2, "PUBREL packet_id=4 reason=0 user_property=[\"a\":\"b\"]");
+	say(m, 2, MQTT_5, "PUBREL packet_id=4 reason=0 user_property=[\"a\":\"b\"]");
 	noise(m, 20, 4);
 	result = becomes(&w, m,
 	                 "0 opens\n0 CONNECT clean_start keep_alive=60 client_id=\"fz000000\"\n0 awaits\n"
@@ -335,7 +299,7 @@ static void third_PUBLISH_of_the_same_id(void **state)
 	(void)state;
 	noise(m, 30, 5);
 	connects(m, 0, MOVES_NAME "/c", "keep_alive=5");
-	say(m, 0, "PUBLISH topic=\"" MOVES_NAME "/t\" qos=2 packet_id=300 payload=\"once\"");
+	say(m, 0, MQTT_5, "PUBLISH topic=\"" MOVES_NAME "/t\" qos=2 packet_id=300 payload=\"once\"");
 	noise(m, 10, 6);
 	/* The second and a ping in one write, the third in pieces. */
 	len = bytes_of("PUBLISH topic=\"" MOVES_NAME "/t\" qos=2 dup packet_id=300 payload=\"twice\"", MQTT_5, room, sizeof(room));
@@ -396,7 +360,7 @@ static void SUBSCRIBE_with_many_filters(void **state)
 	for (unsigned i = 0; i < 200; i++)
 		snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s\"" MOVES_NAME "/%u\" qos=%u no_local", i ? ", " : "", i, i % 3);
 	strcat(text, ")");
-	say(m, 0, text);
+	say(m, 0, MQTT_5, text);
 	hear(m, 0);
 	noise(m, 25, 10);
 	assert_true(minimise(&w.trial, (const struct moves *const *)&m, 1, &death, least, &result));
@@ -441,7 +405,7 @@ static void alias_past_its_maximum_and_a_long_payload(void **state)
 	for (unsigned i = 0; i < 300; i++)
 		strcat(text, "payload ");
 	strcat(text, "\"");
-	say(m, 0, text);
+	say(m, 0, MQTT_5, text);
 	noise(m, 25, 12);
 	result = becomes(&w, m,
 	                 "0 opens\n0 CONNECT clean_start keep_alive=60 client_id=\"fz000000\"\n"
