@@ -143,7 +143,7 @@ static void read_output(struct child *child)
 			return;
 		}
 		for (ssize_t k = 0; k < n; k++)
-			child->ring[child->n_written++ % CHILD_OUTPUT] = bytes[k];
+			child->ring[child->n_written++ % child->kept] = bytes[k];
 	}
 }
 
@@ -156,18 +156,70 @@ static void output_ready(struct watch *watch, unsigned events, struct loop *loop
 
 size_t child_output(const struct child *child, unsigned n_lines, char *buf, size_t cap)
 {
-	size_t end = child->n_written, start = end, oldest = end > CHILD_OUTPUT ? end - CHILD_OUTPUT : 0, len;
+	size_t end = child->n_written, start = end, oldest = end > child->kept ? end - child->kept : 0, len;
 
-	while (end > oldest && child->ring[(end - 1) % CHILD_OUTPUT] == '\n')
+	while (end > oldest && child->ring[(end - 1) % child->kept] == '\n')
 		end--;
 	for (start = end; start > oldest && end - start < cap - 1; start--)
-		if (child->ring[(start - 1) % CHILD_OUTPUT] == '\n' && n_lines && --n_lines == 0)
+		if (child->ring[(start - 1) % child->kept] == '\n' && n_lines && --n_lines == 0)
 			break;
 	len = end - start;
 	for (size_t i = 0; i < len; i++)
-		buf[i] = child->ring[(start + i) % CHILD_OUTPUT];
+		buf[i] = child->ring[(start + i) % child->kept];
 	buf[len] = '\0';
 	return len;
+}
+
+size_t child_output_since(const struct child *child, size_t *from, char *buf, size_t cap)
+{
+	size_t len = 0;
+
+	if (*from + child->kept < child->n_written)
+		*from = child->n_written - child->kept;
+	while (*from < child->n_written && len < cap)
+		buf[len++] = child->ring[(*from)++ % child->kept];
+	return len;
+}
+
+void child_keep(struct child *child, size_t bytes)
+{
+	assert(!child->n_starts && bytes);
+	free(child->ring);
+	child->kept = bytes;
+	child->ring = malloc(bytes);
+	if (!child->ring)
+		abort();
+}
+
+/* ---- its environment ---- */
+
+static void free_environment(char **environment)
+{
+	for (char **at = environment; at && *at; at++)
+		free(*at);
+	free(environment);
+}
+
+void child_environment(struct child *child, const char *name, const char *value)
+{
+	char **old = child->environment ? child->environment : environ, **set;
+	size_t n = 0, len = strlen(name);
+
+	while (old && old[n])
+		n++;
+	set = calloc(n + 2, sizeof(*set));
+	if (!set || asprintf(&set[0], "%s=%s", name, value) < 0)
+		abort();
+	n = 1;
+	for (char **at = old; at && *at; at++) {
+		if (strncmp(*at, name, len) == 0 && (*at)[len] == '=')
+			continue;
+		set[n] = strdup(*at);
+		if (!set[n++])
+			abort();
+	}
+	free_environment(child->environment);
+	child->environment = set;
 }
 
 /* ---- starting ---- */
@@ -196,7 +248,7 @@ static void become_broker(const struct child *child, int out, const int go[2], p
 	dup2(out, STDOUT_FILENO);
 	dup2(out, STDERR_FILENO);
 	syscall(SYS_close_range, 3u, ~0u, 0u);	/* old kernels: what we open is close-on-exec anyway */
-	execl("/bin/sh", "sh", "-c", child->command, (char *)NULL);
+	execle("/bin/sh", "sh", "-c", child->command, (char *)NULL, child->environment ? child->environment : environ);
 	_exit(127);
 }
 
@@ -481,6 +533,7 @@ bool child_init(struct child *child, struct loop *loop, const char *command,
 	child->death.ready = death_ready;
 	child->output.ready = output_ready;
 	child->poll.fire = poll_again;
+	child_keep(child, CHILD_OUTPUT);
 	/* What the leader leaves behind becomes our child: in a container there may be no init that would reap it. */
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	signal(SIGCHLD, SIG_DFL);	/* inherited as ignored, the kernel would reap, and nobody learn how the child ended */
@@ -505,7 +558,10 @@ void child_release(struct child *child)
 	for (int n = 0; n < 3; n++)
 		free_port_release(&child->ports[n]);
 	free(child->command);
-	child->command = NULL;
+	free(child->ring);
+	free_environment(child->environment);
+	child->command = child->ring = NULL;
+	child->environment = NULL;
 	child->dir[0] = '\0';
 }
 

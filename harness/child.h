@@ -7,7 +7,7 @@
 #include "harness/free_port.h"
 #include "harness/loop.h"
 
-#define CHILD_OUTPUT 4096
+#define CHILD_OUTPUT 4096	/* that is kept, unless child_keep() asks for more */
 
 /*
  * --exec 'CMD': a broker under test that we start, watch, restart and end. CMD is run by /bin/sh -c in a process group
@@ -41,8 +41,10 @@ struct child {
 	struct timer poll;		/* where there is no pidfd; and while the group is ending */
 	uint64_t kill_at_ns;		/* while stopping */
 	bool stopping, leader_gone;
-	char ring[CHILD_OUTPUT];	/* the last it wrote to stdout and stderr */
-	size_t n_written;
+	char **environment;		/* NULL: ours */
+	char *ring;			/* the last it wrote to stdout and stderr */
+	size_t kept;			/* its size */
+	size_t n_written;		/* since the last start */
 };
 
 /*
@@ -51,6 +53,12 @@ struct child {
  */
 bool child_init(struct child *child, struct loop *loop, const char *command,
                 void (*ended)(struct child *child, void *context), void *context, struct fault *fault);
+
+/* Before the first start: that much of its output is kept. */
+void child_keep(struct child *child, size_t bytes);
+
+/* Before a start: it gets our environment with `name` set to value. */
+void child_environment(struct child *child, const char *name, const char *value);
 
 /* Only while it does not run. 0 or negative errno; that CMD itself cannot be run is told by ended(), exit status 127. */
 int child_start(struct child *child);
@@ -69,5 +77,10 @@ char *child_how(const struct child *child, char *buf, size_t cap);
  * them. At most cap - 1, from the end; terminated. Returns their length.
  */
 size_t child_output(const struct child *child, unsigned n_lines, char *buf, size_t cap);
+
+/*
+ * What it wrote since its last start behind the first `from` bytes, as far as it is kept and cap allows: the oldest of it. *from is moved behind what is told. Its length; not terminated.
+ */
+size_t child_output_since(const struct child *child, size_t *from, char *buf, size_t cap);
 
 #endif

@@ -42,6 +42,7 @@ struct process {
 	bool served, answered, shut;	/* of this start; shut: some knock was met with a close or "unavailable" and no more */
 	char fault[260];
 	char hung[300];			/* why process_kill() ends it; empty: it does not */
+	bool ending;			/* by process_end() */
 	char trouble[300];		/* of the last knock */
 };
 
@@ -186,8 +187,10 @@ static void on_child_ended(struct child *child, void *context)
 		snprintf(text, sizeof(text), "%s%s%s", how, len ? "; it last said: " : "", safe);
 	else
 		snprintf(text, sizeof(text), "--exec: the target %s before it answered a CONNECT%s%s", how, len ? "; it said: " : "", safe);
+	bool killed = p->ending || (served && child->outside && !hung);
 	p->hung[0] = '\0';
-	p->event(p->context, !served ? PROCESS_STARTED_NOT : child->outside && !hung ? PROCESS_KILLED : PROCESS_DIED, text);
+	p->ending = false;
+	p->event(p->context, killed ? PROCESS_KILLED : served ? PROCESS_DIED : PROCESS_STARTED_NOT, text);
 }
 
 struct process *process_new(struct loop *loop, const char *command, uint64_t start_timeout_ns, struct span user_name,
@@ -252,6 +255,18 @@ void process_kill(struct process *p, const char *why)
 {
 	snprintf(p->hung, sizeof(p->hung), "%s", why);
 	child_stop(&p->child, HUNG_GRACE_NS);
+}
+
+void process_end(struct process *p, uint64_t grace_ns)
+{
+	p->ending = p->child.runs;
+	stop_knocking(p);
+	child_stop(&p->child, grace_ns);
+}
+
+struct child *process_child(struct process *p)
+{
+	return &p->child;
 }
 
 void process_restart(struct process *p)

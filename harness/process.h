@@ -9,12 +9,13 @@
  * answers a CONNECT. What becomes of it is told as events; who listens decides about restarting.
  */
 struct process;
+struct child;
 
 enum process_event {
 	PROCESS_READY,			/* it answers */
 	PROCESS_STARTED_NOT,		/* it ended, or did not answer, before it ever served: `how` says which */
 	PROCESS_DIED,			/* by itself, or by process_kill() */
-	PROCESS_KILLED,			/* from outside: SIGTERM, SIGINT, SIGKILL */
+	PROCESS_KILLED,			/* from outside: SIGTERM, SIGINT, SIGKILL; or it was asked to, by process_end() */
 };
 
 /* Where the command is to speak these layers: on the port of {port}, {tls_port} or {ws_port}. False: it does not name that port. */
@@ -32,6 +33,8 @@ struct process *process_new(struct loop *loop, const char *command, uint64_t sta
 void process_start(struct process *process);
 void process_restart(struct process *process);		/* after it has ended; PROCESS_READY follows */
 void process_kill(struct process *process, const char *why);	/* it hangs: PROCESS_DIED follows, and its `how` says why */
+void process_end(struct process *process, uint64_t grace_ns);	/* SIGTERM, and SIGKILL when that is over; PROCESS_KILLED follows. Harmless when it has ended */
+struct child *process_child(struct process *process);	/* its environment, how it ended, and all that it said */
 bool process_lives(void *process, uint64_t *rss);	/* rss: bytes resident in the whole group, 0 unknown; NULL: not asked, it takes ms */
 bool process_listens(const struct process *process);	/* false: its port refuses connections; opens one to see */
 void process_free(struct process *process);		/* ends the whole group; harmless with NULL */
