@@ -27,7 +27,10 @@ struct warden_baseline {
 	unsigned versions;			/* served, bits 1 << version */
 	uint64_t p50_ns, p99_ns, worst_ns;	/* of a valid exchange on a fresh connection: CONNECT, SUBSCRIBE, PUBLISH QoS 1, its delivery, DISCONNECT */
 	uint64_t rss, cpu_idle_permille;	/* 0 unknown; of one core while nobody asks anything */
+	unsigned denied;			/* bits: versions in which it lets us not publish to ourselves; there PINGREQ is all of the exchange */
+	char denied_why[300];			/* "" when none */
 	unsigned n_leaks;			/* reports at the end of a benign run: their stacks are no symptom later */
+	unsigned n_reports;			/* others that benign clients brought about; neither */
 	char cpu[32], server[80];		/* what is known of it, for the report; "" */
 };
 

@@ -1,0 +1,178 @@
+#include "fuzz/network/warden_internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define LEAST_LATENCY_NS (250 * MS)
+#define SETTLE_NS (300 * MS)
+#define GLANCE_NS (60 * MS)
+#define WINDOW_NS (300 * MS)
+#define MEMORY_NS (200 * MS)
+
+enum {
+	LATENCY_FACTOR = 50,		/* of the 99th percentile */
+	VISITS = 5,
+	LOOKS = 2,			/* of each kind before something is a symptom */
+	WINDOWS = 3,
+	MEMORY_LOOKS = 10,
+	GLANCE_PERMILLE = 50, BUSY_PERMILLE = 500, IDLE_PERMILLE = 100,
+};
+
+/* ---- is it there, and well? ---- */
+
+static bool is_there(struct warden *w, struct symptom *symptom)
+{
+	if (w->state == STATE_SERVES)
+		return true;
+	if (w->state == STATE_GONE)
+		*symptom = w->death;
+	else
+		warden_symptom(symptom, ORACLE_NONE, "", "the target %s", w->how);
+	return false;
+}
+
+/* The reports, until none is under way. False: there is one, or the target has ended over it. */
+static bool reports_are_none(struct warden *w, struct symptom *symptom)
+{
+	while (w->state == STATE_SERVES && !warden_look(w) && !w->n_pending)
+		warden_pause(w, TICK_NS);
+	if (!is_there(w, symptom))
+		return false;
+	if (!w->n_pending)
+		return true;
+	*symptom = w->pending[0];
+	w->n_pending--;
+	memmove(w->pending, w->pending + 1, w->n_pending * sizeof(w->pending[0]));
+	return false;
+}
+
+static void on_inquiry(struct inquiry *inquiry, void *context)
+{
+	(void)inquiry;
+	warden_wake(context);
+}
+
+static bool inquiry_is_over(struct warden *w)
+{
+	return !w->inquiry.under_way || w->state != STATE_SERVES;
+}
+
+static bool answers(struct warden *w, struct symptom *symptom)
+{
+	enum version version = warden_next_version(w);
+
+	inquiry_start(&w->inquiry, &w->health, version, w->manner[version], w->timeout_ns, on_inquiry, w);
+	warden_wait(w, inquiry_is_over);
+	inquiry_drop(&w->inquiry);
+	if (!reports_are_none(w, symptom))
+		return false;
+	if (w->inquiry.well)
+		return true;
+	warden_symptom(symptom, ORACLE_LIVENESS, "liveness", "no valid exchange on a fresh connection within %.3g s: %s", (double)w->timeout_ns / 1e9, w->inquiry.trouble);
+	return false;
+}
+
+/* ---- is it as quick as it was? ---- */
+
+static int by_size(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+static uint64_t median(struct warden *w)
+{
+	warden_visits(w, VISITS, 1, UINT64_MAX);
+	qsort(w->took, w->n_took, sizeof(*w->took), by_size);
+	return w->n_took ? w->took[w->n_took / 2] : 0;
+}
+
+static bool is_quick(struct warden *w, struct symptom *symptom)
+{
+	uint64_t limit_ns = LATENCY_FACTOR * w->baseline.p99_ns, took_ns = w->inquiry.took_ns;
+
+	if (limit_ns < LEAST_LATENCY_NS)
+		limit_ns = LEAST_LATENCY_NS;
+	for (unsigned i = 0; i < LOOKS && took_ns > limit_ns; i++) {
+		warden_pause(w, SETTLE_NS);
+		took_ns = median(w);
+	}
+	if (took_ns <= limit_ns)
+		return reports_are_none(w, symptom);
+	warden_symptom(symptom, ORACLE_LATENCY, "latency", "a valid exchange takes %.3g ms, where 99 of 100 took at most %.3g ms at first",
+	               (double)took_ns / 1e6, (double)w->baseline.p99_ns / 1e6);
+	return false;
+}
+
+/* ---- as idle, as small? ---- */
+
+/* CPU time that it uses while nobody asks anything. */
+static uint64_t busy_permille(struct warden *w, uint64_t for_ns)
+{
+	struct resources before, after;
+	uint64_t began_ns = clock_now(&w->loop->clock);
+	bool seen = resources_of(warden_subject(w), &before);
+
+	warden_pause(w, for_ns);
+	if (!seen || !resources_of(warden_subject(w), &after) || after.cpu_ns < before.cpu_ns)
+		return 0;
+	return (after.cpu_ns - before.cpu_ns) * 1000 / (clock_now(&w->loop->clock) - began_ns);
+}
+
+static bool is_busy(struct warden *w, uint64_t *permille)
+{
+	unsigned n = 0;
+
+	while (n < WINDOWS && (*permille = busy_permille(w, WINDOW_NS)) > BUSY_PERMILLE)
+		n++;
+	return n == WINDOWS;
+}
+
+/* There may be much to tidy up after many clients: it has seconds for that. */
+static bool is_idle(struct warden *w, struct symptom *symptom)
+{
+	uint64_t permille;
+
+	if (w->baseline.cpu_idle_permille >= IDLE_PERMILLE || busy_permille(w, GLANCE_NS) < GLANCE_PERMILLE)
+		return true;
+	for (unsigned i = 0; i < LOOKS; i++) {
+		if (!is_busy(w, &permille))
+			return true;
+		if (i + 1 < LOOKS)
+			warden_pause(w, SETTLE_NS);
+	}
+	warden_symptom(symptom, ORACLE_CPU, "cpu", "nobody asks anything, and the target uses %llu %% of a core, where it was %.1f %% at first",
+	               (unsigned long long)permille / 10, (double)w->baseline.cpu_idle_permille / 10);
+	return false;
+}
+
+/* Who frees late, or gives back late, has some time for it. */
+static bool is_small(struct warden *w, struct symptom *symptom)
+{
+	uint64_t rss = warden_rss(w);
+
+	for (unsigned i = 0; i < MEMORY_LOOKS && w->state == STATE_SERVES && rss > w->baseline.rss + w->grows; i++) {
+		warden_pause(w, MEMORY_NS);
+		rss = warden_rss(w);
+	}
+	if (rss <= w->baseline.rss + w->grows)
+		return true;
+	warden_symptom(symptom, ORACLE_MEMORY, "memory", "all clients have gone, and resident memory has grown from %llu to %llu kB and stays",
+	               (unsigned long long)w->baseline.rss >> 10, (unsigned long long)rss >> 10);
+	return false;
+}
+
+void warden_check(struct warden *w, bool resources, struct symptom *symptom)
+{
+	*symptom = (struct symptom){ 0 };
+	warden_watch(w, 0, NULL, NULL);
+	if (!is_there(w, symptom) || !reports_are_none(w, symptom) || !answers(w, symptom) || !is_quick(w, symptom))
+		return;
+	if (!resources || !w->baseline.rss)
+		return;
+	if (is_idle(w, symptom) && is_small(w, symptom))
+		reports_are_none(w, symptom);
+	else if (w->state != STATE_SERVES)
+		is_there(w, symptom);		/* it has ended meanwhile */
+}
