@@ -282,6 +282,7 @@ static const char *const *keep_meetings(struct parser *p)
 static void parse_script(struct parser *p, struct script *script)
 {
 	const char *watches[MAX_CITES];
+	uint8_t versions[MAX_CITES];
 	const struct step *steps;
 	bool failed_before = p->failed;
 
@@ -299,6 +300,8 @@ static void parse_script(struct parser *p, struct script *script)
 	steps = parse_block(p, false, false);
 	if (p->kind == FILE_WORKLOAD)
 		check_workload(p);
+	else if (p->kind == FILE_FINDING)
+		check_finding(p, steps);
 	else
 		check_script(p, steps);
 	*script = (struct script){
@@ -319,7 +322,10 @@ static void parse_script(struct parser *p, struct script *script)
 		.meetings = keep_meetings(p),
 		.n_meetings = p->n_meetings,
 	};
-	script->n_watches = watched(p, watches);
+	script->finding = p->kind == FILE_FINDING;
+	script->n_watches = script->finding ? finding_watches(p, watches, versions) : watched(p, watches);
+	if (script->finding)
+		script->watch_versions = keep(p, versions, script->n_watches);
 	script->watches = keep(p, watches, script->n_watches * sizeof *watches);
 	p->failed |= failed_before;
 }
@@ -408,11 +414,13 @@ static void parse_file(struct parser *p, struct span text)
 		return;
 	if (p->failed)
 		return;		/* what follows would only repeat it */
-	if (p->kind != FILE_SCENARIO && p->kind != FILE_WORKLOAD) {
+	if (p->kind != FILE_SCENARIO && p->kind != FILE_WORKLOAD && p->kind != FILE_FINDING) {
 		fail_at(p, place_of(&p->all.at[0]), "a %s is not yet played", kind_name(p->kind));
 		return;
 	}
 	check_citations(p);
+	if (p->kind == FILE_FINDING)
+		check_watches(p);
 	check_bindings(p);
 }
 

@@ -309,6 +309,13 @@ bool not_this_role(struct parser *p, const struct token *name);		/* fails */
 uint32_t role_column(struct parser *p, struct place at, struct span name);
 void track_turns(struct parser *p, const struct step *loop);		/* of a role: what its second turn would make of the connection */
 
+/* ---- parse_finding.c ---- */
+
+bool not_in_finding(struct parser *p, const struct token *word);	/* a line of the header, or a step: true: said that it has no place there */
+void check_finding(struct parser *p, const struct step *steps);
+uint32_t finding_watches(struct parser *p, const char **ids, uint8_t *versions);	/* those whose version is spoken in the script */
+void check_watches(struct parser *p);		/* of a finding: those whose version nobody speaks */
+
 /* ---- parse_marks.c ---- */
 
 bool parse_marks(struct parser *p, struct step *step, const struct parts *parts);	/* parts: NULL for blocks and remarks */

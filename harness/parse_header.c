@@ -212,7 +212,7 @@ static bool parse_header_line(struct parser *p)
 {
 	const struct token *word = take(p);
 
-	if (p->kind == FILE_WORKLOAD && not_in_workload(p, word))
+	if ((p->kind == FILE_WORKLOAD && not_in_workload(p, word)) || (p->kind == FILE_FINDING && not_in_finding(p, word)))
 		return false;
 	if (token_word(word, "mqtt"))
 		return parse_mqtt(p);
@@ -253,7 +253,8 @@ bool parse_title(struct parser *p)
 				return false;
 			return *p->title ? need_line_end(p, "the end of the line behind the title")
 			                 : fail_at(p, at, p->kind == FILE_WORKLOAD ? "the title is empty; say what is played"
-			                                                           : "the title is empty; say what holds when the test passes");
+			                                  : p->kind == FILE_FINDING ? "the title is empty; say what shows"
+			                                                            : "the title is empty; say what holds when the test passes");
 		}
 	return expected(p, token_word(now(p), "role") ? "`workload \"title\"` as the first line" : "`scenario \"title\"` as the first line");
 }
@@ -268,7 +269,7 @@ static void check_versions(struct parser *p, struct place at)
 			        p->kind == FILE_WORKLOAD ? "role" : "step");
 		return;
 	}
-	for (uint32_t k = 0; k < p->n_cites + p->n_watches; k++) {
+	for (uint32_t k = 0; k < p->n_cites + p->n_watches && p->kind != FILE_FINDING; k++) {
 		const struct citation *c = k < p->n_cites ? &p->cites[k] : &p->watches[k - p->n_cites];
 		bool played = false;
 

@@ -179,13 +179,17 @@ static bool needs_login(const struct parser *p)
 	return false;
 }
 
-/* What a send leaves out and the engine puts in. */
+/* What a send leaves out and the engine puts in; but what a finding sends is all there. */
 static void set_defaults(struct parser *p, struct trial *t, const struct step *step)
 {
+	bool bare = p->kind == FILE_FINDING && step->kind == STEP_SEND;
 	const struct actor *actor = &p->actors[step->actor];
 	const struct value one = { .kind = VALUE_NUMBER, .number = 1 };
 
-	if (step->type == CONNECT) {
+	if (step->type == CONNECT && bare) {
+		for (uint32_t i = 0; i < actor->n_connect; i++)
+			apply(t, &actor->connect[i]);
+	} else if (step->type == CONNECT) {
 		set_default(t, step, "clean_start", one);
 		set_default(t, step, "keep_alive", (struct value){ .kind = VALUE_NUMBER, .number = 60 });
 		set_default(t, step, "client_id", (struct value){ .kind = VALUE_BYTES, .bytes = span_text("mqassay") });
@@ -200,6 +204,8 @@ static void set_defaults(struct parser *p, struct trial *t, const struct step *s
 
 		if (method && !assigned(step->assigns, step->n_assigns, "authentication_method"))
 			apply(t, method);
+	} else if (bare) {
+		return;
 	} else if (step->type == PUBLISH) {
 		set_default(t, step, "topic", (struct value){ .kind = VALUE_BYTES, .bytes = span_text("mqassay") });
 	} else if (step->type == SUBSCRIBE || step->type == UNSUBSCRIBE) {
@@ -248,7 +254,7 @@ static bool try_packet(struct parser *p, struct trial *t, const struct step *ste
 	}
 	for (uint32_t i = 0; i < step->n_filters; i++)
 		t->limit |= add_filter(t, step, &step->filters[i]) != CODEC_OK;
-	if (step->type == PUBLISH && publish_qos(&t->builder.packet))
+	if (step->type == PUBLISH && publish_qos(&t->builder.packet) && !(p->kind == FILE_FINDING && step->kind == STEP_SEND))
 		set_default(t, step, "packet_id", (struct value){ .kind = VALUE_NUMBER, .number = 1 });
 	status = t->limit ? CODEC_LIMIT : builder_encode(&t->builder, &w);
 	if (status == CODEC_BAD && t->builder.size)
@@ -352,12 +358,14 @@ void check_send(struct parser *p, const struct step *step)
 
 	if (p->kind == FILE_FAULT || step->frame || !trial_start(p, &t) || !try_packet(p, &t, step) || t.limit)
 		return;
-	if (step->kind == STEP_SEND && t.framed == FRAME_MORE && !p->captured)
+	if (step->kind == STEP_SEND && t.framed == FRAME_MORE && !p->captured && p->kind != FILE_FINDING)
 		p->waiting[step->actor] = step;
-	if (judge(&t, (enum version)p->actors[step->actor].version, &finding))
-		warn_needless(p, step);
-	else if (!step->illegal)
+	if (judge(&t, (enum version)p->actors[step->actor].version, &finding)) {
+		if (p->kind != FILE_FINDING)	/* what a mutation left legal may still say where it was */
+			warn_needless(p, step);
+	} else if (!step->illegal) {
 		report_wrong(p, step, &finding);
+	}
 }
 
 void check_bytes(struct parser *p, const struct step *step)
@@ -366,7 +374,7 @@ void check_bytes(struct parser *p, const struct step *step)
 	struct frame frame;
 	size_t at = 0;
 
-	if (step->value->kind != EXPR_BYTES || step->frame || p->captured)
+	if (step->value->kind != EXPR_BYTES || step->frame || p->captured || p->kind == FILE_FINDING)
 		return;
 	while (at < step->value->bytes.len) {
 		enum frame_status status = frame_next(step->value->bytes.at + at, step->value->bytes.len - at, &frame, &finding);

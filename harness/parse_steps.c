@@ -270,17 +270,31 @@ static bool parse_reads(struct parser *p, struct step *step)
 
 static bool unknown_verb(struct parser *p)
 {
-	static const char *const others[] = { "receives", "opens", "drops", "closes", "reads" };
+	static const char *const others[] = { "receives", "opens", "drops", "closes", "reads", "settles", "answers" };
+	size_t n = sizeof others / sizeof *others - (p->kind == FILE_FINDING ? 0 : 2);
 	struct nearest nearest = { .word = now(p)->text };
 
 	if (now(p)->kind != TOKEN_WORD)
 		return expected(p, "`->`, `<-` or a verb such as connects");
 	for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
 		nearest_try(&nearest, verbs[i].name);
-	for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+	for (size_t i = 0; i < n; i++)
 		nearest_try(&nearest, others[i]);
 	return fail_at(p, place_of(now(p)), "unknown verb `%s`; expected `->`, `<-` or a verb such as connects%s", shown(now(p)->text),
 	               did_you_mean(&nearest));
+}
+
+/* Those that a fuzzer writes, who knows no better than to wait for whatever is owed. */
+static bool parse_of_finding(struct parser *p, struct step *step)
+{
+	bool settles = token_word(now(p), "settles");
+
+	if (p->kind != FILE_FINDING)
+		return fail_at(p, place_of(now(p)), settles ? "`settles` stands in findings only; say what is to come, `%s <- PUBACK`, and it is waited for"
+		               : "`answers` stands in findings only; `%s receives` acknowledges what it takes", p->actors[step->actor].name);
+	take(p);
+	step->kind = settles ? STEP_SETTLES : STEP_ANSWERS;
+	return true;
 }
 
 static bool parse_verb(struct parser *p, struct step *step, struct parts *parts)
@@ -308,6 +322,8 @@ static bool parse_verb(struct parser *p, struct step *step, struct parts *parts)
 			return parse_exchange(p, &verbs[i], step, parts);
 	if (take_word_if(p, "reads"))
 		return parse_reads(p, step);
+	if (token_word(now(p), "settles") || token_word(now(p), "answers"))
+		return parse_of_finding(p, step);
 	step->kind = token_word(now(p), "opens") ? STEP_OPENS : token_word(now(p), "drops") ? STEP_DROPS :
 	             token_word(now(p), "closes") ? STEP_CLOSES : STEP_BLOCK;
 	if (step->kind == STEP_BLOCK)
@@ -331,6 +347,8 @@ static bool parse_of(struct parser *p, struct step *step)
 
 	if (!step->within && !step->after)
 		return fail_at(p, place_of(t), "`of` stands behind `within D` or `after D`");
+	if (!waits(step))
+		return fail_at(p, place_of(t), "the time of this step counts from when it begins; take `of` out");
 	if (t->kind != TOKEN_NAME)
 		return expected(p, "a moment such as `$cut`");
 	name = find_name(p, t->text);
@@ -422,7 +440,7 @@ static bool parse_tail(struct parser *p, struct step *step)
 			bool after = take_word_if(p, "after");
 			const struct expr **duration = after ? &step->after : &step->within;
 
-			if (!waits(step) && !(step->kind == STEP_TARGET_LIVES && !after))
+			if (!waits(step) && !((step->kind == STEP_TARGET_LIVES || step->kind == STEP_SETTLES) && !after))
 				return fail_at(p, at, "`%s` stands behind a step that waits for the broker", after ? "after" : "within");
 			if (step->in_flight)
 				return fail_at(p, at, "nobody waits for an exchange in flight; take `%s` out", after ? "after" : "within");
@@ -468,6 +486,12 @@ static bool parse_lives(struct parser *p, struct step *step)
 			if (now(p)->kind != TOKEN_NUMBER || now(p)->unit == UNIT_TIME || now(p)->unit == UNIT_RATE || !now(p)->number)
 				return expected(p, "a size such as 64M");
 			step->grows = take(p)->number;
+		} else if (take_word_if(p, "busy")) {
+			if (!need_sign(p, '<'))
+				return false;
+			if (now(p)->kind != TOKEN_NUMBER || now(p)->unit != UNIT_TIME || !now(p)->number)
+				return expected(p, "how much CPU time it may use in a second, such as 500ms");
+			step->busy = take(p)->number;
 		} else {
 			return true;
 		}
@@ -496,6 +520,8 @@ static int parse_keyword(struct parser *p, struct step *step)
 	uint32_t from = p->at;
 
 	if (p->role && !belongs_in_role(p, now(p)))
+		return 0;
+	if (p->kind == FILE_FINDING && not_in_finding(p, now(p)))
 		return 0;
 	if (p->captured && in_scenarios_only(p))
 		return fail_at(p, place_of(now(p)), "`%s` does not stand in a capture: what was seen is one step after the other", shown(now(p)->text));
@@ -539,7 +565,7 @@ static bool check_actor_step(struct parser *p, const struct step *step)
 
 	if (read_again(p))
 		return true;
-	if (!p->captured && (step->kind == STEP_SEND || step->kind == STEP_BYTES || step->kind == STEP_CLOSES || step->kind == STEP_DROPS || exchange))
+	if (!p->captured && p->kind != FILE_FINDING && (step->kind == STEP_SEND || step->kind == STEP_BYTES || step->kind == STEP_CLOSES || step->kind == STEP_DROPS || exchange))
 		p->waiting[step->actor] = NULL;
 	if (step->kind == STEP_SEND || exchange)
 		check_send(p, step);

@@ -126,7 +126,10 @@ enum step_kind {
 	STEP_BLOCK,		/* children, in order */
 	STEP_WAIT,		/* duration */
 	STEP_NOTE, STEP_WARN, STEP_SKIP,	/* text is the string itself */
-	STEP_TARGET_LIVES,	/* within (optional), grows (optional) */
+	STEP_TARGET_LIVES,	/* within, grows, busy: each optional */
+	/* ---- of findings ---- */
+	STEP_SETTLES,		/* within (optional): until all that was sent is answered */
+	STEP_ANSWERS,		/* the oldest delivery or release that is not acknowledged */
 	/* ---- of workloads ---- */
 	STEP_EVERY,		/* duration: between the turns; children */
 	STEP_FOREVER,		/* children */
@@ -163,7 +166,7 @@ struct step {
 	int32_t bind_moment;		/* slot of `as $t` behind a step that is not a match; -1 */
 	const struct expr *from, *to;	/* repeat */
 	int32_t slot;
-	uint64_t rate, grows;		/* grows: bytes, 0 for none */
+	uint64_t rate, grows, busy;	/* grows: bytes, busy: nanoseconds of CPU time in a second; 0 for none */
 	const struct expr *in_flight;	/* of `publishes`: on while fewer exchanges are open; NULL: each is waited for */
 	uint32_t meeting;		/* number, in script.meetings */
 };
@@ -202,7 +205,7 @@ struct role {
 	const struct step *steps;
 };
 
-enum { NOTHING_NS = 1000000000 };	/* how long `nothing` watches when it does not say */
+enum { NOTHING_NS = 1000000000 };	/* how long `nothing` watches, and `settles` waits, when it does not say */
 
 enum { MAX_CITES = 32, MAX_ACTORS = 32, MAX_STEPS = 4096, MAX_SLOTS = 256, MAX_CLIENTS = 10000000 };
 
@@ -213,12 +216,14 @@ struct script {
 	uint8_t version;
 	const char *const *cites;	/* ids without version that this case judges, by bit of step.marks */
 	const char *const *watches;	/* ids the monitor judges */
+	const uint8_t *watch_versions;	/* of each; NULL: all of `version`, but for 3.1, which is judged by 3.1.1's too */
 	const struct need *needs;
 	const struct actor *actors;
 	const char *const *slots;	/* the names of bound values, by slot */
 	uint32_t n_cites, n_watches, n_needs, n_actors, n_slots;
 	const struct step *steps;	/* NULL in a capture */
 	const struct capture_script *capture;	/* instead of steps; NULL: it is none */
+	bool finding;			/* plays on: see timeline.h */
 	const struct role *roles;	/* of a workload, instead of steps; NULL: it is none */
 	const char *const *meetings;	/* names, by number */
 	uint32_t n_roles, n_meetings;
@@ -260,8 +265,8 @@ struct diagnostics {
  * Given: *scenario, to be freed with scenario_free(); NULL when diagnostics->n_errors > 0. Memory is
  * bounded by the limits above whatever the text; a bound that is passed is an error with its place.
  * A capture is one script, whose steps stay in the text: see capture_script.h.
- * A workload is one script for each version, of roles; it has neither cases nor clauses. Findings, faults and servers parse
- * and end in an error "not yet".
+ * A workload is one script for each version, of roles; it has neither cases nor clauses. A finding is one for each version, too;
+ * of clauses it has those that it watches, and its actors may speak other versions. Faults and servers parse and end in an error "not yet".
  */
 struct scenario *scenario_parse(const char *name, struct span text, const struct param *params, size_t n_params,
                                 struct diagnostics *diagnostics);

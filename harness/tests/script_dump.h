@@ -145,7 +145,7 @@ static void dump_step(struct dump *d, const struct step *s)
 {
 	static const char *const kinds[] = { "->", "bytes", "<-", "receives", "closed", "nothing", "connects", "subscribes", "unsubscribes",
 		"publishes", "pings", "disconnects", "opens", "drops", "closes", "reads", "unordered", "either", "maybe", "repeat", "together",
-		"block", "wait", "note", "warn", "skip", "lives", "every", "forever", "meet", "whenever", "again" };
+		"block", "wait", "note", "warn", "skip", "lives", "settles", "answers", "every", "forever", "meet", "whenever", "again" };
 
 	bool in_capture = d->script->capture && s->kind != STEP_WAIT && s->kind != STEP_NOTE;
 
@@ -194,6 +194,8 @@ static void dump_step(struct dump *d, const struct step *s)
 		put(d, " %llu", (unsigned long long)s->rate);
 	if (s->grows)
 		put(d, " grows %llu", (unsigned long long)s->grows);
+	if (s->busy)
+		put(d, " busy %llu", (unsigned long long)s->busy);
 	if (s->kind == STEP_NOTE || s->kind == STEP_WARN || s->kind == STEP_SKIP)
 		put(d, " %s", s->text);
 	if (s->children) {

@@ -12,6 +12,7 @@
 
 /* Steps are tested behind this header; they begin in line 4. */
 #define HEAD "scenario \"t\"\nmqtt 5\nwatches 5 MQTT-3.3.1-2\n"
+#define FIND "finding \"f\"\nmqtt 5\n"
 #define CAP "capture \"c\"\nmqtt 5\n"
 #define HEAD_311 "scenario \"t\"\nmqtt 3.1.1\nwatches 3.1.1 MQTT-3.3.1-2\n"
 
@@ -274,6 +275,22 @@ static const struct row {
 	{ "workload", "workload \"w\"\nmqtt 5\nrole r x 3 over 2s with \"f.csv\" {\n again after 1s..60s {\n  r connects client_id=$client_id\n  meet \"ready\"\n  every 1s { r publishes topic=\"t/$(n)\" in flight 2 }\n }\n}",
 	  "role r x 3 over 2000000000 with f.csv { again from 1000000000 to 60000000000 { r connects client_id=$client_id of f.csv; meet ready; "
 	  "every for 1000000000 { r publishes topic=<\"t/\" $n> flight 2 } } }" },
+	{ "finding", FIND "actor b mqtt=3.1.1\nwatches 3.1.1 MQTT-2.3.1-6\na opens; a -> PUBLISH !topic=\"a/#\"; a -> !CONNACK; a -> !CONNACK; a settles within 2s; b connects; b answers; "
+	  "repeat 3 { b -> PINGREQ }; b settles; target lives within 2s grows<64M busy<500ms",
+	  "a opens; a -> !PUBLISH !topic=\"a/#\"; a -> !CONNACK; a -> !CONNACK; a settles within 2000000000; b connects; b answers; "
+	  "repeat from 0 to 2 { b -> PINGREQ }; b settles; lives within 2000000000 grows 67108864 busy 500000000" },
+	{ "nothing is judged in a finding", FIND "a connects", "1:1: nothing tells whether it shows; end with `target lives`, or name the broken rule by `watches VERSION CLAUSE`" },
+	{ "no steps in a finding", FIND, "1:1: there are no steps" },
+	{ "a finding cites", FIND "cites 5 MQTT-2.2.1-2\na connects; target lives", "3:1: a finding cites nothing: it shows by `target lives`, by what an actor is to receive, or by a rule that it `watches`" },
+	{ "a finding with cases", FIND "case \"x\" y=1\na connects; target lives", "3:1: a finding is one course of events; write a file for each" },
+	{ "maybe in a finding", FIND "a connects\nmaybe a receives\ntarget lives", "4:1: `maybe` does not stand in a finding: what is not judged need not be taken" },
+	{ "a finding that nobody speaks", FIND "watches 3.1.1 MQTT-2.3.1-6\na connects", "3:15: nobody speaks 3.1.1 here; put it into the `mqtt` line, or give the version to an actor, `actor a mqtt=3.1.1`" },
+	{ "who judges was never there", FIND "by connects\nbz receives payload=\"x\"", "4:1: `bz` never has a connection; `bz connects`, `bz opens` or a CONNECT opens one; did you mean `by`?" },
+	{ "what is wrong in a finding is marked", FIND "a -> PUBLISH topic=\"a/#\"\ntarget lives", "3:14: topic the topic name holds a wildcard [5:MQTT-3.3.2-2]; write `!topic` if that is meant" },
+	{ "busy without a time", FIND "target lives busy<3", "3:19: expected how much CPU time it may use in a second, such as 500ms, found `3`" },
+	{ "settles has no moment", FIND "a connects\na drops as $t\na settles within 1s of $t\ntarget lives", "5:24: the time of this step counts from when it begins; take `of` out" },
+	{ "settles in a scenario", HEAD "a connects\na settles", "5:3: `settles` stands in findings only; say what is to come, `a <- PUBACK`, and it is waited for" },
+	{ "answers in a scenario", HEAD "a connects\na answers", "5:3: `answers` stands in findings only; `a receives` acknowledges what it takes" },
 	{ "fault", "fault \"f\"\nwhenever client -> PUBREL once { }\nwhenever broker -> PUBACK packet_id as $p { pass packet_id=$(p + 1) }\nwhenever client closes { wait 2s; pass }", "1:1: a fault is not yet played" },
 };
 
