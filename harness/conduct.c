@@ -40,13 +40,15 @@ static void on_ended(struct timeline *t, void *owner)
 			break;
 		}
 	c->exclusive = c->n_running != 0 && c->exclusive;
-	if (!c->o->local || job->outcome->script->capture)	/* which may be played again on the same broker */
+	if (c->o->findings ? !c->process : !c->o->local || job->outcome->script->capture)	/* which may be played again on the same broker */
 		cleaner_add(&c->cleaner, t, &job->instance->stage);
 	timeline_free(t);
 	job->timeline = NULL;
 	job->outcome->played = true;
 
-	if (!c->process || c->stopped) {
+	if (c->o->findings) {
+		finding_ended(c, job);
+	} else if (!c->process || c->stopped) {
 		job_settle(c, job);
 	} else if (!c->waiting) {
 		target_hold(c, job);
@@ -86,7 +88,7 @@ static void start(struct conductor *c, struct job *job, bool exclusive)
 		job_skip(c, job, why);
 		return;
 	}
-	for (uint32_t i = 0; i < script->n_actors && !script->capture; i++)
+	for (uint32_t i = 0; i < script->n_actors && !script->capture && !script->finding; i++)
 		if (!in->offers.version[script->actors[i].version].served) {
 			snprintf(why, sizeof(why), "an actor speaks a version that the target does not serve: %s",
 			         in->offers.version[script->actors[i].version].evidence);
@@ -274,9 +276,9 @@ static void set_stage(struct conductor *c, struct instance *in, const struct loc
 	if (o->password && !o->secrets)
 		in->stage.limits.secret = in->stage.password;
 	in->stage.limits.masks_all = o->masks_all;
-	if (c->process) {
-		in->stage.target_lives = process_lives;
-		in->stage.context = c->process;
+	if (c->process || o->pid) {
+		in->stage.target_health = conductor_health;
+		in->stage.context = c;
 	}
 	if (!(in->reached & 1u << WAY_WS) && in->reached & 1u << WAY_WSS) {	/* WebSocket over TLS is WebSocket */
 		in->ways[WAY_WS] = in->ways[WAY_WSS];
@@ -352,7 +354,7 @@ static struct instance *instance_for(struct conductor *c, const struct script *s
 
 static enum turn turn_of(const struct script *script)
 {
-	return script->scenario->bulk ? TURN_BULK : script->scenario->alone ? TURN_ALONE : TURN_TOGETHER;
+	return script->scenario->bulk ? TURN_BULK : script->scenario->alone || script->finding ? TURN_ALONE : TURN_TOGETHER;
 }
 
 /* What is to be asked of the target: a test's actors may speak other versions than the test. */
@@ -467,6 +469,9 @@ int conduct(const struct suite *suite, const struct conduct_options *o, struct c
 	/* A real target may remember an earlier run with the same seed. */
 	if (!o->simulated && getrandom(&c.names, sizeof(c.names), 0) != sizeof(c.names))
 		c.names = o->seed ^ c.loop.now_ns;
+	struct usage usage = { 0 };
+	if (o->pid && usage_of_process((pid_t)o->pid, &usage))
+		c.pid_began = usage.began;
 	arena_init(&c.scratch, must(malloc(SCRATCH_SIZE)), SCRATCH_SIZE);
 	c.packet = must(malloc(SCRATCH_SIZE));
 	cleaner_init(&c.cleaner, on_clean, &c);
@@ -487,7 +492,7 @@ int conduct(const struct suite *suite, const struct conduct_options *o, struct c
 		add_way(in, &in->address);
 		set_stage(&c, in, &(struct local_service){ 0 });
 	}
-	c.versions = o->versions | versions_of(suite);
+	c.versions = (o->findings ? 0 : o->versions) | versions_of(suite);	/* a finding asks no more than it needs */
 	for (size_t i = 0; i < suite->n_tests && (!o->local || o->configured); i++)
 		methods_add(&c.methods, suite->tests[i]->needs, suite->tests[i]->n_needs);
 	make_jobs(&c, suite);

@@ -45,6 +45,8 @@ struct conduct_options {
 	const struct address *also;	/* other ways to it, for actors that ask for one */
 	size_t n_also;
 	const struct local_broker *local;
+	int pid;			/* of the target's process, where address names one of this machine; 0: not known */
+	bool findings;			/* the tests are: one after the other, each on a target as new where a command starts it */
 	bool configured;		/* the local one is the same for all tests, rather than one for each set of needs */
 	const unsigned *faults;		/* that a local target commits */
 	size_t n_faults;

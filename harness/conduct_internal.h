@@ -71,7 +71,8 @@ struct conductor {
 	unsigned n_stalls;		/* suspects in a row that stalled again */
 	bool killer_found;
 	bool served;			/* this start of the target: a probe found it well */
-	char death[300];
+	char death[300], end[900];	/* how it ended last; of findings in full */
+	uint64_t pid_began;		/* of the process that --pid names */
 };
 
 /* conduct_jobs.c */
@@ -87,6 +88,11 @@ void job_settle(struct conductor *c, struct job *job);			/* it has ended: its ve
 void job_conclude(struct conductor *c, struct job *job);		/* the same, where the target is known to serve, or given up */
 void conductor_name(struct conductor *c, char name[24]);		/* one that no other run, and no other test of this one, has */
 void conductor_unable(struct conductor *c, const char *why);		/* ends the run */
+
+/* conduct_finding.c */
+void conductor_health(void *context, bool usage, struct health *health);	/* as stage.target_health */
+void finding_ended(struct conductor *c, struct job *job);
+void finding_process(struct conductor *c, enum process_event event, const char *how);	/* its process has ended */
 
 /* conduct_target.c */
 void target_probe(struct conductor *c, struct instance *in);

@@ -235,7 +235,10 @@ void target_on_process(void *context, enum process_event event, const char *how)
 		conductor_unable(c, how);
 		break;
 	case PROCESS_DIED: case PROCESS_KILLED:
-		on_gone(c, event, how);
+		if (c->o->findings)
+			finding_process(c, event, how);
+		else
+			on_gone(c, event, how);
 		break;
 	}
 }

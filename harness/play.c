@@ -180,7 +180,11 @@ static bool look(struct timeline *t, struct strand *s)
 		strand_run(t, s);
 		return true;
 	}
-	if (s->step->kind == STEP_CLOSED)
+	if (s->step->kind == STEP_TARGET_LIVES)
+		check_lives(t, s);
+	else if (s->step->kind == STEP_SETTLES)
+		check_settled(t, s);
+	else if (s->step->kind == STEP_CLOSED)
 		check_closed(t, s);
 	else if (s->step->kind == STEP_NOTHING)
 		check_nothing(t, s);
@@ -211,10 +215,12 @@ static bool look_all(struct timeline *t)
 /* Who waits for an arrival has it before `closed` and `nothing` look at what is left. */
 void poll_strands(struct timeline *t)
 {
-	while (!t->over && (offer_all(t) || (t->look && look_all(t)) || (!t->over && bury(t))))
-		strands_sweep(t);
+	do
+		while (!t->over && (offer_all(t) || (t->look && look_all(t)) || (!t->over && bury(t))))
+			strands_sweep(t);
+	while (t->over && finding_goes_on(t));
 	strands_sweep(t);
-	if (t->main.state == STRAND_DONE || t->over)
+	if (t->over || (t->main.state == STRAND_DONE && (!t->finding || finding_may_end(t))))
 		finish(t);
 }
 
@@ -280,6 +286,8 @@ void timeline_on_task(struct task *task, struct loop *loop)
 		capture_go(t);
 		return;
 	}
+	if (t->finding && !finding_may_begin(t))
+		return;
 	for (struct strand *s = t->strands; s && !t->over; s = s->next)
 		if (s->state == STRAND_RUNS)	/* it has just begun, or has let others have their turn */
 			strand_run(t, s);

@@ -99,6 +99,7 @@ struct want {
 struct mismatch {		/* why an arrival is not what a step expects */
 	const char *expected, *received, *because;
 	bool judged;		/* false: part of a set-up exchange */
+	const char *oracle;	/* of a finding: what it shows by; NULL: the step itself */
 };
 
 /* What the engine has to know of a kind of step. */
@@ -108,7 +109,7 @@ struct step_trait {
 	bool judges;			/* its arrival; of an exchange only what stands behind `gets` is judged */
 };
 
-extern const struct step_trait step_traits[STEP_TARGET_LIVES + 1];
+extern const struct step_trait step_traits[STEP_ANSWERS + 1];
 
 /* A line of control. A timeline has one; unordered, either and maybe add others for a while. */
 struct strand {
@@ -154,6 +155,49 @@ struct left_behind {
 	bool session;
 };
 
+/* ---- findings ---- */
+
+struct finding_client {
+	uint16_t due[N_PACKET_TYPES];	/* answers that it has not got */
+	bool end_due;			/* the connection's end is the answer */
+	bool flooded;
+	struct unanswered {		/* deliveries, and releases: qos 0; oldest first */
+		uint16_t packet_id;
+		uint8_t qos;
+	} *unanswered;
+	uint32_t n_unanswered, cap_unanswered;
+};
+
+struct finding_play {
+	struct timeline *timeline;
+	struct finding_client *clients;
+	struct shown {			/* what shows; the weightiest, of them the first */
+		const char *oracle;	/* "death"; NULL: nothing yet */
+		const char *rule;
+		uint8_t version;	/* of the rule */
+		struct place at;
+		const char *expected, *received, *because;
+	} shown;
+	struct clause_seen {		/* broken, and not watched */
+		struct clause_seen *next;
+		const char *clause;
+	} *seen;
+	uint32_t takers;		/* actors that some step takes arrivals of; of others none are kept */
+	uint32_t unfit;			/* actors whose set-up failed before anything was sent that could harm */
+	uint32_t said_gone;		/* actors whose connection is, and that was said */
+	bool stimulated;		/* a step has sent something */
+	bool judges, lives;		/* something beside memory and CPU time; `target lives` stands in it */
+	bool unseen, unjudged;		/* memory and CPU time; some other step that judges */
+	bool aborted, asking;
+	bool lingers, quiet, lingered;
+	struct timer linger;
+	unsigned n_notes;
+	uint32_t n_passed_over;
+};
+
+/* How far a fresh exchange went. */
+enum exchange_reached { REACHED_NOTHING, REACHED_CONNACK, REACHED_SUBACK, REACHED_ACKNOWLEDGEMENT, REACHED_DELIVERY };
+
 struct timeline {
 	const struct stage *stage;
 	const struct script *script;
@@ -183,8 +227,15 @@ struct timeline {
 	uint64_t n_opened, n_sent, n_received;	/* connections, packets */
 	size_t in_bytes;			/* in all inboxes */
 	struct capture_play *capture;		/* plays the script, which is a capture; NULL: strands do */
+	struct finding_play *finding;		/* the script is one; NULL */
 	uint32_t judged, failed, warned;	/* bits of script->cites */
-	uint64_t grown_from;			/* the target's size when the test began */
+	struct exchange *exchange;		/* on a fresh connection, for `target lives`; NULL: none */
+	enum exchange_reached exchange_wanted;
+	struct health *health;			/* as it was asked last */
+	const char *reported_before;		/* by a sanitizer, when the test began */
+	const char *not_served;			/* why the fresh exchange did not come about */
+	unsigned n_news;			/* times that it was asked after the death of it */
+	uint64_t grown_from, busy_from;		/* the target's size when the test began; its CPU time when it was to be idle */
 	struct left_behind *left_topics, *left_sessions;	/* in the target, for whoever clears up */
 	struct left_behind **left;		/* both, by hash */
 	uint32_t n_left, cap_left;
@@ -254,6 +305,38 @@ void leave_session(struct timeline *t, const struct actor_state *a);	/* of its c
 void probe_target(struct timeline *t);
 void probe_end(struct timeline *t);
 void timeline_due(struct timeline *t, uint64_t due_ns);
+
+/* play_exchange.c: one at a time; the end of it wakes the timeline. */
+void exchange_start(struct timeline *t, enum exchange_reached wanted, uint64_t ns);
+bool exchange_over(const struct timeline *t, enum exchange_reached *reached, const char **how);	/* false: not yet, or there is none */
+void exchange_end(struct timeline *t);
+void timeline_tap_conn(struct timeline *t, struct conn *c, const char *name);	/* play_actor.c */
+
+/* play_lives.c */
+void lives_prepare(struct timeline *t);				/* when the test begins */
+void begin_target_lives(struct timeline *t, struct strand *s);
+void check_lives(struct timeline *t, struct strand *s);
+void lives_expired(struct timeline *t, struct strand *s);
+
+/* play_finding.c */
+void finding_new(struct timeline *t);
+void finding_free(struct timeline *t);
+void finding_start(struct timeline *t);
+bool finding_may_begin(struct timeline *t);
+bool finding_may_end(struct timeline *t);
+void finding_finish(struct timeline *t);
+bool finding_passes_over(struct timeline *t, const struct step *step);
+bool finding_goes_on(struct timeline *t);
+uint64_t finding_patience(const struct timeline *t);		/* of a step that sets up */
+void finding_expired(struct timeline *t, struct strand *s);
+void finding_failed(struct timeline *t, const struct step *step, const struct mismatch *m);
+void finding_violated(struct actor_state *a, const struct violation *v);
+void finding_opens(struct actor_state *a);
+void finding_sent(struct actor_state *a, const struct packet *packet);
+bool finding_arrived(struct actor_state *a, const struct packet *packet);
+void begin_settles(struct timeline *t, struct strand *s);
+void check_settled(struct timeline *t, struct strand *s);
+void begin_answers(struct timeline *t, struct strand *s);
 
 /* play_inbox.c */
 struct arrival *inbox_put(struct actor_state *a, enum packet_type type, const uint8_t *bytes, size_t len, const struct packet *packet);

@@ -64,6 +64,10 @@ static void on_packet(struct conn *c, const uint8_t *bytes, size_t len, const st
 		capture_arrived(a, bytes, len, packet);
 		return;
 	}
+	if (t->finding && !finding_arrived(a, packet)) {
+		timeline_wake(t);
+		return;
+	}
 	if (!packet) {
 		give_up(t, VERDICT_FAIL, NULL, "what came cannot be read");	/* the monitor has said why */
 		return;
@@ -105,6 +109,11 @@ static void on_ended(struct conn *c, enum conn_end how)
 		capture_wake(a);
 		return;
 	}
+	if (t->finding) {
+		inbox_put(a, 0, NULL, 0, NULL);
+		timeline_wake(t);
+		return;
+	}
 	if (how == END_REFUSED) {
 		t->result->target_gone = true;
 		give_up(t, VERDICT_INCONCLUSIVE, NULL, "the target is gone: %s", text);
@@ -135,7 +144,7 @@ static void on_sent(struct conn *c)
 const struct conn_events actor_events = { on_opened, on_packet, on_ended, on_sent };
 
 /* "common/qos/qos2.scn#1, MQTT 5, sub" */
-static void tap(struct timeline *t, struct conn *c, const char *name)
+void timeline_tap_conn(struct timeline *t, struct conn *c, const char *name)
 {
 	static const char *const versions[] = { [MQTT_3_1] = "3.1", [MQTT_3_1_1] = "3.1.1", [MQTT_5] = "5" };
 	char who[500];
@@ -156,6 +165,8 @@ void actor_open(struct timeline *t, struct actor_state *a)
 	a->n_connects = a->n_connacks = 0;
 	a->ever_opened = true;
 	t->n_opened++;
+	if (t->finding)
+		finding_opens(a);
 	unsigned way = t->script->actors[a->number].way;
 	const struct address *address = way < N_WAYS ? t->stage->ways[way] : t->stage->address;
 	int error = conn_open(&a->conn, t->stage->loop, address, &actor_events, &t->stage->limits, t->stage->world, t->log);
@@ -164,7 +175,7 @@ void actor_open(struct timeline *t, struct actor_state *a)
 		give_up(t, VERDICT_INCONCLUSIVE, NULL, "could not connect: %s", transport_strerror(-error));
 		return;
 	}
-	tap(t, &a->conn, t->script->actors[a->number].name);
+	timeline_tap_conn(t, &a->conn, t->script->actors[a->number].name);
 }
 
 /* ---- a fresh connection that asks whether the target still serves ---- */
@@ -227,7 +238,7 @@ void probe_target(struct timeline *t)
 		t->probe_state = PROBE_FAILED;
 		return;
 	}
-	tap(t, &t->prober->conn, "is the target still there?");
+	timeline_tap_conn(t, &t->prober->conn, "is the target still there?");
 	snprintf(id, sizeof(id), "%sZ", t->name);
 	hello(t->script->version, span_text(id), t->stage->user_name, t->stage->password, &packet, &w);
 	monitor_sent(&t->prober->conn.monitor, room, w.len, &packet);

@@ -62,6 +62,11 @@ void judge_failed(struct timeline *t, const struct strand *s, const struct step 
 	if (t->over)
 		return;
 	(void)s;
+	if (t->finding && m->judged) {
+		finding_failed(t, step, m);
+		give_up(t, VERDICT_FAIL, step, "%s", m->because ? m->because : m->received);	/* and plays on */
+		return;
+	}
 	describe(t, step, m);
 	if (!m->judged || !step->marks) {
 		give_up(t, VERDICT_INCONCLUSIVE, step, "a step that sets up did not go as it should: %s", m->because ? m->because : m->received);
@@ -122,6 +127,10 @@ void judge_violation(void *owner, struct monitor *monitor, const struct violatio
 	(void)owner;
 	if (!t || t->end_reported)
 		return;
+	if (t->finding) {
+		finding_violated(actor_of(monitor), v);
+		return;
+	}
 	if (t->capture)
 		capture_violated(t, actor_of(monitor), v);
 	if (t->breach)
@@ -234,6 +243,8 @@ void finish(struct timeline *t)
 	t->end_reported = true;
 	if (t->capture)
 		capture_finish(t);
+	else if (t->finding)
+		finding_finish(t);
 	else
 		clause_verdicts(t);
 	if (!t->over && t->warned && t->result->verdict > VERDICT_WARN)
@@ -247,5 +258,6 @@ void finish(struct timeline *t)
 			conn_close(&t->actors[i].conn, false);
 	if (t->probe_state)
 		probe_end(t);
+	exchange_end(t);
 	t->ended(t, t->owner);
 }

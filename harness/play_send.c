@@ -41,6 +41,8 @@ static bool defaults(struct timeline *t, struct actor_state *a, const struct ste
 {
 	char *id;
 
+	if (t->finding && step->kind == STEP_SEND)	/* all that it sends is said */
+		return true;
 	switch (p->type) {
 	case CONNECT:
 		id = arena_take(t->stage->scratch, 32);
@@ -83,7 +85,7 @@ static bool build(struct timeline *t, struct actor_state *a, const struct strand
 		return false;
 	if (!step_fields(&here.scope, &t->script->actors[a->number], b))
 		return false;
-	if (packet_needs_id(&b->packet) && !b->packet.packet_id && !step_says(step, "packet_id")) {
+	if (packet_needs_id(&b->packet) && !b->packet.packet_id && !step_says(step, "packet_id") && !(t->finding && step->kind == STEP_SEND)) {
 		b->packet.packet_id = next_packet_id(a);
 		if (!b->packet.packet_id) {
 			give_up(t, VERDICT_ERROR, step, "no packet id is free: all 65535 await an answer");
@@ -206,6 +208,8 @@ static void account(struct timeline *t, struct actor_state *a, struct span bytes
 		monitor_sent(&a->conn.monitor, bytes.at, frame.size, readable ? &packet : NULL);
 		if (readable)
 			note_sent(t, a, &packet);
+		if (t->finding)
+			finding_sent(a, readable ? &packet : NULL);
 		if (readable && t->capture)
 			capture_sent(a, &packet);
 		bytes.at += frame.size;
@@ -277,6 +281,9 @@ static struct offence offence_in(const struct actor_state *a, struct span bytes)
 static bool ready_to_send(struct timeline *t, struct actor_state *a, const struct step *step)
 {
 	bool opens = step_sends(step) == CONNECT;
+
+	if (t->finding && step->kind != STEP_CONNECTS)
+		t->finding->stimulated |= step->kind == STEP_SEND || step->kind == STEP_BYTES;
 
 	if (!a->ever_opened || ((a->conn.end || a->conn.finished) && opens))
 		actor_open(t, a);

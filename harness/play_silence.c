@@ -210,9 +210,7 @@ void want_expired(struct timeline *t, struct strand *s)
 		return;
 	}
 	if (step->kind == STEP_TARGET_LIVES) {
-		struct mismatch m = { .received = "no answer", .because = "the target does not serve a fresh connection", .judged = true };
-
-		judge_failed(t, s, step, &m);
+		lives_expired(t, s);
 		return;
 	}
 	if (await_other_arms(t, s))
@@ -223,6 +221,10 @@ void want_expired(struct timeline *t, struct strand *s)
 		conn_close(&a->conn, false);
 		a->ended = true;
 		step_done(t, s);
+		return;
+	}
+	if (t->finding) {
+		finding_expired(t, s);
 		return;
 	}
 	if (s->probing == 1 && step->kind == STEP_CLOSED)
@@ -298,39 +300,15 @@ void check_probe(struct timeline *t, struct strand *s)
 {
 	const struct step *step = s->step;
 	struct actor_state *a = &t->actors[step->actor];
-	uint64_t size = 0;
 
 	if (t->over || !s->probing || s->state != STRAND_WAITS)
 		return;
 	if (s->probing == 2 && t->probe_state == PROBE_FAILED) {
-		if (step->kind == STEP_TARGET_LIVES) {
-			want_expired(t, s);
-			return;
-		}
 		give_up(t, VERDICT_INCONCLUSIVE, step, "the target does not serve a fresh connection either");
 		return;
 	}
 	if (s->probing == 1 ? a->probes_owed != 0 : t->probe_state != PROBE_SERVED)
 		return;
-	if (step->kind == STEP_TARGET_LIVES) {
-		if (t->stage->target_lives && !t->stage->target_lives(t->stage->context, step->grows ? &size : NULL)) {
-			struct mismatch m = { .received = "the process has ended", .because = "the target died", .judged = true };
-
-			judge_failed(t, s, step, &m);
-			return;
-		}
-		if (step->grows && (!size || !t->grown_from))
-			result_note(t->result, "how large the target is cannot be seen: whether it grew is not judged");
-		else if (step->grows && size > t->grown_from && size - t->grown_from >= step->grows) {
-			struct mismatch m = { .received = result_text(t->result, "it grew by %llu bytes", (unsigned long long)(size - t->grown_from)),
-			                      .because = "the target grew too much", .judged = true };
-
-			judge_failed(t, s, step, &m);
-			return;
-		}
-		passed_in_silence(t, s);
-		return;
-	}
 	if (step->kind == STEP_NOTHING) {
 		passed_in_silence(t, s);
 		return;

@@ -25,6 +25,8 @@ const struct step_trait step_traits[] = {
 	[STEP_CLOSES]       = { .acts = true },
 	[STEP_READS]        = { .acts = true },
 	[STEP_TARGET_LIVES] = { .judges = true },
+	[STEP_SETTLES]      = { .acts = true },
+	[STEP_ANSWERS]      = { .acts = true },
 };
 
 const char *duration_text(struct timeline *t, uint64_t ns)
@@ -88,6 +90,9 @@ void wait_arrival(struct timeline *t, struct strand *s, uint32_t actors, enum ar
 	} else {
 		uint64_t from = s->base_ns + after > now(t) ? s->base_ns + after : now(t), usual = slackened(t, t->stage->timeout_ns);
 
+		if (t->finding && !step_traits[step->kind].judges)
+			usual = finding_patience(t);
+
 		due_ns = from + (step->kind == STEP_CLOSED ? closing_time(t, s->connected) : usual);
 		s->patience_ns = stretched(t, t->stage->timeout_ns) - usual;
 	}
@@ -123,7 +128,7 @@ static void until_written(struct timeline *t, struct strand *s)
 	if (s->step->every && !eval_number(t, s, s->step->every, &every))
 		return;
 	s->unsent = c->unsent;
-	strand_rests(t, s, STRAND_SENDS, now(t) + every + stretched(t, t->stage->timeout_ns));
+	strand_rests(t, s, STRAND_SENDS, now(t) + every + (t->finding ? finding_patience(t) : stretched(t, t->stage->timeout_ns)));
 }
 
 void written_expired(struct timeline *t, struct strand *s)
@@ -146,7 +151,7 @@ static void leave(struct timeline *t, struct strand *s, bool reset)
 	if (a->ever_opened && !a->conn.end && !conn_idle(&a->conn) && s->phase == 0) {
 		s->phase = 1;
 		/* what was sent before is to arrive; poll_strands() comes back here, or the clock */
-		strand_rests(t, s, STRAND_SENDS, now(t) + stretched(t, t->stage->timeout_ns));
+		strand_rests(t, s, STRAND_SENDS, now(t) + (t->finding ? finding_patience(t) : stretched(t, t->stage->timeout_ns)));
 		return;
 	}
 	if (a->ever_opened) {
@@ -231,19 +236,6 @@ static void begin_exchange(struct timeline *t, struct strand *s)
 	}
 }
 
-static void begin_target_lives(struct timeline *t, struct strand *s)
-{
-	uint64_t ns = t->stage->timeout_ns;
-
-	s->want = (struct want){ 0 };
-	if (s->step->within && !eval_number(t, s, s->step->within, &ns))
-		return;
-	t->probe_state = PROBE_NONE;
-	probe_target(t);
-	s->probing = 2;
-	strand_rests(t, s, STRAND_WAITS, now(t) + stretched(t, ns));
-}
-
 static void begin_wait(struct timeline *t, struct strand *s)
 {
 	uint64_t ns;
@@ -274,6 +266,10 @@ void strand_begin_step(struct timeline *t, struct strand *s)
 {
 	const struct step *step = s->step;
 
+	if (t->finding && finding_passes_over(t, step)) {
+		step_done(t, s);
+		return;
+	}
 	switch (step->kind) {
 	case STEP_SEND: case STEP_BYTES: case STEP_TOGETHER:
 		begin_send(t, s);
@@ -303,6 +299,12 @@ void strand_begin_step(struct timeline *t, struct strand *s)
 		break;
 	case STEP_TARGET_LIVES:
 		begin_target_lives(t, s);
+		break;
+	case STEP_SETTLES:
+		begin_settles(t, s);
+		break;
+	case STEP_ANSWERS:
+		begin_answers(t, s);
 		break;
 	default:
 		give_up(t, VERDICT_ERROR, step, "a step that cannot stand here");

@@ -319,6 +319,16 @@ bool process_lives(void *process, uint64_t *rss)
 	return p->child.runs;
 }
 
+pid_t process_group(const struct process *p)
+{
+	return p->child.runs ? p->child.pid : 0;
+}
+
+size_t process_output(const struct process *p, char *buf, size_t cap)
+{
+	return child_output(&p->child, 0, buf, cap);
+}
+
 bool process_listens(const struct process *p)
 {
 	struct sockaddr_in name = { .sin_family = AF_INET, .sin_port = htons((uint16_t)p->address->port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };

@@ -43,8 +43,11 @@ struct timeline *timeline_new(const struct stage *stage, const struct script *sc
 		abort();
 	t->log->violated = judge_violation;
 	t->tap = stage->tap;
+	t->exchange_wanted = REACHED_CONNACK;
 	if (script->capture)
 		t->capture = capture_play_new(t);
+	if (script->finding)
+		finding_new(t);
 	return t;
 }
 
@@ -53,10 +56,10 @@ void timeline_tap(struct timeline *t, struct tap *tap)
 	t->tap = tap;
 }
 
-static bool asks_size(const struct step *step)
+static bool asks_health(const struct step *step)
 {
 	for (; step; step = step->next)
-		if (step->grows || asks_size(step->children))
+		if (step->kind == STEP_TARGET_LIVES || asks_health(step->children))
 			return true;
 	return false;
 }
@@ -66,13 +69,17 @@ void timeline_start(struct timeline *t)
 	for (uint32_t i = 0; i < t->script->n_actors; i++)
 		t->actors[i].last_step_ns = t->stage->loop->now_ns;
 	t->result->started_ns = t->active_ns = t->stage->loop->now_ns;
-	if (t->stage->target_lives && asks_size(t->script->steps))
-		t->stage->target_lives(t->stage->context, &t->grown_from);
+	if (asks_health(t->script->steps))
+		lives_prepare(t);
+	if (t->finding)
+		finding_start(t);
 	timeline_wake(t);
 }
 
 void timeline_abort(struct timeline *t, enum verdict verdict, const char *why)
 {
+	if (t->finding)
+		t->finding->aborted = true;
 	give_up(t, verdict, NULL, "%s", why);
 	finish(t);
 }
@@ -105,6 +112,8 @@ void timeline_free(struct timeline *t)
 		free(t->actors[i].claimant);
 	}
 	probe_end(t);
+	exchange_end(t);
+	finding_free(t);
 	while (t->strands) {
 		struct strand *s = t->strands;
 

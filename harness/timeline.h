@@ -2,11 +2,15 @@
 #define HARNESS_TIMELINE_H
 
 #include "harness/conn.h"
+#include "harness/health.h"
 #include "harness/verdict.h"
 
 /*
  * A timeline plays one script against one target: its position, its names, its actors
  * and their connections. A loop steps any number of them; one that waits costs nothing.
+ *
+ * Of a finding it plays on to the end: a step whose connection is gone, or never was, is passed over, and so is one that
+ * sets up and fails. VERDICT_FAIL: it shows, and the reason begins with the oracle; VERDICT_PASS: it does not.
  */
 struct timeline;
 
@@ -33,8 +37,8 @@ struct stage {
 	struct monitor_log *log;		/* shared by all timelines, to count for all of them; NULL: each has its own */
 	bool keep_transcripts;
 	struct tap *tap;			/* sees every connection; NULL */
-	/* The target's process, where we know it: alive and, where rss is not NULL, how large (bytes, 0 unknown). May be NULL. */
-	bool (*target_lives)(void *context, uint64_t *rss);
+	/* The target's process, where we know it; what it uses takes ms and is asked for apart. May be NULL. */
+	void (*target_health)(void *context, bool usage, struct health *health);
 	void *context;
 };
 
