@@ -178,7 +178,7 @@ static int conform_local(const struct suite *suite, struct conduct_options *o)
 	o->faults = faults;
 	o->n_faults = n;
 	o->simulated = !conf->real;
-	o->jobs = o->simulated ? 1u << 20 : o->jobs;
+	o->jobs = o->simulated && !o->findings ? 1u << 20 : o->jobs;
 	if (o->jobs > suite->n_tests * o->repeat)
 		o->jobs = (unsigned)(suite->n_tests * o->repeat);
 	return conform_configurations(suite, o);
@@ -293,7 +293,10 @@ int conform_replay(struct suite *suite, int n_args, char **args)
 	if (!code && !(code = conform_output_check())) {
 		o.progress = progress;
 		o.secrets = conf->secrets;
-		o.replay_failures = false;	/* a capture is no test that could be unstable */
+		o.replay_failures = false;	/* a capture, or a finding, is no test that could be unstable */
+		o.findings = suite->tests[0]->finding;
+		if (o.findings)
+			o.jobs = 1;
 		o.masks_all = !conf->secrets;
 		transcript_conceal(conf->secrets ? NULL : o.password);
 		transcript_conceal_all(!conf->secrets);

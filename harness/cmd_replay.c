@@ -18,8 +18,8 @@
 #include "harness/tls_options.h"
 
 /*
- * mqassay replay: plays a capture, or the test of an artifacts folder again. The folder may come from a stranger: it chooses the test and how
- * it is played, and names the target, but starts no program, and nothing outside it is read.
+ * mqassay replay: plays a capture or a finding, or the test of an artifacts folder again. The folder may come from a stranger: it chooses the test
+ * and how it is played, and names the target, but starts no program, and nothing outside it is read.
  */
 
 extern const struct command replay_command;
@@ -50,25 +50,22 @@ static struct span first_word(struct span text)
 
 static int not_played(const char *path, struct span word)
 {
-	static const char *const kinds[] = { "finding", "workload", "fault", NULL };
-
-	for (const char *const *kind = kinds; *kind; kind++)
-		if (span_is(word, *kind)) {
-			console_error("%s: a %s cannot be replayed yet", console_safe(path), *kind);
-			return EXIT_USAGE;
-		}
-	if (span_is(word, "scenario"))
+	if (span_is(word, "fault"))
+		console_error("%s: a fault cannot be replayed", console_safe(path));
+	else if (span_is(word, "workload"))
+		console_error("%s is a workload: `mqassay load FILE TARGET` plays it", console_safe(path));
+	else if (span_is(word, "scenario"))
 		console_error("%s is a scenario: `mqassay conform --scenarios FILE` plays it", console_safe(path));
 	else
-		console_error("%s: expected a capture, or a folder that --artifacts made", console_safe(path));
+		console_error("%s: expected a finding, a capture, or a folder that --artifacts made", console_safe(path));
 	return EXIT_USAGE;
 }
 
-/* Options of the rows below that a capture has no use for, or not the one that a folder has. */
-static int apply_to_capture(int n_args)
+/* Options of the rows below that one file has no use for, or not the one that a folder has. */
+static int apply_to_file(int n_args)
 {
 	if (conf->artifacts)
-		return cli_usage(&replay_command, "--artifacts keeps tests that fail; of a capture, --pcap FILE keeps all");
+		return cli_usage(&replay_command, "--artifacts keeps tests that fail; of one file, --pcap FILE keeps all");
 	if ((given.broker.n || conf->broken.n) && (n_args > 1 || conf->exec))
 		return cli_usage(&replay_command, "--%s is about the built-in broker; name no target", given.broker.n ? "broker" : "break");
 	if (given.broker.n)
@@ -92,10 +89,11 @@ static void allow_descriptors(uint32_t n_connections)
 	setrlimit(RLIMIT_NOFILE, &files);
 }
 
-static int play_capture(const char *path, struct span text, int n_args, char **args)
+/* A capture or a finding. */
+static int play_file(const char *path, struct span text, int n_args, char **args)
 {
 	struct suite suite = { 0 };
-	int code = apply_to_capture(n_args);
+	int code = apply_to_file(n_args);
 
 	if (!code)
 		code = suite_take(&suite, path, text);
@@ -116,7 +114,7 @@ static int replay_text(int n_args, char **args)
 	if (code)
 		return code;
 	struct span word = first_word(text);
-	code = span_is(word, "capture") ? play_capture(path, text, n_args, args) : not_played(path, word);
+	code = span_is(word, "capture") || span_is(word, "finding") ? play_file(path, text, n_args, args) : not_played(path, word);
 	free((void *)text.at);
 	return code;
 }
@@ -310,6 +308,7 @@ static const struct cli_option rows[] = {
 	OPT_HEADING("The target"),
 	OPT_STRING(0, "exec", conform_options.exec, "CMD", "start the target: {port} {tls_port} {ws_port} {dir} are filled in"),
 	OPT_DURATION(0, "start-timeout", conform_options.start_timeout_ns, "D", "how long it may take until it answers a CONNECT"),
+	OPT_COUNT(0, "pid", conform_options.pid, 1, 1 << 30, "N", "the target's process, on this machine, where `target lives` asks about it"),
 	OPT_STRING('u', "user", given.user, "NAME", "user name given in every CONNECT, in place of the folder's"),
 	OPT_STRING(0, "password-file", conform_options.password_file, "FILE", "file whose first line is the password"),
 	OPT_LIST(0, "broker", given.broker, "NAME|OPTIONS", "the built-in broker as it was configured"),
@@ -324,14 +323,17 @@ static const struct cli_option rows[] = {
 
 const struct command replay_command = {
 	.name = "replay", .arguments = "PATH [TARGET]",
-	.summary = "play a capture, or again what `conform --artifacts` left behind",
-	.details = "PATH is a capture, as `decode --format scenario` writes it: its clients' packets are sent to TARGET, or without one to the\n"
+	.summary = "play a finding, a capture, or again what `conform --artifacts` left behind",
+	.details = "PATH is a finding, as `fuzz` writes it: its packets are sent to TARGET, or without one to the built-in broker, and it is told\n"
+	           "whether it shows. With --exec each repetition has a process of its own.\n"
+	           "Or PATH is a capture, as `decode --format scenario` writes it: its clients' packets are sent to TARGET, or without one to the\n"
 	           "built-in broker. What the broker does otherwise than the one that was captured is listed; only a broken rule is a failure.\n"
 	           "Or PATH is a folder that --artifacts made: its test is played as it was, on TARGET, or where it was played then.\n"
 	           "Either may come from anybody: it starts no program (give --exec again), and nothing else is read.\n"
-	           "Exit code 0: no rule was broken, the test passes or warns; 1: one was, it fails; 2: a mistake in the file, the folder or on\n"
-	           "the command line; 3: it could not be played.",
-	.example = "mqassay decode traffic.pcap --format scenario >traffic.scn\nmqassay replay traffic.scn localhost:1883\n"
+	           "Exit code 0: the finding does not show, no rule was broken, the test passes or warns; 1: it shows, one was, it fails;\n"
+	           "2: a mistake in the file, the folder or on the command line; 3: it could not be played.",
+	.example = "mqassay replay findings/NAME/finding.scn --exec 'mosquitto -p {port}' --repeat 10\n"
+	           "mqassay decode traffic.pcap --format scenario >traffic.scn\nmqassay replay traffic.scn localhost:1883\n"
 	           "mqassay conform localhost:1883 --artifacts failed\nmqassay replay failed/NAME -v",
 	.options = rows, .min_args = 1, .max_args = 2, .run = run,
 };

@@ -1,5 +1,7 @@
 #include "harness/conform_options.h"
 
+#include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,6 +47,7 @@ const struct cli_option conform_option_rows[] = {
 	OPT_HEADING("The target"),
 	OPT_STRING(0, "exec", conform_options.exec, "CMD", "start the target: {port} {tls_port} {ws_port} {dir} are filled in"),
 	OPT_DURATION(0, "start-timeout", conform_options.start_timeout_ns, "D", "how long it may take until it answers a CONNECT"),
+	OPT_COUNT(0, "pid", conform_options.pid, 1, 1 << 30, "N", "the target's process, on this machine, where `target lives` asks about it"),
 	OPT_ENUM(0, "transport", conform_options.way, way_names, "over which the built-in broker, or one that --exec starts, is played"),
 	OPT_LIST(0, "also", conform_options.also, "URL", "where the target speaks other transports, for the tests of these"),
 	OPT_STRING('u', "user", conform_options.user, "NAME", "user name given in every CONNECT"),
@@ -164,6 +167,10 @@ static int check_together(int n_args)
 
 	if (c->exec && n_args)
 		return cli_usage(&conform_command, "--exec starts the target; name no other");
+	if (c->pid && (c->exec || n_args != 1))
+		return cli_usage(&conform_command, "--pid is about one target that runs already; name %s", c->exec || n_args ? "that one" : "it");
+	if (c->pid && kill((pid_t)c->pid, 0) && errno == ESRCH)
+		return cli_usage(&conform_command, "--pid %llu: there is no such process", (unsigned long long)c->pid);
 	if (built_in && (c->exec || n_args))
 		return cli_usage(&conform_command, "--%s is about the built-in broker; name no target", built_in);
 	if (c->prove && (c->known.n || c->write_known || c->reports.n || c->format))
@@ -239,7 +246,7 @@ int conform_options_apply(struct conduct_options *o, int n_args)
 	*o = (struct conduct_options){
 		.versions = conform_versions(), .timeout_ns = conform_options.timeout_ns, .slack = conform_options.slack, .jobs = (unsigned)conform_options.jobs,
 		.repeat = (unsigned)conform_options.repeat, .seed = conform_options.seed, .replay_failures = true, .transcripts = true,
-		.start_timeout_ns = conform_options.start_timeout_ns,
+		.start_timeout_ns = conform_options.start_timeout_ns, .pid = (int)conform_options.pid,
 	};
 	if ((code = check_together(n_args)) || (code = check_values(o)))
 		return code;

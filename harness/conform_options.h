@@ -12,7 +12,7 @@
 struct conform_options {
 	struct string_list scenarios, select, without, params, broken, known, reports;
 	const char *exec, *user, *password_file, *split, *profile_file, *write_known, *pcap, *artifacts;
-	uint64_t timeout_ns, start_timeout_ns, timer_tolerance_ns, jobs, seed, repeat;
+	uint64_t timeout_ns, start_timeout_ns, timer_tolerance_ns, jobs, seed, repeat, pid;
 	double slack;
 	int mqtt, format, way;
 	bool list, coverage, real, prove, verbose, quiet, secrets;

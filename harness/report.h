@@ -25,7 +25,7 @@ struct run {
 	uint64_t seed;
 	const struct run_target *targets;
 	size_t n_targets;
-	bool replay;			/* of captures, which have no verdict but the monitor's */
+	bool replay;			/* of captures, which have no verdict but the monitor's, and findings, which show or do not */
 	bool verbose;			/* every test and clause, every transcript */
 	bool quiet;			/* text: totals only */
 };
@@ -71,8 +71,9 @@ char *outcome_again(const struct run_target *target, const struct outcome *outco
 /* A transcript's lines, each with its newline. Given. */
 char *transcript_lines(const struct script *script, const struct result *result);
 
-/* What became of a capture, as text. */
+/* What became of a capture, or a finding, as text. */
 void report_replay(FILE *out, const struct run *run);
+void report_finding(FILE *out, const struct run *run, const struct run_target *target);
 
 /* Not what it should be, nor accepted: error, fail, fixed, unstable, inconclusive. */
 bool verdict_is_bad(enum verdict verdict);

@@ -134,6 +134,10 @@ void report_replay(FILE *out, const struct run *run)
 	for (size_t i = 0; i < run->n_targets; i++) {
 		const struct conducted *conducted = &run->targets[i].conducted;
 
+		if (conducted->n && conducted->outcomes[0].script->finding) {
+			report_finding(out, run, &run->targets[i]);
+			continue;
+		}
 		for (size_t k = 0; k < conducted->n; k++)
 			if (outcome_counts(conducted, &conducted->outcomes[k]))
 				print_outcome(out, run, &run->targets[i], &conducted->outcomes[k]);

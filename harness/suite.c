@@ -25,7 +25,7 @@ static void *grown(void *list, size_t *cap, size_t n, size_t size)
 	return list;
 }
 
-enum { LASTS = 1, CAPTURES = 2, IN_FOLDER = 4 };	/* the text outlives the suite; captures are wanted too; nobody named the file */
+enum { LASTS = 1, REPLAYED = 2, IN_FOLDER = 4 };	/* the text outlives the suite; captures and findings are wanted; nobody named the file */
 
 static int take(struct suite *suite, const char *name, struct span text, unsigned how, const struct param *params, size_t n_params)
 {
@@ -43,7 +43,13 @@ static int take(struct suite *suite, const char *name, struct span text, unsigne
 		scenario_free(scenario);
 		return how & IN_FOLDER ? 0 : EXIT_USAGE;
 	}
-	if (scenario->scripts[0].capture && !(how & CAPTURES)) {
+	if (scenario->scripts[0].finding && !(how & REPLAYED)) {
+		if (!(how & IN_FOLDER))
+			console_error("%s is a finding: `mqassay replay FILE` plays it", console_safe(name));
+		scenario_free(scenario);
+		return how & IN_FOLDER ? 0 : EXIT_USAGE;
+	}
+	if (scenario->scripts[0].capture && !(how & REPLAYED)) {
 		console_error("%s is a capture: `mqassay replay FILE` plays it", console_safe(name));
 		scenario_free(scenario);
 		return EXIT_USAGE;
@@ -56,7 +62,7 @@ static int take(struct suite *suite, const char *name, struct span text, unsigne
 
 int suite_take(struct suite *suite, const char *name, struct span text)
 {
-	return take(suite, name, text, LASTS | CAPTURES, NULL, 0);
+	return take(suite, name, text, LASTS | REPLAYED, NULL, 0);
 }
 
 static int read_file(struct suite *suite, const char *path, unsigned how, const struct param *params, size_t n_params)

@@ -12,7 +12,7 @@ struct suite {
 };
 
 /*
- * Reads what was compiled in, or with paths these files and folders (every *.scn below them, but workloads are passed over there). Mistakes go to
+ * Reads what was compiled in, or with paths these files and folders (every *.scn below them, but workloads and findings are passed over there). Mistakes go to
  * stderr as file:line:column lines. 0, EXIT_USAGE (a file has mistakes) or EXIT_UNABLE (a file is missing).
  */
 int suite_load(struct suite *suite, const char *const *paths, size_t n_paths, const struct param *params, size_t n_params);

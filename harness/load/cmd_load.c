@@ -99,8 +99,11 @@ static int choose_script(struct load *l)
 	if (!l->script)
 		return cli_usage(&load_command, "--mqtt %s: %s is not written for that version", version_text(versions[conf->mqtt]), console_safe(l->scenario->file));
 	if (!l->script->roles) {
-		console_error("%s is no workload but a %s: %s", console_safe(l->scenario->file), l->script->capture ? "capture" : "scenario",
-		              l->script->capture ? "`mqassay replay FILE` plays it" : "say with --clients N how many are to play it at once");
+		bool replayed = l->script->capture || l->script->finding;
+
+		console_error("%s is no workload but a %s: %s", console_safe(l->scenario->file),
+		              l->script->capture ? "capture" : l->script->finding ? "finding" : "scenario",
+		              replayed ? "`mqassay replay FILE` plays it" : "say with --clients N how many are to play it at once");
 		return EXIT_USAGE;
 	}
 	return 0;
