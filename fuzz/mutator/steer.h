@@ -29,13 +29,18 @@ void steered_sent(struct steered *s, const struct packet *p);	/* packets that ca
 void steered_received(struct steered *s, const struct packet *p);
 bool steered_waits(const struct steered *s);		/* something it sent is to be answered yet */
 
-/* MOVE_ANSWER: writes the acknowledgement, takes it off what is owed. False: nothing is owed. */
+/*
+ * MOVE_ANSWER: writes the acknowledgement (two of them for ANSWER_TWICE), takes it off what is owed. False: nothing is owed. Before 5 no answer refuses: it is the right one then.
+ * Whoever sends it tells steered_sent() of it, as of every packet: a PUBREL is waited for.
+ */
 bool steered_answer(struct steered *s, enum answer_how how, struct writer *w);
 
 /*
  * MOVE_STEER: a packet that value picks among what is near to the state: the next of a handshake or one that does not fit it, a PUBLISH repeated with DUP, an id that is in
- * use, one more than Receive Maximum, an alias at its maximum and past it, a second CONNECT, DISCONNECT with session expiry, AUTH... The same state and value give the same packet.
+ * use, one more than Receive Maximum (several packets then), an alias at its maximum and past it, a second CONNECT, DISCONNECT with session expiry, AUTH... The same state and
+ * value give the same packets, at most STEER_MOST bytes. Where the client has named no topic or client id yet MOVES_NAME stands: whoever plays renames what is written.
  */
+enum { STEER_MOST = 5000 };
 void steered_next(struct steered *s, uint8_t value, struct writer *w);
 
 #endif

@@ -1,0 +1,300 @@
+#include "fuzz/mutator/sequence.h"
+
+#include "codec/codec.h"
+#include "codec/fields.h"
+
+/* A sequence, by connection: who does it, who comes in between, who goes. */
+
+/* A place where a client is connected: after its CONNECT. -1: there is none. */
+static int connected_place(const struct sequence *s, uint8_t *client)
+{
+	const struct moves *m = s->moves;
+
+	for (unsigned tries = 0; tries < 8; tries++) {
+		uint32_t at = pick_place(s, client);
+
+		if (connect_before(m, at, *client) >= 0)
+			return (int)at;
+	}
+	return -1;
+}
+
+static bool insert(struct sequence *s, enum anomaly_kind kind, uint32_t at, const struct move *more, uint32_t n)
+{
+	if (!insert_many(s->moves, at, more, n))
+		return false;
+	say_moves(s, kind, at, at + n - 1);
+	return true;
+}
+
+/* The same client id from another connection, in between. */
+static bool take_over(struct sequence *s)
+{
+	struct moves *m = s->moves;
+	struct move more[4];
+	uint8_t client, other;
+	int at = connected_place(s, &client);
+	uint32_t n = 0;
+	struct span connect;
+
+	if (at < 0)
+		return false;
+	connect = m->at[connect_before(m, (uint32_t)at, client)].bytes;
+	if (one_in(s->random, 2) && !change_connect(s, connect, one_in(s->random, 2) ? CONNECT_TURNS_CLEAN : CONNECT_KEEPS_SESSION, &connect))
+		return false;
+	other = pick_other_client(s, client);
+	more[n++] = (struct move){ .kind = MOVE_OPEN, .client = other };
+	more[n++] = (struct move){ .kind = connect.len > UINT8_MAX ? MOVE_SEND_LONG : MOVE_SEND, .client = other, .bytes = connect };
+	if (one_in(s->random, 2))
+		more[n++] = (struct move){ .kind = MOVE_AWAIT, .client = other };
+	return insert(s, ANOMALY_TAKEOVER, (uint32_t)at, more, n);
+}
+
+static bool leave(struct sequence *s)
+{
+	bool drops = one_in(s->random, 2);
+	struct move move = { .kind = drops ? MOVE_DROP : MOVE_CLOSE };
+	uint32_t at = pick_place(s, &move.client);
+
+	return s->moves->n && insert(s, drops ? ANOMALY_DROPPED : ANOMALY_CLOSED, at, &move, 1);
+}
+
+static bool stop_reading(struct sequence *s)
+{
+	struct moves *m = s->moves;
+	struct move stop = { .kind = MOVE_STOP_READING }, again = { .kind = MOVE_READ };
+	uint32_t at = pick_place(s, &stop.client);
+
+	if (!m->n || m->n + 2 > MOVES_MAX)
+		return false;
+	again.client = stop.client;
+	if (one_in(s->random, 2))
+		moves_insert(m, at + pick(s, m->n - at + 1), again);
+	return insert(s, ANOMALY_READER_STOPS, at, &stop, 1);
+}
+
+static bool give_away(struct sequence *s)
+{
+	struct moves *m = s->moves;
+	uint32_t from = pick(s, m->n + 1), to;
+	uint8_t client, other;
+
+	if (from == m->n)
+		return false;
+	client = m->at[from].client;
+	other = one_in(s->random, 2) ? pick_connected(s, from, client) : pick_other_client(s, client);
+	if (other == client)
+		return false;
+	to = from + 1 + (one_in(s->random, 2) ? 0 : pick(s, m->n - from));
+	for (uint32_t i = from; i < to; i++)
+		if (m->at[i].client == client)
+			m->at[i].client = other;
+	say_moves(s, ANOMALY_GIVEN_AWAY, from, to - 1);
+	return true;
+}
+
+/* Another does the same, move by move: as the same client or as one of its own. */
+static bool double_client(struct sequence *s)
+{
+	struct moves *m = s->moves;
+	struct move both[MOVES_MAX];
+	uint32_t n = 0, from;
+	uint8_t client, other;
+	bool own_id = one_in(s->random, 2);
+
+	if (!m->n)
+		return false;
+	from = pick(s, m->n);
+	client = m->at[from].client;
+	other = pick_other_client(s, client);
+	for (uint32_t i = 0; i < m->n; i++) {
+		uint32_t still_to_come = m->n - i;
+		struct move move = m->at[i];
+
+		both[n++] = move;
+		if (move.client != client || n + still_to_come > MOVES_MAX)
+			continue;
+		move.client = other;
+		if (own_id && type_sent(&move) == CONNECT && !change_connect(s, move.bytes, CONNECT_OTHER_ID, &move.bytes))
+			continue;
+		both[n++] = move;
+	}
+	say_moves(s, ANOMALY_CLIENT_DOUBLED, from, from);
+	memcpy(m->at, both, n * sizeof(*both));
+	m->n = n;
+	return true;
+}
+
+static void resend(struct move *move, struct span bytes)
+{
+	move->bytes = bytes;
+	if (move->kind == MOVE_SEND && bytes.len > UINT8_MAX)
+		move->kind = MOVE_SEND_LONG;
+}
+
+static bool will_between(struct sequence *s)
+{
+	struct moves *m = s->moves;
+	int connect = pick_send(s, ON(CONNECT));
+	struct move go = { .kind = one_in(s->random, 4) ? MOVE_CLOSE : MOVE_DROP };
+	struct span bytes;
+	uint32_t at;
+
+	if (connect < 0 || m->n == MOVES_MAX || !change_connect(s, m->at[connect].bytes, CONNECT_HAS_WILL, &bytes))
+		return false;
+	go.client = m->at[connect].client;
+	at = (uint32_t)connect + 1 + pick(s, m->n - (uint32_t)connect);
+	resend(&m->at[connect], bytes);
+	moves_insert(m, at, go);
+	say_moves(s, ANOMALY_WILL_BETWEEN, (uint32_t)connect, at);
+	return true;
+}
+
+/* Gone and back: its session is still there, whatever it was in the middle of. */
+static bool reconnect(struct sequence *s)
+{
+	struct moves *m = s->moves;
+	struct move more[4];
+	uint8_t client;
+	int at = connected_place(s, &client), connect;
+	uint32_t n = 0;
+	struct span bytes;
+
+	if (at < 0)
+		return false;
+	connect = connect_before(m, (uint32_t)at, client);
+	if (!change_connect(s, m->at[connect].bytes, CONNECT_KEEPS_SESSION, &bytes))
+		return false;
+	if (one_in(s->random, 3))
+		more[n++] = (struct move){ .kind = one_in(s->random, 2) ? MOVE_CLOSE : MOVE_DROP, .client = client };
+	if (n && one_in(s->random, 4))
+		more[n++] = (struct move){ .kind = MOVE_WAIT, .client = client, .value = (uint8_t)(1 + pick(s, 4)) };
+	more[n++] = (struct move){ .kind = MOVE_OPEN, .client = client };
+	more[n++] = (struct move){ .kind = bytes.len > UINT8_MAX ? MOVE_SEND_LONG : MOVE_SEND, .client = client, .bytes = bytes };
+	if (!insert_many(m, (uint32_t)at, more, n))
+		return false;
+	if (!one_in(s->random, 3))	/* what it had before outlives its connection as well */
+		resend(&m->at[connect], bytes);
+	say_moves(s, ANOMALY_RECONNECT, (uint32_t)at, (uint32_t)at + n - 1);
+	return true;
+}
+
+static bool keep_session(struct sequence *s)
+{
+	int at = pick_send(s, ON(CONNECT));
+	struct span bytes;
+
+	if (at < 0 || !change_connect(s, s->moves->at[at].bytes, CONNECT_KEEPS_SESSION, &bytes) || span_equal(bytes, s->moves->at[at].bytes))
+		return false;
+	resend(&s->moves->at[at], bytes);
+	say_moves(s, ANOMALY_SESSION_KEPT, (uint32_t)at, (uint32_t)at);
+	return true;
+}
+
+/* ---- what clients share ---- */
+
+static bool decode_send(const struct sequence *s, int at, struct packet *p)
+{
+	const struct move *move = &s->moves->at[at];
+	struct finding finding;
+
+	return decode(move->bytes.at, move->bytes.len, moves_version(s->moves, (uint32_t)at, move->client), p, &finding) == CODEC_OK;
+}
+
+/* The first filter becomes a share's; another client takes part in it, now and then by another share of that topic. */
+static bool share(struct sequence *s)
+{
+	struct moves *m = s->moves;
+	int at = pick_send(s, ON(SUBSCRIBE));
+	struct packet p;
+	struct span filter, bytes;
+	uint8_t options, other, *room;
+	struct filter_walk walk;
+	struct writer w;
+
+	if (at < 0 || m->n == MOVES_MAX || !decode_send(s, at, &p))
+		return false;
+	walk = filters_of(&p);
+	if (!filter_next(&walk, &filter, &options) || filter.len > 60000 || !(room = arena_take(s->arena, filter.len + 12)))
+		return false;
+	w = writer_to(room, filter.len + 12);
+	bool shared = filter.len > 7 && !memcmp(filter.at, "$share/", 7);
+	wr_u16(&w, (unsigned)filter.len + (shared ? 0 : 9));
+	wr_text(&w, shared ? "" : "$share/g/");
+	wr_bytes(&w, filter);
+	wr_u8(&w, options & ~SUBSCRIBE_NO_LOCAL);	/* [MQTT-3.8.3-4] no share has it */
+	p.list = wr_span(&w);
+	other = pick_connected(s, (uint32_t)at, m->at[at].client);
+	if ((shared && other == m->at[at].client) || !keep_packet(s, &p, &bytes))
+		return false;
+	say_moves(s, ANOMALY_SHARED, (uint32_t)at, (uint32_t)at);
+	resend(&m->at[at], bytes);
+	if (other != m->at[at].client) {
+		struct move move = m->at[at];
+
+		move.client = other;
+		moves_insert(m, (uint32_t)at + 1, move);
+	}
+	return true;
+}
+
+/* One retains, another takes it away, or puts another in its place. */
+static bool cross_retained(struct sequence *s)
+{
+	struct moves *m = s->moves;
+	int at = pick_send(s, ON(PUBLISH));
+	struct packet p;
+	struct span bytes, crossing;
+	struct move move;
+
+	if (at < 0 || m->n == MOVES_MAX || !decode_send(s, at, &p) || !p.topic.len)
+		return false;
+	p.flags |= PUBLISH_RETAIN;
+	if (!keep_packet(s, &p, &bytes))
+		return false;
+	p.flags &= (uint8_t)~PUBLISH_DUP;
+	p.payload = one_in(s->random, 3) ? span_text("other") : span_of(NULL, 0);
+	if (!keep_packet(s, &p, &crossing))
+		return false;
+	resend(&m->at[at], bytes);
+	move = (struct move){ .kind = crossing.len > UINT8_MAX ? MOVE_SEND_LONG : MOVE_SEND, .bytes = crossing };
+	move.client = pick_connected(s, (uint32_t)at, m->at[at].client);
+	moves_insert(m, (uint32_t)at + pick(s, 2), move);
+	say_moves(s, ANOMALY_RETAINED_CROSS, (uint32_t)at, (uint32_t)at + 1);
+	return true;
+}
+
+/* A message as large as somebody takes, or a few bytes off: by its payload, or by what is taken. */
+static bool near_packet_size(struct sequence *s)
+{
+	struct moves *m = s->moves;
+	int publish = pick_send(s, ON(PUBLISH)), connect = pick_send(s, ON(CONNECT));
+	struct packet p;
+	struct span bytes;
+	struct writer w;
+	uint64_t most;
+	int at = publish;
+
+	if (publish < 0 || connect < 0 || !decode_send(s, connect, &p) || p.version != MQTT_5)
+		return false;
+	most = property_number(p.properties, PROP_maximum_packet_size, 0);
+	if (most >= 10 && most < 60000) {
+		w = room_for_send(s);
+		if (!mutate_publish_size(m->at[publish].bytes, moves_version(m, (uint32_t)publish, m->at[publish].client), most + pick(s, 7) - 3, s->arena, &w) ||
+		    !keep_room(s, &w, &bytes))
+			return false;
+	} else {
+		at = connect;
+		p.properties = with_number(s->arena, p.properties, PROP_maximum_packet_size, m->at[publish].bytes.len + pick(s, 7));
+		if (!keep_packet(s, &p, &bytes))
+			return false;
+	}
+	resend(&m->at[at], bytes);
+	say_moves(s, ANOMALY_NEAR_PACKET_SIZE, (uint32_t)at, (uint32_t)at);
+	return true;
+}
+
+const struct sequence_choice client_choices[] = {
+	{ take_over, 4 }, { leave, 4 }, { stop_reading, 2 }, { give_away, 3 }, { double_client, 2 }, { will_between, 3 }, { reconnect, 4 }, { keep_session, 2 },
+	{ share, 3 }, { cross_retained, 3 }, { near_packet_size, 2 }, { NULL, 0 },
+};
