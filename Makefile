@@ -42,7 +42,7 @@ lib     := $(call obj,$(codec) $(harness) $(broker) $(pcap) $(fuzz))
 objs    := $(lib) $(call obj,harness/main.c $(tests) $(benches) $(targets) $(wildcard fuzz/replay.c))
 
 .PHONY: all help tests everything deps deps-build deps-check conform check test list-tests bench bench-load \
-        fuzz fuzz-targets fuzz-afl fuzz-afl-targets fuzz-replays fuzz-check list-fuzz install uninstall clean FORCE
+        fuzz planted fuzz-targets fuzz-afl fuzz-afl-targets fuzz-replays fuzz-check list-fuzz install uninstall clean FORCE
 .DELETE_ON_ERROR:
 
 share   := build/share/man/man1/mqassay.1 build/share/bash-completion/completions/mqassay \
@@ -201,6 +201,9 @@ fuzz-check: fuzz-replays	## replay every corpus, without a fuzzer
 $B/fuzz/replay_%: $B/fuzz/fuzz_%.o $B/fuzz/replay.o $B/libmqassay.a
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(ldflags) $(LDFLAGS) -o $@ $^ $(libs) $(LDLIBS)
+
+planted: all	## plant each bug of fuzz/planted in a copy, and see which of them the fuzzers find, and how soon
+	@fuzz/planted/run.sh; fuzz/planted/run.sh --network
 
 # ---- installing ----
 
