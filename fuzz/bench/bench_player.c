@@ -8,7 +8,6 @@
 #include "codec/bench/bench.h"
 #include "fuzz/network/player.h"
 #include "harness/process.h"
-#include "fuzz/network/tests/steer_stand_in.h"
 
 /*
  * Short conversations a second against the Mosquitto that is installed here: CONNECT, SUBSCRIBE, PUBLISH and its delivery, PINGREQ, and DISCONNECT or a reset. Beside it what that costs this
