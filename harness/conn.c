@@ -496,8 +496,12 @@ void conn_read_rate(struct conn *c, uint64_t bytes_per_second)
 	if (c->end || !c->transport || (!c->pace && bytes_per_second == UINT64_MAX))
 		return;
 	struct pace *pace = pace_of(c);
+	bool read = pace->rate;
 	pace->rate = bytes_per_second;
 	pace->left = 0;
+	for (struct tapped *t = c->taps; t && read != (bytes_per_second != 0); t = t->next)
+		if (t->ops->reads)
+			t->ops->reads(t, c->loop->now_ns, !read);
 	loop_timer_stop(c->loop, &pace->read);
 	if (bytes_per_second && bytes_per_second != UINT64_MAX)
 		loop_timer(c->loop, &pace->read, c->loop->now_ns);

@@ -29,6 +29,7 @@ struct tap_ops {
 	void (*bytes)(struct tapped *tapped, uint64_t now_ns, enum tap_side from, struct span bytes);
 	void (*finished)(struct tapped *tapped, uint64_t now_ns);	/* the client will send no more; it goes on reading */
 	void (*ended)(struct tapped *tapped, uint64_t now_ns, enum tap_end how);	/* the last call: frees *tapped */
+	void (*reads)(struct tapped *tapped, uint64_t now_ns, bool reads);	/* the client stops reading, or reads on; may be NULL */
 };
 
 struct tap {
