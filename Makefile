@@ -39,10 +39,10 @@ data    := $(shell find scenarios -path scenarios/known -prune -o '(' -name '*.s
 
 obj      = $(patsubst %.c,$B/%.o,$(1))
 lib     := $(call obj,$(codec) $(harness) $(broker) $(pcap) $(fuzz))
-objs    := $(lib) $(call obj,harness/main.c $(tests) $(benches) $(targets) $(wildcard fuzz/replay.c))
+objs    := $(lib) $(call obj,harness/main.c $(tests) $(benches) $(targets) $(wildcard fuzz/replay.c fuzz/write_seeds.c))
 
 .PHONY: all help tests everything deps deps-build deps-check conform check test list-tests bench bench-load \
-        fuzz planted fuzz-targets fuzz-afl fuzz-afl-targets fuzz-replays fuzz-check list-fuzz install uninstall clean FORCE
+        fuzz planted fuzz-targets fuzz-afl fuzz-afl-targets fuzz-replays fuzz-check fuzz-seeds list-fuzz install uninstall clean FORCE
 .DELETE_ON_ERROR:
 
 share   := build/share/man/man1/mqassay.1 build/share/bash-completion/completions/mqassay \
@@ -117,7 +117,7 @@ replays        := $(patsubst fuzz/fuzz_%.c,$B/fuzz/replay_%,$(targets))
 .SECONDARY: $(objs)
 
 tests: $(test_programs)
-everything: $B/mqassay $(objs) $(test_programs) $(bench_programs) $(replays)
+everything: $B/mqassay $(objs) $(test_programs) $(bench_programs) $(replays) $B/fuzz/write_seeds
 
 $B/harness/tests/test_play $B/fuzz/network/tests/test_player: $B/harness/tests/puppet.o
 $B/harness/tests/test_monitor $B/harness/tests/test_client_monitor $B/pcap/tests/test_check: $B/harness/tests/shorthand.o
@@ -198,6 +198,9 @@ list-fuzz:
 fuzz-replays: $(replays)
 fuzz-check: fuzz-replays	## replay every corpus, without a fuzzer
 	@for t in $(patsubst fuzz/fuzz_%.c,%,$(targets)); do $B/fuzz/replay_$$t fuzz/corpus/$$t || exit 1; done
+fuzz-seeds: $B/fuzz/write_seeds	## write seeds, out of scenarios and tables, into build/seeds/TARGET/
+	@mkdir -p build
+	@$< build/seeds
 $B/fuzz/replay_%: $B/fuzz/fuzz_%.o $B/fuzz/replay.o $B/libmqassay.a
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(ldflags) $(LDFLAGS) -o $@ $^ $(libs) $(LDLIBS)

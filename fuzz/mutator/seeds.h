@@ -21,8 +21,14 @@ struct seeds {
 	struct region *region;		/* of all of it */
 };
 
-/* versions: bits 1 << version. At most most_moves moves and most_bytes bytes each: longer ones are left out. Tests that wait longer than 2 s of the protocol's time too. Takes about as long as the suite in process. */
+/*
+ * versions: bits 1 << version. At most most_moves moves and most_bytes bytes each: longer ones are left out. Tests that wait longer than 2 s of the protocol's time too. Takes about as long as the suite in process. Every byte sequence once.
+ * False: the scenarios that were compiled in cannot be read, which went to stderr. To be released in either case.
+ */
 bool seeds_make(struct seeds *seeds, unsigned versions);
+/* The same, and tells every packet that was sent, either way, in all that was played: for corpora. See recorded.h. */
+struct packet_sink;
+bool seeds_make_telling(struct seeds *seeds, unsigned versions, struct packet_sink *sink);
 void seeds_release(struct seeds *seeds);
 
 #endif
