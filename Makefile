@@ -39,7 +39,7 @@ data    := $(shell find scenarios -path scenarios/known -prune -o '(' -name '*.s
 
 obj      = $(patsubst %.c,$B/%.o,$(1))
 lib     := $(call obj,$(codec) $(harness) $(broker) $(pcap) $(fuzz))
-objs    := $(lib) $(call obj,harness/main.c $(tests) $(benches) $(targets) $(wildcard fuzz/replay.c fuzz/write_seeds.c))
+objs    := $(lib) $(call obj,harness/main.c $(tests) $(benches) $(targets) $(wildcard fuzz/replay.c fuzz/write_seeds.c fuzz/network/tests/fake_broker.c))
 
 .PHONY: all help tests everything deps deps-build deps-check conform check test list-tests bench bench-load \
         fuzz planted fuzz-targets fuzz-afl fuzz-afl-targets fuzz-replays fuzz-check fuzz-seeds list-fuzz install uninstall clean FORCE
@@ -117,7 +117,7 @@ replays        := $(patsubst fuzz/fuzz_%.c,$B/fuzz/replay_%,$(targets))
 .SECONDARY: $(objs)
 
 tests: $(test_programs)
-everything: $B/mqassay $(objs) $(test_programs) $(bench_programs) $(replays) $B/fuzz/write_seeds
+everything: $B/mqassay $(objs) $(test_programs) $(bench_programs) $(replays) $B/fuzz/write_seeds $B/fuzz/network/tests/fake_broker
 
 $B/harness/tests/test_play $B/fuzz/network/tests/test_player: $B/harness/tests/puppet.o
 $B/harness/tests/test_monitor $B/harness/tests/test_client_monitor $B/pcap/tests/test_check: $B/harness/tests/shorthand.o
