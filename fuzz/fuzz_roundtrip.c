@@ -1,0 +1,140 @@
+#include <stdlib.h>
+
+#include "codec/text.h"
+#include "fuzz/must.h"
+#include "fuzz/target.h"
+
+/*
+ * Any bytes, as each version reads them: what decodes must encode to the same bytes, judge and print without a
+ * control character, read back from its text as the same packet, and be laid out without gaps. What decode_plain() takes is the same, and legal.
+ * Framing says the same of every part of it, wherever the stream is cut.
+ */
+enum { ROOM = 1 << 18, MOST = 4096, N_PARTS = 512 };
+
+static void laid_out(const uint8_t *bytes, size_t len, enum version version, bool readable)
+{
+	static struct part parts[N_PARTS];
+	size_t n = layout(bytes, len, version, parts, N_PARTS), at = 0;
+
+	for (size_t i = 0; i < n && i < N_PARTS; i++) {
+		MUST(parts[i].offset == at && parts[i].len && parts[i].name);
+		MUST(!readable || (strcmp(parts[i].name, "unreadable") && strcmp(parts[i].name, "trailing")));
+		at += parts[i].len;
+	}
+	MUST(n > N_PARTS || at == len);
+}
+
+static void judged(const struct packet *p, enum sender from, size_t len)
+{
+	struct finding finding = { 0 };
+
+	if (check(p, from, &finding) == CODEC_OK)
+		return;
+	MUST(finding.rule < N_RULES && finding.why && finding.version == p->version && finding.offset <= len);
+	MUST(*rule_id(finding.rule, finding.version) && *rule_asks(finding.rule));
+}
+
+/* The bytes that every step must give back; only a remaining length need not be as it was. */
+static void encodes_to(enum status status, const struct writer *w, const uint8_t *bytes, const struct frame *frame)
+{
+	size_t body = frame->size - frame->header_size, header;
+
+	MUST(status == CODEC_OK && wr_fits(w));
+	header = 1 + varint_size((uint32_t)body);
+	MUST(w->len == header + body && w->at[0] == bytes[0]);
+	MUST(!body || !memcmp(w->at + header, bytes + frame->header_size, body));
+}
+
+static void reads_back(const struct packet *p, enum sender from, const uint8_t *bytes, const struct frame *frame)
+{
+	static uint8_t room[ROOM], again[ROOM];
+	static char text[ROOM];
+	struct writer t = writer_to(text, sizeof(text)), w = writer_to(again, sizeof(again));
+	struct arena arena;
+	struct builder b;
+	struct fault fault;
+
+	packet_print(p, from, &t);
+	MUST(wr_fits(&t));
+	for (size_t i = 0; i < t.len; i++)
+		MUST((uint8_t)text[i] >= ' ' && text[i] != 0x7f);
+	arena_init(&arena, room, sizeof(room));
+	MUST(packet_parse(wr_span(&t), p->version, &arena, &b, &fault) == CODEC_OK);
+	enum status status = builder_encode(&b, &w);
+	encodes_to(status, &w, bytes, frame);
+}
+
+static void plainly(const uint8_t *bytes, size_t len, enum version version, const struct packet *p)
+{
+	struct packet plain;
+	struct finding finding;
+
+	if (!decode_plain(bytes, len, version, &plain))
+		return;
+	MUST(p && !memcmp(&plain, p, sizeof(plain)));
+	MUST(check(p, FROM_CLIENT, &finding) == CODEC_OK && check(p, FROM_SERVER, &finding) == CODEC_OK);
+}
+
+static void one_packet(const uint8_t *bytes, const struct frame *frame, enum version version)
+{
+	static uint8_t again[ROOM];
+	struct writer w = writer_to(again, sizeof(again));
+	struct packet p;
+	struct finding finding = { 0 };
+	bool readable = decode(bytes, frame->size, version, &p, &finding) == CODEC_OK;
+
+	laid_out(bytes, frame->size, version, readable);
+	plainly(bytes, frame->size, version, readable ? &p : NULL);
+	if (!readable) {
+		MUST(finding.rule < N_RULES && finding.why && finding.offset <= frame->size);
+		return;
+	}
+	MUST(!packet_differs(&p, &p));
+	enum status status = encode(&p, NULL, &w);
+	encodes_to(status, &w, bytes, frame);
+	for (enum sender from = FROM_CLIENT; from <= FROM_SERVER; from++) {
+		judged(&p, from, frame->size);
+		reads_back(&p, from, bytes, frame);
+	}
+}
+
+/* Cut anywhere, it is not all there yet; its size is known as soon as its length has come. */
+static void frames_in_parts(const uint8_t *bytes, const struct frame *whole)
+{
+	for (size_t len = 0; len < whole->size; len++) {
+		uint8_t *part = malloc(len ? len : 1);
+		struct frame frame = { 0 };
+		struct finding finding;
+
+		MUST(part);
+		memcpy(part, bytes, len);
+		MUST(frame_next(part, len, &frame, &finding) == FRAME_MORE);
+		MUST(frame.size == (len < whole->header_size ? 0 : whole->size));
+		free(part);
+		if (len >= 64 && whole->size - len > 64)
+			len += (whole->size - len) / 4;	/* the payload's inside is all the same to it */
+	}
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct frame frame;
+	struct finding finding;
+
+	for (size_t at = 0; at < size && frame_next(data + at, size - at, &frame, &finding) == FRAME_OK; at += frame.size) {
+		uint8_t *copy;
+
+		MUST(frame.size <= size - at);
+		if (frame.size > MOST)
+			continue;
+		copy = malloc(frame.size);	/* of the exact size, so that a sanitizer sees the first byte too far */
+		if (!copy)
+			return 0;
+		memcpy(copy, data + at, frame.size);
+		frames_in_parts(copy, &frame);
+		for (enum version version = MQTT_3_1; version <= MQTT_5; version++)
+			one_packet(copy, &frame, version);
+		free(copy);
+	}
+	return 0;
+}
