@@ -22,7 +22,7 @@ comma   := ,
 cflags  := -std=c11 -D_GNU_SOURCE -iquote . -g -O2 -fno-strict-aliasing -pthread -DMQASSAY_VERSION='"$(version)"' -DMQASSAY_DATE='"$(dated)"' \
            -Wall -Wextra -Wno-missing-field-initializers -Wshadow -Wvla -Wmissing-prototypes -Wpointer-arith -Wstrict-prototypes \
            $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer) \
-           $(if $(COV),--coverage) $(if $(FUZZ),-fsanitize=fuzzer-no-link) $(if $(WERROR),-Werror)
+           $(if $(COV),--coverage) $(if $(FUZZ),-fsanitize=fuzzer-no-link -fno-sanitize=null$(comma)alignment$(comma)object-size) $(if $(WERROR),-Werror)
 ldflags := -pthread $(if $(SAN),-fsanitize=$(SAN)) $(if $(COV),--coverage)
 libs    := -lssl -lcrypto -lpcap -lz -lzstd -ljson-c -lm
 
@@ -35,6 +35,7 @@ tests   := $(wildcard codec/tests/test_*.c harness/tests/test_*.c harness/load/t
            fuzz/mutator/tests/test_*.c fuzz/network/tests/test_*.c)
 benches := $(wildcard codec/bench/*.c harness/bench/*.c harness/load/bench/*.c reference-broker/bench/*.c pcap/bench/*.c fuzz/bench/*.c)
 targets := $(wildcard fuzz/fuzz_*.c)
+TARGETS ?= decode broker
 data    := $(shell find scenarios -path scenarios/known -prune -o '(' -name '*.scn' -o -name '*.tsv' -o -name '*.csv' ')' -print 2>/dev/null | LC_ALL=C sort)
 
 obj      = $(patsubst %.c,$B/%.o,$(1))
@@ -192,6 +193,11 @@ build/afl/%: $B/fuzz/%.o $B/libmqassay.a
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
 	$(Q)$(CC) -fsanitize=fuzzer $(ldflags) $(LDFLAGS) -o $@ $^ $(libs) $(LDLIBS)
+
+fuzz-speed:	## print what a second of one core does with the corpora, in the build of `make fuzz`; TARGETS= for some
+	@$(MAKE) --no-print-directory CC=clang FUZZ=1 SAN=address,undefined fuzz-replay-speed
+fuzz-replay-speed: $(TARGETS:%=$B/fuzz/replay_%)
+	@for t in $(TARGETS); do $B/fuzz/replay_$$t -r 20 fuzz/corpus/$$t || exit 1; done
 
 list-fuzz:
 	@echo $(patsubst fuzz/fuzz_%.c,%,$(targets))
