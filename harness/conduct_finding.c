@@ -2,15 +2,20 @@
 
 #include <stdio.h>
 
+#include "harness/child.h"
+
 /* Findings: each repetition on a target as new, where it can be made so; its death is what some of them are about. */
 
-enum { MOST_RESTARTS = 10 };	/* beside one for each repetition */
+enum {
+	MOST_RESTARTS = 10,		/* beside one for each repetition */
+	GRACE_NS = 500000000,		/* between SIGTERM and SIGKILL */
+};
 
 void conductor_health(void *context, bool usage, struct health *h)
 {
 	struct conductor *c = context;
-	char said[16384];
-	pid_t group;
+	char said[CHILD_OUTPUT + 1];
+	const struct child *child;
 
 	*h = (struct health){ 0 };
 	if (!c->process) {
@@ -18,13 +23,13 @@ void conductor_health(void *context, bool usage, struct health *h)
 		snprintf(h->how, sizeof(h->how), "%s", h->lives ? "" : "ended");
 		return;
 	}
-	group = process_group(c->process);
-	h->lives = group != 0;
-	if (group && usage)
-		usage_of_group(group, &h->usage);
+	child = process_child(c->process);
+	h->lives = child->runs;
+	if (child->runs && usage)
+		usage_of_group(child->pid, &h->usage);
 	if (!h->lives)
 		snprintf(h->how, sizeof(h->how), "%s", c->end);
-	health_find_report(said, process_output(c->process, said, sizeof(said)), h->sanitizer, sizeof(h->sanitizer));
+	health_find_report(said, child_output(child, 0, said, sizeof(said)), h->sanitizer, sizeof(h->sanitizer));
 }
 
 static void begin_anew(struct conductor *c)
@@ -44,7 +49,7 @@ void finding_ended(struct conductor *c, struct job *job)
 	if (c->process) {
 		c->waiting = true;
 		if (process_lives(c->process, NULL))
-			process_kill(c->process, "the next repetition begins with another");	/* finding_process() follows */
+			process_end(c->process, GRACE_NS);	/* finding_process() follows */
 		else
 			begin_anew(c);
 	} else {

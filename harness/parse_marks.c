@@ -89,8 +89,9 @@ bool parse_marks(struct parser *p, struct step *step, const struct parts *parts)
 	bool left_empty = parts && parts->n_dropped && !parts->n_matches, given = false;
 	uint32_t marks = 0;
 
-	if (p->kind == FILE_WORKLOAD && token_is(now(p), '['))
-		return fail_at(p, at, "a workload judges nothing by clause; take the mark out");
+	if ((p->kind == FILE_WORKLOAD || p->kind == FILE_FINDING) && token_is(now(p), '['))
+		return fail_at(p, at, p->kind == FILE_WORKLOAD ? "a workload judges nothing by clause; take the mark out"
+		               : "a finding cites nothing; take the mark out, or name the clause by `watches`");
 	if (take_sign_if(p, '[')) {
 		given = true;
 		if (token_is(now(p), ']'))

@@ -160,6 +160,8 @@ struct left_behind {
 struct finding_client {
 	uint16_t due[N_PACKET_TYPES];	/* answers that it has not got */
 	bool end_due;			/* the connection's end is the answer */
+	uint32_t heard_at;		/* among all that clients sent and got */
+	uint64_t sent_ns;
 	bool flooded;
 	struct unanswered {		/* deliveries, and releases: qos 0; oldest first */
 		uint16_t packet_id;
@@ -193,6 +195,8 @@ struct finding_play {
 	struct timer linger;
 	unsigned n_notes;
 	uint32_t n_passed_over;
+	uint32_t n_told, stirred_at;	/* packets sent and got by all; the last one sent */
+	uint64_t stirred_ns;
 };
 
 /* How far a fresh exchange went. */
@@ -370,6 +374,7 @@ void strand_accept(struct timeline *t, struct strand *s, struct actor_state *a, 
 void step_done(struct timeline *t, struct strand *s);
 void want_expired(struct timeline *t, struct strand *s);	/* its time is up: asks the target, later gives up */
 void check_probe(struct timeline *t, struct strand *s);		/* has the target answered? */
+const char *what_was_awaited(const struct strand *s);		/* "PUBACK" */
 uint64_t closing_time(const struct timeline *t, bool connected);	/* how long `closed` waits when it does not say */
 void check_closed(struct timeline *t, struct strand *s);
 void check_nothing(struct timeline *t, struct strand *s);

@@ -10,6 +10,8 @@ enum {
 	MAX_NOTES = 40,
 	MAX_UNANSWERED = 20000,
 	PATIENCE_NS = 2000000000,	/* of a step that sets up, at most: who waits long for one that hangs replays nothing */
+	MOMENT_NS = 20000000,		/* something may come that need not: upon a QoS 0 message, or what others sent */
+	END_NS = 200000000,		/* and the connection's end */
 	LINGER_NS = 1000000000,		/* what is watched may be broken by the last answers */
 	QUIET_NS = 200000000,		/* and by what follows upon them */
 };
@@ -40,10 +42,12 @@ static bool is_open(const struct actor_state *a)
 	return a->ever_opened && !a->ended && !a->conn.end;
 }
 
-static bool opens(const struct step *step)
+/* A CONNECT that is wrong where it stands is a second one: it opens nothing again. */
+static bool opens(const struct actor_state *a, const struct step *step)
 {
-	return step->kind == STEP_OPENS || step->kind == STEP_CONNECTS || (step->kind == STEP_SEND && step->type == CONNECT) ||
-	       (step->kind == STEP_TOGETHER && step->children && opens(step->children));
+	return step->kind == STEP_OPENS || step->kind == STEP_CONNECTS ||
+	       (step->kind == STEP_SEND && step->type == CONNECT && (!step->illegal || !a->ever_opened)) ||
+	       (step->kind == STEP_TOGETHER && step->children && opens(a, step->children));
 }
 
 static bool is_arrival(const struct step *step)
@@ -75,7 +79,7 @@ bool finding_passes_over(struct timeline *t, const struct step *step)
 
 	if (!step_traits[step->kind].acts)
 		return false;
-	if (opens(step)) {
+	if (opens(a, step)) {
 		t->finding->said_gone &= ~(1u << a->number);
 		return false;
 	}
@@ -142,14 +146,15 @@ void finding_expired(struct timeline *t, struct strand *s)
 	bool judged = step_traits[step->kind].judges;
 
 	if (step->kind == STEP_SETTLES) {
-		step_done(t, s);
+		check_settled(t, s);
 	} else if (step->kind == STEP_NOTHING) {
 		judge_passed(t, step);
 		step_done(t, s);
 	} else {
 		struct mismatch m = {
 			.judged = judged, .received = step->kind == STEP_CLOSED ? "it is still open" : "nothing",
-			.because = step->kind == STEP_CLOSED ? "the connection was not closed in time" : "what was awaited did not come in time",
+			.because = step->kind == STEP_CLOSED ? "the connection was not closed in time"
+			                                     : result_text(t->result, "no %s came in time", what_was_awaited(s)),
 		};
 
 		judge_failed(t, s, step, &m);
@@ -181,9 +186,12 @@ static void forget_unanswered(struct finding_client *c, uint16_t packet_id, bool
 /* packet NULL: what was sent cannot be read, and the connection's end is the answer. */
 void finding_sent(struct actor_state *a, const struct packet *p)
 {
-	struct finding_client *c = &a->timeline->finding->clients[a->number];
+	struct finding_play *f = a->timeline->finding;
+	struct finding_client *c = &f->clients[a->number];
 	unsigned answer = p ? answer_to(p) : 0;
 
+	f->stirred_at = ++f->n_told;
+	c->sent_ns = f->stirred_ns = now(a->timeline);
 	if (!p || p->type == DISCONNECT || p->type == CONNACK || (p->type >= SUBACK && p->type % 2 && p->type != AUTH))
 		c->end_due = true;
 	else if (answer)
@@ -213,6 +221,7 @@ bool finding_arrived(struct actor_state *a, const struct packet *p)
 	struct finding_play *f = a->timeline->finding;
 	struct finding_client *c = &f->clients[a->number];
 
+	c->heard_at = ++f->n_told;
 	if (!p)
 		return false;
 	c->due[p->type] -= c->due[p->type] > 0;
@@ -239,22 +248,44 @@ void finding_opens(struct actor_state *a)
 	c->n_unanswered = 0;
 }
 
-static bool settled(const struct timeline *t, const struct actor_state *a)
+static bool is_answered(const struct timeline *t, const struct actor_state *a)
 {
 	const struct finding_client *c = &t->finding->clients[a->number];
 
-	if (!is_open(a))
+	if (!is_open(a) || !conn_reads(&a->conn))
 		return true;
 	for (unsigned type = 0; type < N_PACKET_TYPES; type++)
 		if (c->due[type])
 			return false;
-	return !c->end_due && conn_idle(&a->conn);
+	return conn_idle(&a->conn);
 }
 
+/* All that must come has come; until when may come what need not? */
+static uint64_t may_come_until(const struct timeline *t, const struct actor_state *a)
+{
+	const struct finding_play *f = t->finding;
+	const struct finding_client *c = &f->clients[a->number];
+	uint64_t until_ns = c->end_due ? c->sent_ns + END_NS : 0;
+
+	if (!is_open(a) || !conn_reads(&a->conn))
+		return 0;
+	if (c->heard_at < f->stirred_at && f->stirred_ns + MOMENT_NS > until_ns)
+		until_ns = f->stirred_ns + MOMENT_NS;
+	return until_ns;
+}
+
+/* Its time is up at base_ns. */
 void check_settled(struct timeline *t, struct strand *s)
 {
-	if (settled(t, &t->actors[s->step->actor]))
+	const struct actor_state *a = &t->actors[s->step->actor];
+	uint64_t until_ns = is_answered(t, a) ? may_come_until(t, a) : s->base_ns;
+
+	if (until_ns > s->base_ns)
+		until_ns = s->base_ns;
+	if (until_ns <= now(t))
 		step_done(t, s);
+	else
+		strand_rests(t, s, STRAND_WAITS, until_ns);
 }
 
 void begin_settles(struct timeline *t, struct strand *s)
@@ -264,7 +295,7 @@ void begin_settles(struct timeline *t, struct strand *s)
 	if (s->step->within && !eval_number(t, s, s->step->within, &ns))
 		return;
 	s->want = (struct want){ 0 };
-	strand_rests(t, s, STRAND_WAITS, now(t) + (ns < FOREVER_NS ? ns : FOREVER_NS));
+	s->base_ns = now(t) + (ns < FOREVER_NS ? ns : FOREVER_NS);
 	check_settled(t, s);
 }
 
@@ -444,7 +475,7 @@ bool finding_may_end(struct timeline *t)
 	if (!t->script->n_watches || f->shown.oracle || f->lingered || f->aborted)
 		return true;
 	for (uint32_t i = 0; i < t->script->n_actors; i++)
-		all &= settled(t, &t->actors[i]);
+		all &= is_answered(t, &t->actors[i]);
 	if (!f->lingers)
 		loop_timer(t->stage->loop, &f->linger, now(t) + LINGER_NS);
 	f->lingers = true;

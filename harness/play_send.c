@@ -27,7 +27,7 @@ static bool too_large(struct timeline *t, const struct step *step)
 	return false;
 }
 
-/* A capture's client is given our password where it says our user name, or we know none. */
+/* A client of a capture or a finding is given our password where it says our user name, or we know none. */
 static bool is_ours(const struct timeline *t, const struct step *step)
 {
 	for (uint32_t i = 0; i < step->n_assigns; i++)
@@ -36,13 +36,28 @@ static bool is_ours(const struct timeline *t, const struct step *step)
 	return false;
 }
 
+static void log_in(struct timeline *t, const struct step *step, struct packet *p)
+{
+	if (t->stage->user_name.at && !step_says(step, "user_name")) {
+		p->connect_flags |= CONNECT_USER_NAME;
+		p->user_name = t->stage->user_name;
+	}
+	if (t->stage->password.at && !step_says(step, "password") && (!t->capture || p->connect_flags & CONNECT_USER_NAME || step_says(step, "user_name"))) {
+		p->connect_flags |= CONNECT_PASSWORD;
+		p->password = t->stage->password;
+	}
+}
+
 /* What a step need not say; what it says overrides it. */
 static bool defaults(struct timeline *t, struct actor_state *a, const struct step *step, struct packet *p)
 {
 	char *id;
 
-	if (t->finding && step->kind == STEP_SEND)	/* all that it sends is said */
+	if (t->finding && step->kind == STEP_SEND) {	/* all that it sends is said; but who we are need not stand in the file */
+		if (p->type == CONNECT && t->stage->user_name.at && !step_says(step, "password") && is_ours(t, step))
+			log_in(t, step, p);
 		return true;
+	}
 	switch (p->type) {
 	case CONNECT:
 		id = arena_take(t->stage->scratch, 32);
@@ -59,14 +74,7 @@ static bool defaults(struct timeline *t, struct actor_state *a, const struct ste
 			return true;
 		if (t->capture && step_says(step, "user_name") && !is_ours(t, step))
 			return true;
-		if (t->stage->user_name.at && !step_says(step, "user_name")) {
-			p->connect_flags |= CONNECT_USER_NAME;
-			p->user_name = t->stage->user_name;
-		}
-		if (t->stage->password.at && !step_says(step, "password") && (!t->capture || p->connect_flags & CONNECT_USER_NAME || step_says(step, "user_name"))) {
-			p->connect_flags |= CONNECT_PASSWORD;
-			p->password = t->stage->password;
-		}
+		log_in(t, step, p);
 		return true;
 	case PUBLISH:
 		p->topic = span_text(t->name);

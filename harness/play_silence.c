@@ -271,7 +271,7 @@ static const char *goodbye_said(struct timeline *t, struct actor_state *a)
 	return NULL;
 }
 
-static const char *what_was_awaited(const struct strand *s)
+const char *what_was_awaited(const struct strand *s)
 {
 	switch (s->step->kind) {
 	case STEP_EXPECT:       return packet_name(s->step->type);

@@ -1,6 +1,5 @@
 #include "harness/process.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -15,6 +14,7 @@
 #include "harness/escape.h"
 #include "harness/hello.h"
 #include "harness/target.h"
+#include "harness/usage.h"
 
 enum { RETRY_NS = 20000000, ATTEMPT_NS = 2000000000, HUNG_GRACE_NS = 500000000, LAST_LINES = 3 };
 
@@ -274,59 +274,14 @@ void process_restart(struct process *p)
 	process_start(p);
 }
 
-/* Bytes resident, if it belongs to the group. */
-static uint64_t resident(const char *pid, pid_t group)
-{
-	char path[64], line[512], *behind_name;
-	unsigned long long pages = 0;
-	long of_group = 0;
-
-	snprintf(path, sizeof(path), "/proc/%.20s/stat", pid);
-	FILE *f = fopen(path, "r");
-	if (!f)
-		return 0;
-	bool read = fgets(line, sizeof(line), f);
-	fclose(f);
-	behind_name = read ? strrchr(line, ')') : NULL;		/* the name may hold anything */
-	if (!behind_name || sscanf(behind_name, ") %*c %*d %ld %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %*u %*u %llu",
-	                           &of_group, &pages) != 2 || of_group != group)
-		return 0;
-	return pages * (uint64_t)sysconf(_SC_PAGESIZE);
-}
-
-/* The leader may be only the shell that CMD runs in. */
-static uint64_t group_resident(pid_t group)
-{
-	uint64_t bytes = 0;
-	DIR *all = opendir("/proc");
-	struct dirent *one;
-
-	if (!all)
-		return 0;
-	while ((one = readdir(all)))
-		if (one->d_name[0] >= '1' && one->d_name[0] <= '9')
-			bytes += resident(one->d_name, group);
-	closedir(all);
-	return bytes;
-}
-
 bool process_lives(void *process, uint64_t *rss)
 {
 	struct process *p = process;
+	struct usage usage;
 
 	if (rss)
-		*rss = p->child.pid ? group_resident(p->child.pid) : 0;
+		*rss = p->child.pid && usage_of_group(p->child.pid, &usage) ? usage.rss : 0;	/* the leader may be only the shell that CMD runs in */
 	return p->child.runs;
-}
-
-pid_t process_group(const struct process *p)
-{
-	return p->child.runs ? p->child.pid : 0;
-}
-
-size_t process_output(const struct process *p, char *buf, size_t cap)
-{
-	return child_output(&p->child, 0, buf, cap);
 }
 
 bool process_listens(const struct process *p)

@@ -1,8 +1,6 @@
 #ifndef HARNESS_PROCESS_H
 #define HARNESS_PROCESS_H
 
-#include <sys/types.h>
-
 #include "codec/span.h"
 #include "harness/transport.h"
 
@@ -38,8 +36,6 @@ void process_kill(struct process *process, const char *why);	/* it hangs: PROCES
 void process_end(struct process *process, uint64_t grace_ns);	/* SIGTERM, and SIGKILL when that is over; PROCESS_KILLED follows. Harmless when it has ended */
 struct child *process_child(struct process *process);	/* its environment, how it ended, and all that it said */
 bool process_lives(void *process, uint64_t *rss);	/* rss: bytes resident in the whole group, 0 unknown; NULL: not asked, it takes ms */
-pid_t process_group(const struct process *process);		/* 0: nothing runs */
-size_t process_output(const struct process *process, char *buf, size_t cap);	/* the last it said since its start, as child_output() */
 bool process_listens(const struct process *process);	/* false: its port refuses connections; opens one to see */
 void process_free(struct process *process);		/* ends the whole group; harmless with NULL */
 

@@ -49,7 +49,7 @@ static void print_shown(FILE *out, const struct outcome *o, bool whole)
 	}
 	labelled(out, "rule", outcome_rule_summary(o));
 	labelled(out, "expected", r->expected);
-	if (r->because && strstr(r->reason, r->because))	/* else the reason is what was received */
+	if (r->received && !strstr(r->reason, r->received))
 		labelled(out, "received", r->received);
 	print_notes(out, r);
 	if (whole)

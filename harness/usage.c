@@ -4,12 +4,24 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
+
+/* Finer than the ticks of /proc. */
+static uint64_t cpu_ns(pid_t pid)
+{
+	struct timespec t;
+	clockid_t id;
+
+	if (clock_getcpuclockid(pid, &id) || clock_gettime(id, &t))
+		return 0;
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
 
 /* proc(5): state, its group, and what follows the name, which may hold anything. */
 static bool read_stat(const char *pid, pid_t *group, struct usage *usage)
 {
-	unsigned long long user, kernel, began, pages;
+	unsigned long long began, pages;
 	char path[64], line[1024], *behind_name, state;
 	long of_group;
 
@@ -20,13 +32,12 @@ static bool read_stat(const char *pid, pid_t *group, struct usage *usage)
 	bool read = fgets(line, sizeof(line), f);
 	fclose(f);
 	behind_name = read ? strrchr(line, ')') : NULL;
-	if (!behind_name || sscanf(behind_name, ") %c %*d %ld %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu %*d %*d %*d %*d %*d %*d %llu %*u %llu",
-	                           &state, &of_group, &user, &kernel, &began, &pages) != 6 || state == 'Z' || state == 'X')
+	if (!behind_name || sscanf(behind_name, ") %c %*d %ld %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu %*u %llu",
+	                           &state, &of_group, &began, &pages) != 4 || state == 'Z' || state == 'X')
 		return false;
 	*group = (pid_t)of_group;
 	*usage = (struct usage){
-		.rss = pages * (uint64_t)sysconf(_SC_PAGESIZE),
-		.cpu_ns = (user + kernel) * (UINT64_C(1000000000) / (uint64_t)sysconf(_SC_CLK_TCK)), .began = began,
+		.rss = pages * (uint64_t)sysconf(_SC_PAGESIZE), .cpu_ns = cpu_ns((pid_t)atol(pid)), .began = began,
 	};
 	return true;
 }

@@ -204,13 +204,10 @@ is 'a stranger: nothing was run' '' "$(ls -d "$tmp/pwned" 2>/dev/null)"
 printf '# a\n\ncapture "x.pcap"\nmqtt 5\n' >"$tmp/c.scn"
 mqassay replay "$tmp/c.scn"
 one_line 'a capture without steps' 2 'there are no steps'
-echo 'finding "x"' >"$tmp/f.scn"
-mqassay replay "$tmp/f.scn"
-one_line 'a finding' 2 'a finding cannot be replayed yet'
 mqassay replay scenarios/common/retain/cleared.scn
 one_line 'a scenario' 2 'mqassay conform --scenarios'
 mqassay replay "$tmp/large/$(ls "$tmp/large" | head -n 1)/conversation.pcapng"
-one_line 'anything else' 2 'expected a capture, or a folder that --artifacts made'
+one_line 'anything else' 2 'expected a finding, a capture, or a folder that --artifacts made'
 mqassay replay "$tmp/none/such"
 one_line 'nothing' 3 'No such file'
 mqassay replay

@@ -14,6 +14,8 @@
     slow-start    listens only after a second
     opens-late    takes connections and closes them for half a second, then says for as long that it is unavailable
     grows         by 64 MB when a packet contains TEXT
+    burns         computes for ever when a packet contains TEXT, and serves
+    reports       says on stderr, as a sanitizer does, that a packet contains TEXT, and serves
     dies          by SIGSEGV
     stalls        when a packet contains TEXT: nobody is answered any more, and 1.35 s later it dies by SIGSEGV
     dies-late     when a packet contains TEXT: all connections are closed, and 300 ms later it exits with code 7
@@ -249,6 +251,12 @@ class Client(threading.Thread):
                         die(signal.SIGKILL)
                     elif MODE == "grows":
                         GROWN.append(bytearray(b"x" * (64 << 20)))
+                    elif MODE == "burns":
+                        if not os.fork():
+                            while True:
+                                pass
+                    elif MODE == "reports":
+                        os.write(2, b"==1==ERROR: AddressSanitizer: toy\nSUMMARY: AddressSanitizer: heap-use-after-free toy.c:7:3 in take\n" + b"." * 2000)
                     elif MODE == "stalls" and not STALLED.is_set():
                         STALLED.set()
                         time.sleep(1.35)

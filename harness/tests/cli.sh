@@ -69,7 +69,7 @@ mistake 2 'expected a RULE'                   explain ''
 mistake 2 'unknown command xyz'               help xyz
 mistake 2 'too few arguments: expected PATH'  replay
 mistake 3 'No such file'                      replay "$dir/missing"
-mistake 2 'expected a capture, or a folder'   replay "$dir/empty"
+mistake 2 'expected a finding, a capture, or a folder'   replay "$dir/empty"
 mistake 3 'No such file'                      replay "$dir/folder"
 mistake 2 'need --cert and --key'              broker --listen tls://localhost
 mistake 3 'No such file'                      broker --users "$dir/missing"

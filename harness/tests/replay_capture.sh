@@ -290,9 +290,6 @@ shows 'large, over loopback' '^  no difference from the capture$'
 
 replay $captures/two.scn localhost:1
 one_line 'nobody there' 3 'localhost:1: .*refused'
-echo 'finding "x"' >"$tmp/f.scn"
-replay "$tmp/f.scn"
-one_line 'a finding' 2 'a finding cannot be replayed yet'
 printf 'capture "x"\nmqtt 3.1.1\na connects\na publishs topic="x"\n' >"$tmp/m.scn"
 replay "$tmp/m.scn"
 one_line 'a mistake' 2 'm.scn:4:3: error: unknown verb `publishs`.*did you mean `publishes`'
@@ -300,7 +297,7 @@ one_line 'a mistake' 2 'm.scn:4:3: error: unknown verb `publishs`.*did you mean 
 replay "$tmp/over.scn"
 one_line 'too many actors' 2 'over.scn:65538:1: error: more than 65535 actors; take a part of it: `mqassay decode --where'
 replay $captures/two.scn --artifacts "$tmp/none"
-one_line 'artifacts' 2 'of a capture, --pcap FILE keeps all'
+one_line 'artifacts' 2 'of one file, --pcap FILE keeps all'
 replay $captures/two.scn localhost:1 --broker limited
 one_line 'the built-in broker beside a target' 2 'name no target'
 exit $failed
