@@ -249,10 +249,10 @@ static struct moves moves, did;
 static uint64_t most_ns;
 static unsigned n_playing;
 
-/* Each move waits for patience at most, be it for two reasons in turn. */
+/* Each move waits for patience at most, be it for two reasons in turn; a connection, the first that does not open, for longer. */
 static uint64_t longest(void)
 {
-	uint64_t ns = 2 * (moves.n + 1) * PATIENCE_NS;
+	uint64_t ns = 2 * (moves.n + 1) * PATIENCE_NS + 1500 * MS;
 
 	for (uint32_t i = 0; i < moves.n; i++)
 		if (moves.at[i].kind == MOVE_WAIT || moves.at[i].kind == MOVE_PAUSE)

@@ -8,11 +8,12 @@
  * Cases are small programs without threads: play_run() goes on with one until a move has to wait, and comes back to that very move whenever anything has happened to the case.
  */
 
-enum { MAX_PACKET = 2 << 20, WORLD_ROOM = 64 << 20, WORLD_SESSIONS = 1 << 14 };
+enum { MAX_PACKET = 2 << 20, WORLD_ROOM = 64 << 20, WORLD_SESSIONS = 1 << 14, MOST_PENDING = 64 };
 
 #define HALF_SECOND_NS UINT64_C(500000000)
 #define PAUSE_NS UINT64_C(100000)
 #define MOMENT_NS UINT64_C(500000)
+#define OPENS_NS UINT64_C(1500000000)	/* a SYN that met a full backlog is sent again after a second */
 
 static void *must(void *p)
 {
@@ -149,14 +150,21 @@ static bool await_all(struct play *p)
 	return true;
 }
 
+static void close_client(struct client *c, bool reset)
+{
+	if (c->pending)
+		client_is_heard(c);
+	conn_close(&c->conn, reset);
+}
+
 /* Its connection is open, or there is none (any more); false: not yet. */
 static bool has_opened(struct play *p, struct client *c)
 {
 	if (!client_lives(c) || c->conn.open)
 		return true;
-	if (!is_past(p, p->wait_ns + patience_ns(p)))
+	if (!is_past(p, p->wait_ns + (!p->n_late && patience_ns(p) < OPENS_NS ? OPENS_NS : patience_ns(p))))
 		return false;
-	conn_close(&c->conn, true);
+	close_client(c, true);
 	p->played.n_refused++;
 	p->n_late++;
 	return true;
@@ -170,7 +178,7 @@ static void open_client(struct play *p, struct client *c)
 	const char who[] = { 'c', (char)('0' + (c - p->clients)), '\0' };
 
 	if (client_lives(c)) {
-		conn_close(&c->conn, true);
+		close_client(c, true);
 		client_stirs(c);
 	}
 	client_forget_part(c);
@@ -180,6 +188,8 @@ static void open_client(struct play *p, struct client *c)
 		p->played.n_refused++;
 		return;
 	}
+	c->pending = true;
+	player->n_pending++;
 	if (p->tap)
 		conn_tap(&c->conn, p->tap, who);
 }
@@ -287,13 +297,16 @@ static bool make_move(struct play *p, const struct move *move)
 	case MOVE_PAUSE:
 		return wait_for(p, move, move->value * PAUSE_NS);
 	case MOVE_OPEN:
+		/* more than the backlogs of most take are only dropped there */
+		if (p->player->n_pending >= MOST_PENDING && !is_past(p, p->wait_ns + moment_ns(p)))
+			return false;
 		play_did(p, move, (struct span){ 0 }, false);
 		open_client(p, c);
 		return true;
 	case MOVE_DROP:
 		if (client_lives(c)) {
 			play_did(p, move, (struct span){ 0 }, false);
-			conn_close(&c->conn, true);
+			close_client(c, true);
 			client_stirs(c);
 		}
 		return true;
@@ -320,7 +333,7 @@ static void release(struct play *p)
 
 	loop_timer_stop(player->options.loop, &p->timer);
 	for (struct client *c = p->clients; c < p->clients + MOVES_CLIENTS; c++) {
-		conn_close(&c->conn, !c->conn.finished);
+		close_client(c, !c->conn.finished);
 		client_forget_part(c);
 	}
 	forget_sessions(p);

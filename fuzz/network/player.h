@@ -12,7 +12,7 @@
  * Plays cases against a target: any number at a time on one loop, each with names of its own, every byte that comes judged by the monitor. Made for speed: thousands of short conversations a second.
  * A case never waits long: an answer that has not come within `patience` is not waited for any more, and that is noted.
  *
- * What is waited for: a move on a connection that is not open yet, until it is, or cannot be (one that is not within patience is given up, and counts as refused). MOVE_AWAIT, until all is answered; and where something may
+ * What is waited for: a move on a connection that is not open yet, until it is, or cannot be (one that is not within patience, or 1.5 s where that is longer, is given up, and counts as refused; where 64 have not been heard yet the next is begun a moment later). MOVE_AWAIT, until all is answered; and where something may
  * still come that need not (after an offence, a DISCONNECT, a FIN; a delivery or a takeover after what another client of the case has sent), a moment: twice what the target takes to answer just now, and half a millisecond. MOVE_ANSWER with
  * nothing owed waits such a moment too. At the end all connections together are awaited once in this way, and then reset (closed in order after MOVE_CLOSE). A connection that does not read is not waited for. Where a case's
  * patience was over four times, it waits for moments only.

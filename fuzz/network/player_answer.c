@@ -130,6 +130,36 @@ static void time_answer(struct client *c, const struct packet *packet)
 	}
 }
 
+/* ---- what is to be acknowledged ---- */
+
+static void hear(struct client *c, const struct packet *packet)
+{
+	uint8_t answer = packet->type == PUBREL ? PUBCOMP : packet->type != PUBLISH || !publish_qos(packet) ? 0 : publish_qos(packet) == 1 ? PUBACK : PUBREC;
+
+	if (!answer)
+		return;
+	for (struct heard *h = c->heard; h < c->heard + HEARD; h++)
+		if (h->answer == answer && h->packet_id == packet->packet_id)
+			return;
+	c->heard[c->next_heard++ % HEARD] = (struct heard){ packet->packet_id, answer };
+}
+
+/*
+ * What is acknowledged before it has come, or twice, may meet the very packet on its way here, or the next under its id: which of them the target takes it for cannot be known. The monitor
+ * lets such acknowledgements pass, for it is told of conversations in which nothing crosses.
+ */
+bool client_answers(struct client *c, const struct packet *packet)
+{
+	if (packet->type != PUBACK && packet->type != PUBREC && packet->type != PUBCOMP)
+		return true;
+	for (struct heard *h = c->heard; h < c->heard + HEARD; h++)
+		if (h->answer == packet->type && h->packet_id == packet->packet_id) {
+			h->answer = 0;
+			return true;
+		}
+	return false;
+}
+
 /* ---- what the monitor says ---- */
 
 void play_note_id(struct play *p, struct span client_id)
@@ -196,6 +226,7 @@ static void on_packet(struct conn *conn, const uint8_t *bytes, size_t len, const
 	struct value value;
 
 	(void)len;
+	client_is_heard(c);
 	p->played.n_received++;
 	if (p->accused == c)
 		name_accused(c, packet_name((enum packet_type)(bytes[0] >> 4)), packet);
@@ -205,6 +236,7 @@ static void on_packet(struct conn *conn, const uint8_t *bytes, size_t len, const
 	if (packet) {
 		steered_received(&c->steered, packet);
 		time_answer(c, packet);
+		hear(c, packet);
 		if (packet->type == CONNACK && property_find(packet->properties, PROP_assigned_client_identifier, &value))
 			play_note_id(p, value.bytes);
 	}
@@ -216,6 +248,7 @@ static void on_ended(struct conn *conn, enum conn_end how)
 	struct client *c = (struct client *)conn;
 	struct play *p = c->play;
 
+	client_is_heard(c);
 	if (p->accused == c)
 		name_accused(c, how == END_GARBAGE ? "bytes" : "frame", NULL);
 	if (how == END_REFUSED)

@@ -7,7 +7,7 @@
 
 /* What the files of the player share; nobody else includes this. */
 
-enum { ASKED = 8, CLIENT_IDS = 16, CLIENT_ID_LEN = 63, MOST_ANSWERS = 64, MOST_LATE = 4 };
+enum { ASKED = 8, HEARD = 32, CLIENT_IDS = 16, CLIENT_ID_LEN = 63, MOST_ANSWERS = 64, MOST_LATE = 4 };
 
 /* client.last_sent and what came, beside the packet types. */
 enum { NOTHING = 0, UNREADABLE = N_PACKET_TYPES, ENDED, SILENCE };
@@ -17,11 +17,14 @@ struct client {
 	struct play *play;
 	struct steered steered;
 	struct asked { uint64_t sent_ns; uint16_t packet_id; uint8_t type; } asked[ASKED];	/* unanswered, to be timed; type 0: free */
+	struct heard { uint16_t packet_id; uint8_t answer; } heard[HEARD];	/* theirs not acknowledged: by which type they are to be; 0: free */
+	uint8_t next_heard;
 	uint8_t *part;			/* of ours: bytes that are not a whole packet yet; NULL */
 	uint32_t part_len;
 	uint32_t sent_at, heard_at;	/* play.clock when it last sent something, and when it last heard something */
 	uint64_t active_ns;		/* of the later of the two */
 	uint8_t version, last_sent;
+	bool pending;			/* the target has not been heard yet: it may not even have accepted the connection */
 	bool has_connected;		/* a CONNECT that can be read was sent */
 	bool astray;			/* what we send cannot be framed any more */
 	bool part_told;			/* to the monitor, as an offence */
@@ -65,6 +68,7 @@ struct player {
 	struct play *busy, *idle;
 	struct play *ready, **last_ready;
 	size_t n_busy, n_ready;
+	unsigned n_pending;		/* clients that are */
 	uint64_t answer_ns;		/* smoothed: how long the target takes to answer */
 	struct room bytes, dressed;
 	bool closed;
@@ -73,6 +77,12 @@ struct player {
 static inline bool client_lives(const struct client *c)
 {
 	return c->conn.transport && !c->conn.end;
+}
+
+static inline void client_is_heard(struct client *c)
+{
+	c->play->player->n_pending -= c->pending;
+	c->pending = false;
 }
 
 uint8_t *room_for(struct room *room, size_t len);
@@ -95,5 +105,6 @@ void play_answer(struct play *p, const struct client *c, unsigned came, unsigned
 void play_violated(void *owner, struct monitor *monitor, const struct violation *violation);	/* monitor_log.violated; owner is the player */
 void client_asked(struct client *c, const struct packet *packet);
 void play_note_id(struct play *p, struct span client_id);
+bool client_answers(struct client *c, const struct packet *packet);	/* an acknowledgement of what has come, or none at all */
 
 #endif

@@ -71,6 +71,8 @@ static void tell(struct client *c, const uint8_t *bytes, size_t len, const struc
 	p->played.n_sent++;
 	c->last_sent = packet ? packet->type : UNREADABLE;
 	monitor_sent(&c->conn.monitor, bytes, len, packet);
+	if (packet && !client_answers(c, packet))
+		monitor_misbehaved(&c->conn.monitor);
 	p->last_client = (uint8_t)(c - p->clients);
 	c->sent_at = ++p->clock;
 	c->active_ns = p->player->options.loop->now_ns;

@@ -616,6 +616,36 @@ static void what_we_do_wrong_is_no_symptom(void **state)
 	stop();
 }
 
+/* The broker takes these for answers to what it has just sent; we had not seen it. */
+static void what_is_acknowledged_before_it_came_is_no_symptom(void **state)
+{
+	static const char *const early[] = { "PUBREC packet_id=1", "PUBACK packet_id=1" };
+
+	(void)state;
+	start_reference();
+	for (unsigned v = MQTT_3_1_1; v <= MQTT_5; v++)
+		for (unsigned qos = 1; qos <= 2; qos++) {
+			char subscribe[80];
+
+			snprintf(subscribe, sizeof(subscribe), "SUBSCRIBE packet_id=1 (\"fz000000/t\" qos=%u)", qos);
+			moves.n = moves.used = 0;
+			open_client(0, v, CONNECT_A);
+			ask(0, v, subscribe);
+			for (unsigned i = 0; i < 3; i++) {
+				say(0, v, "PUBLISH topic=\"fz000000/t\" qos=2 packet_id=5 payload=\"x\"");
+				say(0, v, "PUBREL packet_id=5");
+				say(0, v, early[2 - qos]);
+				if (qos == 2)
+					say(0, v, "PUBCOMP packet_id=1");
+			}
+			move(MOVE_AWAIT, 0, 0);
+			play();
+			assert_clean();
+			assert_true(last.n_received > 8);
+		}
+	stop();
+}
+
 static void packets_come_in_any_pieces(void **state)
 {
 	uint8_t bytes[200];
@@ -720,7 +750,7 @@ static void who_is_refused_goes_on(void **state)
 	play();
 	assert_int_equal(last.n_refused, 1);
 	assert_int_equal(last.n_sent, 0);
-	assert_true(last.took_ns >= PATIENCE_MS * MS && last.took_ns < 2 * PATIENCE_MS * MS);
+	assert_true(last.took_ns >= 1500 * MS && last.took_ns < 1510 * MS);
 	stop();
 }
 
@@ -879,6 +909,7 @@ int main(void)
 		cmocka_unit_test(what_is_known_is_no_symptom),
 		cmocka_unit_test(a_rule_that_the_broker_breaks_is_a_symptom),
 		cmocka_unit_test(what_we_do_wrong_is_no_symptom),
+		cmocka_unit_test(what_is_acknowledged_before_it_came_is_no_symptom),
 		cmocka_unit_test(packets_come_in_any_pieces),
 		cmocka_unit_test(what_comes_may_be_anything),
 		cmocka_unit_test(who_is_refused_goes_on),
