@@ -34,7 +34,7 @@ for target in fuzz_decode fuzz_capture; do
 	is "$target: a program" "[ -x $target ]"
 	is "$target: seeds, flat" "unzip -l ${target}_seed_corpus.zip | awk 'NR > 3 && NF == 4 { n++; if (\$4 ~ /\\//) bad = 1 } END { exit !(n > 5 && !bad) }'"
 	is "$target: options name a dictionary that is there" "grep -q '^\[libfuzzer\]' $target.options && [ -s \"\$(sed -n 's/^dict = //p' $target.options)\" ]"
-	strange=$(ldd $target | awk '/not found/ || $2 == "=>" { print $1, $3 }' | grep -v -E "$work/out/lib/|^(libc|libm|libdl|libpthread|librt|libgcc_s|libstdc\+\+)\.so")
+	strange=$(ldd $target | awk '/not found/ || $2 == "=>" { print $1, $3 }' | grep -v -E "$work/out/(\./)?lib/|^(libc|libm|libdl|libpthread|librt|libgcc_s|libstdc\+\+)\.so")
 	is "$target: its libraries" "[ -z '$strange' ]"
 	: >"$work/empty"
 	is "$target: an empty input" "timeout 20 ./$target '$work/empty' >/dev/null 2>&1"
