@@ -9,11 +9,12 @@
 #include "harness/load/load_target.h"
 #include "reference-broker/local.h"
 
-extern const struct command conform_command, load_command, replay_command, decode_command, broker_command, lint_command, explain_command;
+extern const struct command conform_command, load_command, fuzz_command, replay_command, decode_command, broker_command, lint_command, explain_command;
 
 static const struct command *const commands[] = {
 	&conform_command,
 	&load_command,
+	&fuzz_command,
 	&replay_command,
 	&decode_command,
 	&broker_command,
