@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "fuzz/network/janitor.h"
 #include "harness/cli.h"
@@ -419,14 +420,24 @@ static bool accepted(void *context, uint8_t version, const char *clause)
 	return false;
 }
 
+/* Before anything is played in vain. */
+static int open_folder(const char *folder)
+{
+	struct stat st;
+
+	if (!mkdir(folder, 0777) || (errno == EEXIST && !stat(folder, &st) && S_ISDIR(st.st_mode) && !access(folder, W_OK)))
+		return 0;
+	console_error("make the folder %s for findings: %s", console_safe(folder), errno == EEXIST ? "there is a file of that name" : strerror(errno));
+	return EXIT_UNABLE;
+}
+
 static int open_target(struct campaign *c)
 {
 	char why[400];
+	int code = open_folder(c->o->folder);
 
-	if (mkdir(c->o->folder, 0777) && errno != EEXIST) {
-		console_error("make the folder %s: %s", console_safe(c->o->folder), strerror(errno));
-		return EXIT_UNABLE;
-	}
+	if (code)
+		return code;
 	struct warden_options options = c->o->target;
 	options.loop = &c->loop;
 	options.folder = c->o->folder;
