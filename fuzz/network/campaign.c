@@ -276,7 +276,7 @@ static void watch(struct campaign *c)
 	warden_watch(c->warden, WATCH_MS * MS, alarmed, c);
 	c->range.within_ns = c->o->target.timeout_ns;
 	/* An answer that is later than anything in the baseline by far is not waited for: others go on meanwhile. */
-	player_patience(c->range.player, worst * 4 < 50 * MS ? 50 * MS : worst * 4 < SECOND ? worst * 4 : SECOND);
+	player_patience(c->range.player, worst * 4 < 20 * MS ? 20 * MS : worst * 4 < SECOND ? worst * 4 : SECOND);
 	c->bystander = bystander_new(&c->loop, warden_address(c->warden), c->range.user_name, c->range.password, c->range.version, 20 * MS, c->range.within_ns, alarmed, c);
 }
 

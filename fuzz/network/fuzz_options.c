@@ -14,7 +14,7 @@ static const char *const mqtt_choices[] = { "all", "3.1", "3.1.1", "5", NULL };
 #define SECOND UINT64_C(1000000000)
 
 struct fuzz_options fuzz_options = {
-	.timeout_ns = 5 * SECOND, .start_timeout_ns = 60 * SECOND, .triage_ns = 30 * SECOND, .seed = 1, .jobs = 32, .findings = "findings", .grows = 64 << 20, .seeds = 5,
+	.timeout_ns = 5 * SECOND, .start_timeout_ns = 60 * SECOND, .triage_ns = 30 * SECOND, .seed = 1, .jobs = 64, .findings = "findings", .grows = 64 << 20, .seeds = 5,
 };
 
 const struct cli_option fuzz_option_rows[] = {
