@@ -206,7 +206,7 @@ void finding_write(FILE *out, const struct finding_file *f)
 	unsigned n_published = 0;
 
 	finding_cast(m, f->symptom->oracle == ORACLE_RULE ? f->symptom->version : 0, &cast);
-	finding_steps(m, &cast, &lines, &n_stimulus);
+	finding_steps(m, &cast, f->symptom->oracle == ORACLE_RULE, &lines, &n_stimulus);
 	put_header(out, f, &cast);
 	if (has_bystander(f))
 		fputs("by connects\n", out);

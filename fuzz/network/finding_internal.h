@@ -32,8 +32,11 @@ void lines_insert(struct lines *lines, size_t at, const char *text);
 void lines_write(FILE *out, const struct lines *lines, const char *indent);
 void lines_free(struct lines *lines);
 
-/* The moves as steps, up to the end of the last connection. *n_stimulus: how many lines come before the connections are ended. */
-void finding_steps(const struct moves *m, const struct cast *cast, struct lines *lines, size_t *n_stimulus);
+/*
+ * The moves as steps, up to the end of the last connection. *n_stimulus: how many lines come before the connections are ended. asks: whether each is
+ * asked before, as players do, whether all has come; where what came is judged.
+ */
+void finding_steps(const struct moves *m, const struct cast *cast, bool asks, struct lines *lines, size_t *n_stimulus);
 
 /* A whole packet in the notation, that encodes to these very bytes in that version; given. NULL: the notation cannot say it. again: illegal where it stands. */
 char *finding_packet(struct span bytes, enum version version, bool again);

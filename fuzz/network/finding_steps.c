@@ -357,8 +357,8 @@ static void tell(struct teller *t, uint32_t i)
 	}
 }
 
-/* As players do at the end: they wait until all is answered, and drop what is open. */
-static void tell_end(struct teller *t)
+/* As players do at the end: they wait until all is answered, ask whether all has come, and drop what is open. */
+static void tell_end(struct teller *t, bool asks)
 {
 	bool unanswered = false;
 
@@ -369,17 +369,22 @@ static void tell_end(struct teller *t)
 		}
 	if (unanswered)		/* what has no answer is to be read before the connection is gone */
 		lines_add(t->lines, "wait 20ms");
+	for (uint32_t k = 0; asks && k < t->cast->n; k++)
+		if (t->state[k].open && t->state[k].connect_sent && !t->state[k].reads_not) {
+			lines_add(t->lines, "%c -> PINGREQ", letter((int)k));
+			lines_add(t->lines, "%c settles", letter((int)k));
+		}
 	for (uint32_t k = 0; k < t->cast->n; k++)
 		if (t->state[k].open)
 			lines_add(t->lines, "%c drops", letter((int)k));
 }
 
-void finding_steps(const struct moves *m, const struct cast *cast, struct lines *lines, size_t *n_stimulus)
+void finding_steps(const struct moves *m, const struct cast *cast, bool asks, struct lines *lines, size_t *n_stimulus)
 {
 	struct teller t = { .m = m, .cast = cast, .lines = lines };
 
 	for (uint32_t i = 0; i < m->n; i++)
 		tell(&t, i);
 	*n_stimulus = lines->n;
-	tell_end(&t);
+	tell_end(&t, asks);
 }

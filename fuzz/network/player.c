@@ -365,6 +365,27 @@ static void finish(struct play *p)
 		put_by(player, p);
 }
 
+/*
+ * Before they are dropped the connections are asked whether all that was sent to them has come: the answer to a ping stands behind it. So what the last move
+ * leads to, for whomever, is seen however slow the target is.
+ */
+static bool ping_all(struct play *p)
+{
+	bool some = false;
+
+	for (struct client *c = p->clients; !p->pinged && c < p->clients + MOVES_CLIENTS; c++) {
+		if (!client_lives(c) || !c->conn.open || c->conn.finished || !conn_reads(&c->conn) || !c->steered.connected || c->part || c->astray || c->given_up)
+			continue;
+		if (c->last_sent == PINGREQ && c->heard_at >= p->clock)
+			continue;
+		memcpy(room_for(&p->player->bytes, 2), "\xc0", 2);
+		client_send(c, 2, 0);
+		some = true;
+	}
+	p->pinged = true;
+	return some;
+}
+
 static void play_run(struct play *p)
 {
 	for (;;) {
@@ -377,9 +398,10 @@ static void play_run(struct play *p)
 			play_tell_parts(p);
 			return;
 		}
-		if (over)
+		if (!over)
+			p->at++;
+		else if (!ping_all(p))
 			break;
-		p->at++;
 	}
 	finish(p);
 }
@@ -430,7 +452,7 @@ static struct play *new_play(struct player *player)
 	p->timer.fire = on_timer;
 	p->at = p->clock = p->stirred_at = 0;
 	p->n_late = p->last_client = 0;
-	p->waiting = false;
+	p->waiting = p->pinged = false;
 	p->accused = NULL;
 	memset(&p->played, 0, offsetof(struct played, symptom));
 	p->played.symptom.oracle = ORACLE_NONE;

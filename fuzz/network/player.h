@@ -57,7 +57,8 @@ struct played {
 /*
  * Plays `moves`, borrowed until done() is called; number makes its names (moves_name()). done() comes from the loop, never from in here; another play may be begun in it.
  * tap: sees its connections; NULL. did: NULL, or takes down what was really done: STEER and all ANSWERs but
- * ANSWER_RIGHT as the sends they came to, ANSWER_RIGHT with its packet as bytes beside it, AWAIT as it stood, what was passed over left out, names as MOVES_NAME. The client's end of every connection that is still open is dropped at the end.
+ * ANSWER_RIGHT as the sends they came to, ANSWER_RIGHT with its packet as bytes beside it, AWAIT as it stood, what was passed over left out, names as MOVES_NAME. When the moves are over, each connection that serves is asked by a
+ * PINGREQ whether all has come, and dropped.
  * Played with the same number, to a target that says the same, it comes to the same bytes. Where it does not fit into *did, the rest is missing.
  */
 void player_play(struct player *player, const struct moves *moves, uint64_t number, struct tap *tap, struct moves *did,

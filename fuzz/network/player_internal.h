@@ -46,7 +46,7 @@ struct play {
 	uint32_t clock, stirred_at;	/* counts what is sent; when something was that others may notice */
 	uint64_t stirred_ns;
 	uint8_t n_late, n_ids, last_client;
-	bool queued, waiting;
+	bool queued, waiting, pinged;
 	char name[MOVES_NAME_LEN + 1];
 	struct client *accused;		/* whose packet the symptom is about, until it is known which packet that is; NULL */
 	struct { uint8_t len; uint8_t at[CLIENT_ID_LEN]; } ids[CLIENT_IDS];	/* whose sessions the monitor is to forget */

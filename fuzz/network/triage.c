@@ -8,6 +8,8 @@
 #include "fuzz/network/finding.h"
 #include "harness/console.h"
 #include "harness/pcap_writer.h"
+#include "harness/report.h"
+#include "harness/shell.h"
 
 /* From a symptom and its suspects to a finding: the least that shows it, how often, and the files that tell it. */
 
@@ -113,19 +115,38 @@ static unsigned count_packets(const struct moves *moves, unsigned *n_clients)
 	return n;
 }
 
+/* The command line that plays the case as it was before it was made smaller. Given. */
+static char *command_of(const struct campaign *c, const char *lineage)
+{
+	char *text = NULL;
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+
+	if (!out)
+		abort();
+	fprintf(out, "mqassay fuzz --seed %llu --case %s ", (unsigned long long)c->o->seed, lineage);
+	if (c->o->versions)
+		fprintf(out, "--mqtt %s ", version_text((unsigned)__builtin_ctz(c->o->versions)));
+	if (c->o->target.exec)
+		fputs("--exec ", out);
+	shell_word(out, c->o->target.exec ? c->o->target.exec : c->o->label);
+	fclose(out);
+	return text;
+}
+
 static void write_down(struct inquiry *q, struct bucket_count *bucket, const char *pcap)
 {
 	struct campaign *c = q->c;
 	const struct suspicion *s = q->suspicion;
 	struct case_origin origin;
 	static struct moves unused;
-	char command[LINEAGE_TEXT + 60], title[240], name[MOVES_NAME_LEN + 1];
+	char *command, title[240], name[MOVES_NAME_LEN + 1];
 	const struct moves *moves = q->did->n ? q->did : q->least;
 	bool memory = s->symptom.oracle == ORACLE_MEMORY;
 
 	cases_make(c->cases, q->ids[q->n - 1], &unused, &origin);
 	moves_name(name, q->ids[q->n - 1].number);
-	snprintf(command, sizeof(command), "--seed %llu --case %s", (unsigned long long)c->o->seed, origin.lineage);
+	command = command_of(c, origin.lineage);
 	struct finding_file finding = {
 		.symptom = &s->symptom, .moves = moves, .lineage = origin.lineage, .seed = c->o->seed, .anomaly = &origin.anomaly, .seed_name = origin.seed_name,
 		.minimised = q->minimised, .target = c->o->label, .command = command, .grows = c->range.grows, .repeats = memory ? c->range.repeats : 1,
@@ -141,6 +162,7 @@ static void write_down(struct inquiry *q, struct bucket_count *bucket, const cha
 	bucket->of = q->minimised.of;
 	bucket->n_packets = count_packets(moves, &bucket->n_clients);
 	campaign_found(c, bucket, title);
+	free(command);
 }
 
 static struct bucket_count *add_bucket(struct campaign *c, const struct suspicion *s)

@@ -166,6 +166,10 @@ static void a_rule_is_watched(void **state)
 	           "b drops\n"
 	           "c -> CONNECT keep_alive=0 client_id=\"fz00c2xt2\"\n"
 	           "c settles\n"
+	           "a -> PINGREQ\n"
+	           "a settles\n"
+	           "c -> PINGREQ\n"
+	           "c settles\n"
 	           "a drops\n"
 	           "c drops\n"
 	           "wait 200ms    # for what is on its way\n");
