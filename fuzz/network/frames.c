@@ -127,7 +127,7 @@ static const char *behind_arguments(const char *s)
  */
 static const char *take_name(const char *s, char *name, size_t cap)
 {
-	static const char anonymous[] = "(anonymous namespace)", call[] = "operator()";
+	static const char anonymous[] = "(anonymous namespace)::", call[] = "operator()";
 	size_t depth = 0;
 
 	*name = '\0';

@@ -75,12 +75,14 @@ static void normalise(const char *text, const char *const *stops, char *kind, si
 		if (word > (size_t)(end - at))
 			word = (size_t)(end - at);
 		bool number = isdigit((unsigned char)*at) || (*at == '-' && isdigit((unsigned char)at[1])) || (*at == '[' && isdigit((unsigned char)at[1]));
-		if (word && !number && n + word + 2 < cap)
+		if (n + word + 2 > cap)
+			break;
+		if (word && !number)
 			n += (size_t)snprintf(kind + n, cap - n, "%s%.*s", n ? " " : "", (int)word, at);
 		at += word;
 		at += at < end;
 	}
-	kind[n < cap ? n : cap - 1] = '\0';
+	kind[n] = '\0';
 }
 
 static void finish(struct sanitizer_report *report, const struct scan *scan, size_t begin, size_t end, enum sanitizer_end how)
@@ -115,7 +117,9 @@ static bool is_summary(const char *line)
 
 static bool is_detected_leaks(const char *line)
 {
-	return strstr(line, "LeakSanitizer: detected memory leaks");
+	const char *text = behind_header(line);
+
+	return text && begins(text, "detected memory leaks");
 }
 
 static void name_kind(const char *text, char *kind, size_t cap)
@@ -166,11 +170,11 @@ static void read_stacks(struct scan *scan, size_t begin, struct frames stacks[2]
 static bool read_error(struct scan *scan, struct sanitizer_report *report)
 {
 	const char *text = behind_header(scan->line);
-	struct frames stacks[2] = { 0 };
-	size_t begin = scan->begin;
 
 	if (!text || is_detected_leaks(scan->line))
 		return false;
+	struct frames stacks[2] = { 0 };
+	size_t begin = scan->begin;
 	name_kind(text, report->kind, sizeof(report->kind));
 	read_stacks(scan, begin, stacks, report);
 	if (begins(report->kind, "data race"))
@@ -183,11 +187,10 @@ static bool read_error(struct scan *scan, struct sanitizer_report *report)
 /* The sanitizer's own assertion: it met what it cannot explain. */
 static bool read_own_failure(struct scan *scan, struct sanitizer_report *report)
 {
-	struct frames stacks[2] = { 0 };
-	size_t begin = scan->begin;
-
 	if (!strstr(scan->line, "Sanitizer: CHECK failed: ") && !strstr(scan->line, "Sanitizer CHECK failed: "))
 		return false;
+	struct frames stacks[2] = { 0 };
+	size_t begin = scan->begin;
 	snprintf(report->kind, sizeof(report->kind), "CHECK failed");
 	read_stacks(scan, begin, stacks, report);
 	frames_text(&stacks[0], false, report->frames, sizeof(report->frames));
@@ -212,7 +215,6 @@ static void read_leak_stack(struct scan *scan, size_t begin, struct sanitizer_re
 /* Direct ones come first in a report; where its first is none, all hangs together in a circle, and that stands for it. */
 static bool read_leak(struct scan *scan, struct sanitizer_report *report)
 {
-	struct scan ahead = *scan;
 	size_t begin = scan->begin;
 
 	if (begins(scan->line, "Direct leak of ")) {
@@ -221,6 +223,7 @@ static bool read_leak(struct scan *scan, struct sanitizer_report *report)
 	}
 	if (!is_detected_leaks(scan->line))
 		return false;
+	struct scan ahead = *scan;
 	while (next_line(&ahead) && !behind_header(ahead.line) && !is_summary(ahead.line)) {
 		if (begins(ahead.line, "Direct leak of "))
 			return false;		/* to be met in a moment */
@@ -255,11 +258,9 @@ static void take_place(const char *place, size_t len, char *text, size_t cap)
 
 static bool read_undefined(struct scan *scan, struct sanitizer_report *report)
 {
-	static const char *const stops[] = { ":", ",", " for type", " of type", " in type", " within null", " through pointer", NULL };
+	static const char *const stops[] = { ":", ",", " for ", " of type", " in type", " through pointer", NULL };
 	static const char mark[] = ": runtime error: ";
 	const char *at = strstr(scan->line, mark);
-	struct scan ahead = *scan;
-	struct frames stack = { 0 };
 	size_t begin = scan->begin;
 	enum sanitizer_end end = REPORT_MAY_GO_ON;
 	char place[sizeof(report->frames)];
@@ -267,9 +268,15 @@ static bool read_undefined(struct scan *scan, struct sanitizer_report *report)
 	/* A place stands in front of it, other than in Go's "panic: runtime error: ". */
 	if (!at || at == scan->line || (!isdigit((unsigned char)at[-1]) && at[-1] != '>'))
 		return false;
+	struct scan ahead = *scan;
+	struct frames stack = { 0 };
 	normalise(at + strlen(mark), stops, report->kind, sizeof(report->kind));
 	take_place(scan->line, (size_t)(at - scan->line), place, sizeof(place));
-	while (next_line(&ahead) && !behind_header(ahead.line) && !strstr(ahead.line, mark)) {
+	while (next_line(&ahead)) {
+		if (behind_header(ahead.line) || strstr(ahead.line, mark)) {
+			end = REPORT_ENDS;
+			break;
+		}
 		if (is_summary(ahead.line)) {
 			*scan = ahead;
 			end = scan->whole ? REPORT_ENDS : REPORT_MAY_GO_ON;
@@ -308,12 +315,12 @@ static bool is_lesser_leak(const char *text)
 static bool is_valgrind_header(const struct scan *scan)
 {
 	const char *text = behind_pid(scan->line), *next;
-	struct scan ahead = *scan;
 
 	if (!text || *text == ' ' || !*text)
 		return false;
 	if (begins(text, "Process terminating with default action of signal "))
 		return true;
+	struct scan ahead = *scan;
 	return next_line(&ahead) && (next = behind_pid(ahead.line)) && begins(next, "   at 0x");
 }
 
@@ -321,18 +328,18 @@ static bool read_valgrind(struct scan *scan, struct sanitizer_report *report)
 {
 	static const char *const stops[] = { " of size ", " (", "/", " delete", ":", NULL };
 	const char *text = behind_pid(scan->line);
-	struct scan ahead = *scan;
-	struct frames stack = { 0 };
 	size_t begin = scan->begin;
 	enum sanitizer_end end = REPORT_MAY_GO_ON;
 	bool stacked = false, ended = false;
 
 	if (!text || !is_valgrind_header(scan) || is_lesser_leak(text))
 		return false;
+	struct scan ahead = *scan;
+	struct frames stack = { 0 };
 	if (strstr(text, " definitely lost "))
 		snprintf(report->kind, sizeof(report->kind), "leak");
 	else if (begins(text, "Process terminating"))
-		snprintf(report->kind, sizeof(report->kind), "%s", strrchr(text, '(') ? strrchr(text, '(') : "signal");
+		snprintf(report->kind, sizeof(report->kind), "%.*s", (int)strcspn(strrchr(text, ' ') + 1 + 1, ")"), strrchr(text, ' ') + 1 + 1);
 	else
 		normalise(text, stops, report->kind, sizeof(report->kind));
 	while (next_line(&ahead) && (text = behind_pid(ahead.line))) {
@@ -438,24 +445,31 @@ static bool read_terminate(struct scan *scan, struct sanitizer_report *report)
 /* "panic: runtime error: index out of range [5] with length 3", then "goroutine 1 [running]:" and pairs of lines. */
 static bool read_go(struct scan *scan, struct sanitizer_report *report)
 {
-	static const char *const stops[] = { " with length", " with capacity", "\n", NULL };
-	struct scan ahead = *scan;
-	struct frames stack = { 0 };
+	static const char *const stops[] = { " with length", " with capacity", NULL };
+	static const char runtime[] = "panic: runtime error: ";
 	size_t begin = scan->begin;
 	bool running = false;
+	char text[LINE + 8];
 
 	if (!begins(scan->line, "panic: ") && !begins(scan->line, "fatal error: "))
 		return false;
+	struct scan ahead = *scan;
+	struct frames stack = { 0 };
 	for (unsigned i = 0; i < GO_LINES && !running && next_line(&ahead); i++)
 		running = begins(ahead.line, "goroutine ") && strstr(ahead.line, " [");
 	if (!running)
 		return false;
-	normalise(scan->line, stops, report->kind, sizeof(report->kind));
+	snprintf(text, sizeof(text), "%s%s", begins(scan->line, runtime) ? "panic: " : "", scan->line + (begins(scan->line, runtime) ? strlen(runtime) : 0));
+	normalise(text, stops, report->kind, sizeof(report->kind));
 	*scan = ahead;
-	while (next_line(&ahead) && !is_blank(ahead.line)) {
-		if (ahead.line[0] != '\t' && !begins(ahead.line, "created by "))
+	while (next_line(&ahead)) {		/* a function, and below it, indented, its place */
+		struct scan below = ahead;
+
+		if (!next_line(&below) || below.line[0] != '\t')
+			break;
+		if (!begins(ahead.line, "created by "))
 			frames_add_go(&stack, ahead.line);
-		*scan = ahead;
+		*scan = ahead = below;
 	}
 	frames_text(&stack, strstr(report->kind, "stack overflow"), report->frames, sizeof(report->frames));
 	report->last_words = true;
@@ -466,15 +480,15 @@ static bool read_go(struct scan *scan, struct sanitizer_report *report)
 /* "thread 'main' panicked at src/main.rs:4:5:" and its message below; before Rust 1.73 "thread 'main' panicked at 'message', src/main.rs:4:5". */
 static bool read_rust(struct scan *scan, struct sanitizer_report *report)
 {
-	static const char *const stops[] = { ":", NULL };
+	static const char *const stops[] = { ": ", NULL };
 	static const char mark[] = " panicked at ";
 	const char *at = begins(scan->line, "thread '") ? strstr(scan->line, mark) : NULL, *message, *place;
 	size_t begin = scan->begin, len;
-	struct scan ahead = *scan;
 	char text[LINE];
 
 	if (!at)
 		return false;
+	struct scan ahead = *scan;
 	at += strlen(mark);
 	len = strlen(at);
 	if (*at == '\'') {
@@ -507,9 +521,9 @@ bool sanitizer_next(struct span log, size_t *at, struct sanitizer_report *report
 
 	scan.log = log;
 	scan.at = *at;
+	memset(report, 0, sizeof(*report));
 	while (next_line(&scan)) {
 		for (size_t i = 0; i < sizeof(readers) / sizeof(*readers); i++) {
-			memset(report, 0, sizeof(*report));
 			if (readers[i](&scan, report)) {
 				*at = scan.at;
 				return true;
