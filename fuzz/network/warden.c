@@ -13,6 +13,10 @@
 
 #define DEFAULT_TIMEOUT_NS (5000 * MS)
 #define DEFAULT_GROWS (UINT64_C(64) << 20)
+const struct patience warden_patience = {
+	.warm_up_ns = 700 * MS, .timed_ns = 800 * MS, .idle_ns = 300 * MS, .glance_ns = 60 * MS, .settle_ns = 300 * MS, .memory_ns = 200 * MS, .late_ns = 250 * MS,
+};
+
 #define ORDERLY_NS (5000 * MS)		/* for a target to end in: looking for leaks takes it a while */
 
 /* ---- waiting ---- */
@@ -222,6 +226,8 @@ struct warden *warden_new(const struct warden_options *o, char *why, size_t cap)
 	w->grows = o->grows ? o->grows : DEFAULT_GROWS;
 	w->pidfd.fd = -1;
 	w->pause.fire = on_pause;
+	w->patience = warden_patience;
+	w->resources = resources_of;
 	health_init(&w->health, w->loop, &w->address, o->user_name, o->password);
 	fine = begin(w, o, why, cap);
 	if (fine && w->process) {
@@ -348,7 +354,7 @@ uint64_t warden_rss(const struct warden *w)
 {
 	struct resources resources;
 
-	return resources_of(warden_subject(w), &resources) ? resources.rss : 0;
+	return w->resources(warden_subject(w), &resources) ? resources.rss : 0;
 }
 
 void warden_symptom(struct symptom *symptom, enum oracle oracle, const char *bucket, const char *format, ...)

@@ -8,9 +8,6 @@
  * What the target is like before anybody has harmed it. Some thousand visits come first: caches, threads and the allocator's arenas are made with the first of them, and are no growth later.
  */
 #define PROBE_NS (2000 * MS)
-#define WARM_UP_NS (700 * MS)
-#define TIMED_NS (800 * MS)
-#define IDLE_NS (300 * MS)
 #define ORDERLY_NS (5000 * MS)
 
 enum { WARM_UP = 3000, TIMED = 200, TIMED_AT_LEAST = 20, ATTEMPTS = 3, IDLE_WINDOWS = 3, BUSY_PERMILLE = 100 };
@@ -74,7 +71,7 @@ static bool probe_versions(struct warden *w, char *why, size_t cap)
 
 /* ---- how quick is it? ---- */
 
-static int by_size(const void *a, const void *b)
+int warden_by_size(const void *a, const void *b)
 {
 	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
 
@@ -85,8 +82,8 @@ static bool measure_visits(struct warden *w, char *why, size_t cap)
 {
 	struct warden_baseline *b = &w->baseline;
 
-	warden_visits(w, WARM_UP, WARM_UP_VISITS, clock_now(&w->loop->clock) + WARM_UP_NS);
-	warden_visits(w, TIMED, 1, clock_now(&w->loop->clock) + TIMED_NS);
+	warden_visits(w, WARM_UP, WARM_UP_VISITS, clock_now(&w->loop->clock) + w->patience.warm_up_ns);
+	warden_visits(w, TIMED, 1, clock_now(&w->loop->clock) + w->patience.timed_ns);
 	if (w->n_took < TIMED_AT_LEAST && w->state == STATE_SERVES)
 		warden_visits(w, TIMED_AT_LEAST, 1, UINT64_MAX);
 	if (w->state != STATE_SERVES || !w->n_took || w->n_failed) {
@@ -94,7 +91,7 @@ static bool measure_visits(struct warden *w, char *why, size_t cap)
 		         w->n_took + w->n_failed, w->n_failed, w->state == STATE_SERVES ? w->trouble : w->how);
 		return false;
 	}
-	qsort(w->took, w->n_took, sizeof(*w->took), by_size);
+	qsort(w->took, w->n_took, sizeof(*w->took), warden_by_size);
 	b->p50_ns = w->took[w->n_took / 2];
 	b->p99_ns = w->took[w->n_took * 99 / 100];
 	b->worst_ns = w->took[w->n_took - 1];
@@ -116,9 +113,9 @@ static void measure_resources(struct warden *w)
 	for (unsigned i = 0; i < IDLE_WINDOWS && b->cpu_idle_permille >= BUSY_PERMILLE; i++) {
 		uint64_t began_ns = clock_now(&w->loop->clock), permille;
 
-		bool seen = resources_of(subject, &before);
-		warden_pause(w, IDLE_NS);
-		if (!seen || !resources_of(subject, &after))
+		bool seen = w->resources(subject, &before);
+		warden_pause(w, w->patience.idle_ns);
+		if (!seen || !w->resources(subject, &after))
 			break;
 		permille = after.cpu_ns > before.cpu_ns ? (after.cpu_ns - before.cpu_ns) * 1000 / (clock_now(&w->loop->clock) - began_ns) : 0;
 		if (permille < b->cpu_idle_permille)

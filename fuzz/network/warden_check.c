@@ -3,14 +3,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define LEAST_LATENCY_NS (250 * MS)
-#define SETTLE_NS (300 * MS)
-#define GLANCE_NS (60 * MS)
-#define WINDOW_NS (300 * MS)
-#define MEMORY_NS (200 * MS)
+#define MOST_LATENCY_NS (1000 * MS)
 
 enum {
-	LATENCY_FACTOR = 50,		/* of the 99th percentile */
+	LATENCY_FACTOR = 50,		/* of the 99th percentile; of the median where a busy machine has made that large */
+	MEDIAN_FACTOR = 20,
 	VISITS = 5,
 	LOOKS = 2,			/* of each kind before something is a symptom */
 	WINDOWS = 3,
@@ -59,44 +56,48 @@ static bool inquiry_is_over(struct warden *w)
 
 static bool answers(struct warden *w, struct symptom *symptom)
 {
-	enum version version = warden_next_version(w);
-
-	inquiry_start(&w->inquiry, &w->health, version, w->manner[version], w->timeout_ns, on_inquiry, w);
+	warden_inquire(w, on_inquiry);
 	warden_wait(w, inquiry_is_over);
 	inquiry_drop(&w->inquiry);
 	if (!reports_are_none(w, symptom))
 		return false;
 	if (w->inquiry.well)
 		return true;
-	warden_symptom(symptom, ORACLE_LIVENESS, "liveness", "no valid exchange on a fresh connection within %.3g s: %s", (double)w->timeout_ns / 1e9, w->inquiry.trouble);
+	warden_hangs(w, symptom);
 	return false;
 }
 
 /* ---- is it as quick as it was? ---- */
 
-static int by_size(const void *a, const void *b)
-{
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-	return (x > y) - (x < y);
-}
-
 static uint64_t median(struct warden *w)
 {
 	warden_visits(w, VISITS, 1, UINT64_MAX);
-	qsort(w->took, w->n_took, sizeof(*w->took), by_size);
+	qsort(w->took, w->n_took, sizeof(*w->took), warden_by_size);
 	return w->n_took ? w->took[w->n_took / 2] : 0;
+}
+
+static uint64_t larger(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
+static uint64_t latency_limit(const struct warden *w)
+{
+	const struct warden_baseline *b = &w->baseline;
+	uint64_t limit_ns = larger(LATENCY_FACTOR * b->p99_ns, w->patience.late_ns), most_ns = larger(MEDIAN_FACTOR * b->p50_ns, MOST_LATENCY_NS);
+
+	return limit_ns < most_ns ? limit_ns : most_ns;
 }
 
 static bool is_quick(struct warden *w, struct symptom *symptom)
 {
-	uint64_t limit_ns = LATENCY_FACTOR * w->baseline.p99_ns, took_ns = w->inquiry.took_ns;
+	uint64_t limit_ns = latency_limit(w), took_ns = w->inquiry.took_ns;
 
-	if (limit_ns < LEAST_LATENCY_NS)
-		limit_ns = LEAST_LATENCY_NS;
 	for (unsigned i = 0; i < LOOKS && took_ns > limit_ns; i++) {
-		warden_pause(w, SETTLE_NS);
+		warden_pause(w, w->patience.settle_ns);
 		took_ns = median(w);
+		if (!took_ns)
+			return answers(w, symptom);
 	}
 	if (took_ns <= limit_ns)
 		return reports_are_none(w, symptom);
@@ -112,10 +113,10 @@ static uint64_t busy_permille(struct warden *w, uint64_t for_ns)
 {
 	struct resources before, after;
 	uint64_t began_ns = clock_now(&w->loop->clock);
-	bool seen = resources_of(warden_subject(w), &before);
+	bool seen = w->resources(warden_subject(w), &before);
 
 	warden_pause(w, for_ns);
-	if (!seen || !resources_of(warden_subject(w), &after) || after.cpu_ns < before.cpu_ns)
+	if (!seen || !w->resources(warden_subject(w), &after) || after.cpu_ns < before.cpu_ns)
 		return 0;
 	return (after.cpu_ns - before.cpu_ns) * 1000 / (clock_now(&w->loop->clock) - began_ns);
 }
@@ -124,7 +125,7 @@ static bool is_busy(struct warden *w, uint64_t *permille)
 {
 	unsigned n = 0;
 
-	while (n < WINDOWS && (*permille = busy_permille(w, WINDOW_NS)) > BUSY_PERMILLE)
+	while (n < WINDOWS && (*permille = busy_permille(w, w->patience.idle_ns)) > BUSY_PERMILLE)
 		n++;
 	return n == WINDOWS;
 }
@@ -134,13 +135,13 @@ static bool is_idle(struct warden *w, struct symptom *symptom)
 {
 	uint64_t permille;
 
-	if (w->baseline.cpu_idle_permille >= IDLE_PERMILLE || busy_permille(w, GLANCE_NS) < GLANCE_PERMILLE)
+	if (w->baseline.cpu_idle_permille >= IDLE_PERMILLE || busy_permille(w, w->patience.glance_ns) < GLANCE_PERMILLE)
 		return true;
 	for (unsigned i = 0; i < LOOKS; i++) {
 		if (!is_busy(w, &permille))
 			return true;
 		if (i + 1 < LOOKS)
-			warden_pause(w, SETTLE_NS);
+			warden_pause(w, w->patience.settle_ns);
 	}
 	warden_symptom(symptom, ORACLE_CPU, "cpu", "nobody asks anything, and the target uses %llu %% of a core, where it was %.1f %% at first",
 	               (unsigned long long)permille / 10, (double)w->baseline.cpu_idle_permille / 10);
@@ -153,7 +154,7 @@ static bool is_small(struct warden *w, struct symptom *symptom)
 	uint64_t rss = warden_rss(w);
 
 	for (unsigned i = 0; i < MEMORY_LOOKS && w->state == STATE_SERVES && rss > w->baseline.rss + w->grows; i++) {
-		warden_pause(w, MEMORY_NS);
+		warden_pause(w, w->patience.memory_ns);
 		rss = warden_rss(w);
 	}
 	if (rss <= w->baseline.rss + w->grows)

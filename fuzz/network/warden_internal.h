@@ -57,6 +57,17 @@ void reports_know(struct warden *warden, const struct sanitizer_report *report);
 
 /* ---- warden.c ---- */
 
+/* How long it looks, and lets the target settle. */
+struct patience {
+	uint64_t warm_up_ns, timed_ns;		/* benign visits before the baseline; those that it is made of: at most */
+	uint64_t idle_ns;			/* a look at the CPU time of an idle target */
+	uint64_t glance_ns;			/* a short one, by which most are found to be idle */
+	uint64_t settle_ns;			/* before whatever looks wrong is looked at again */
+	uint64_t memory_ns;			/* between looks at memory */
+	uint64_t late_ns;			/* an exchange that takes less is never late */
+};
+extern const struct patience warden_patience;
+
 enum state {
 	STATE_STARTING,
 	STATE_SERVES,
@@ -69,6 +80,8 @@ struct warden {
 	struct loop *loop;
 	struct address address;
 	uint64_t timeout_ns, grows;
+	struct patience patience;
+	bool (*resources)(struct subject subject, struct resources *resources);	/* resources_of() */
 	struct warden_baseline baseline;
 	enum state state;
 	bool waiting;			/* in a loop of our own: whatever changes stops it */
@@ -88,7 +101,8 @@ struct warden {
 	enum health_manner manner[MQTT_5 + 1];
 	unsigned turn;			/* versions take turns */
 	struct inquiry inquiry;
-	bool inquired, inquiring;
+	bool inquiring;
+	struct resources asked;		/* when the inquiry began */
 	struct visit visits[WARM_UP_VISITS];
 	uint64_t *took;			/* of the visits of a round */
 	size_t n_took, cap_took, n_failed, n_to_start, n_under_way;
@@ -120,10 +134,13 @@ void warden_visits(struct warden *warden, size_t n, size_t at_once, uint64_t unt
 /* ---- warden_baseline.c ---- */
 
 bool warden_measure(struct warden *warden, char *why, size_t cap);
+int warden_by_size(const void *a, const void *b);	/* of uint64_t, for qsort() */
 
 /* ---- warden_watch.c ---- */
 
 void warden_gone(struct warden *warden);		/* the process has ended by itself: finds out why */
+void warden_inquire(struct warden *warden, void (*done)(struct inquiry *inquiry, void *context));
+void warden_hangs(const struct warden *warden, struct symptom *symptom);	/* what the inquiry found */
 bool warden_look(struct warden *warden);		/* at the reports; false: some is still being written */
 void warden_symptom(struct symptom *symptom, enum oracle oracle, const char *bucket, const char *format, ...) __attribute__((format(printf, 4, 5)));
 

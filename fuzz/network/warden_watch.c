@@ -99,6 +99,27 @@ bool warden_look(struct warden *w)
 	return reports_look(w, false, found_one);
 }
 
+/* ---- does it answer? ---- */
+
+void warden_inquire(struct warden *w, void (*done)(struct inquiry *inquiry, void *context))
+{
+	enum version version = warden_next_version(w);
+
+	if (!w->resources(warden_subject(w), &w->asked))
+		w->asked = (struct resources){ 0 };
+	inquiry_start(&w->inquiry, &w->health, version, w->manner[version], w->timeout_ns, done, w);
+}
+
+void warden_hangs(const struct warden *w, struct symptom *symptom)
+{
+	struct resources now;
+	char does[120] = "";
+
+	if (w->asked.n && w->resources(warden_subject(w), &now) && now.cpu_ns >= w->asked.cpu_ns)
+		snprintf(does, sizeof(does), "; the process is there, and used %.2g s of CPU time meanwhile", (double)(now.cpu_ns - w->asked.cpu_ns) / 1e9);
+	warden_symptom(symptom, ORACLE_LIVENESS, "liveness", "no valid exchange on a fresh connection within %.3g s: %s%s", (double)w->timeout_ns / 1e9, w->inquiry.trouble, does);
+}
+
 /* ---- in the background ---- */
 
 static void on_inquiry(struct inquiry *inquiry, void *context)
@@ -114,19 +135,16 @@ static void on_inquiry(struct inquiry *inquiry, void *context)
 	w->health_due_ns = w->loop->now_ns;
 	if (!warden_look(w))		/* it is dying, and writes why */
 		return;
-	warden_symptom(&symptom, ORACLE_LIVENESS, "liveness", "no valid exchange on a fresh connection within %.3g s: %s", (double)w->timeout_ns / 1e9, inquiry->trouble);
+	warden_hangs(w, &symptom);
 	alarm_for(w, &symptom);
 }
 
 static void look_at_health(struct warden *w)
 {
-	enum version version;
-
 	if (w->inquiring || w->loop->now_ns < w->health_due_ns)
 		return;
 	w->inquiring = true;
-	version = warden_next_version(w);
-	inquiry_start(&w->inquiry, &w->health, version, w->manner[version], w->timeout_ns, on_inquiry, w);
+	warden_inquire(w, on_inquiry);
 }
 
 /* Under load there is a lot to hold. What stays is warden_check()'s to see: this is for what would take all of the machine's memory before that. */
