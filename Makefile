@@ -30,7 +30,8 @@ codec   := $(wildcard codec/*.c)
 harness := $(filter-out harness/main.c,$(wildcard harness/*.c harness/load/*.c))
 broker  := $(wildcard reference-broker/*.c)
 pcap    := $(wildcard pcap/*.c)
-fuzz    := $(wildcard fuzz/mutator/*.c fuzz/network/*.c)
+engines := fuzz/mutator/engine.c fuzz/mutator/engine_afl.c
+fuzz    := $(filter-out $(engines),$(wildcard fuzz/mutator/*.c fuzz/network/*.c))
 tests   := $(wildcard codec/tests/test_*.c harness/tests/test_*.c harness/load/tests/test_*.c reference-broker/tests/test_*.c pcap/tests/test_*.c \
            fuzz/mutator/tests/test_*.c fuzz/network/tests/test_*.c)
 benches := $(wildcard codec/bench/*.c harness/bench/*.c harness/load/bench/*.c reference-broker/bench/*.c pcap/bench/*.c fuzz/bench/*.c)
@@ -40,7 +41,7 @@ data    := $(shell find scenarios -path scenarios/known -prune -o '(' -name '*.s
 
 obj      = $(patsubst %.c,$B/%.o,$(1))
 lib     := $(call obj,$(codec) $(harness) $(broker) $(pcap) $(fuzz))
-objs    := $(lib) $(call obj,harness/main.c $(tests) $(benches) $(targets) $(wildcard fuzz/replay.c fuzz/write_seeds.c fuzz/network/tests/fake_broker.c))
+objs    := $(lib) $(call obj,harness/main.c $(engines) $(tests) $(benches) $(targets) $(wildcard fuzz/replay.c fuzz/write_seeds.c fuzz/network/tests/fake_broker.c))
 
 .PHONY: all help tests everything deps deps-build deps-check conform check test list-tests bench bench-load \
         fuzz planted fuzz-targets fuzz-afl fuzz-afl-targets fuzz-replays fuzz-check fuzz-seeds list-fuzz install uninstall clean FORCE
@@ -180,19 +181,28 @@ bench-load: all $B/harness/load/bench/bench_floor	## print what load costs, besi
 fuzz:	## build the libFuzzer targets (clang) into build/fuzz/
 	@$(MAKE) --no-print-directory CC=clang FUZZ=1 SAN=address,undefined fuzz-targets
 fuzz-targets: $(patsubst fuzz/%.c,build/fuzz/%,$(targets))
+# Targets that say what their input is made of (fuzz/mutator/engine.h) have it mutated as that.
+$(patsubst fuzz/%.c,build/fuzz/%,$(shell grep -l '^const enum engine_shape' $(targets))): $B/fuzz/mutator/engine.o
 build/fuzz/%: $B/fuzz/%.o $B/libmqassay.a
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
-	$(Q)$(CC) -fsanitize=fuzzer,$(SAN) $(ldflags) $(LDFLAGS) -o $@ $^ $(libs) $(LDLIBS)
+	$(Q)$(CC) -fsanitize=fuzzer,$(SAN) $(ldflags) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(libs) $(LDLIBS)
 
 # The same functions as AFL++ runs them: persistent, with shared memory, by the driver that comes with it.
-fuzz-afl:	## build the AFL++ targets (afl-clang-fast) into build/afl/
+fuzz-afl: build/afl/engine.so	## build the AFL++ targets (afl-clang-fast) into build/afl/
 	@AFL_QUIET=1 $(MAKE) --no-print-directory CC=afl-clang-fast SAN=address fuzz-afl-targets
 fuzz-afl-targets: $(patsubst fuzz/%.c,build/afl/%,$(targets))
 build/afl/%: $B/fuzz/%.o $B/libmqassay.a
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
 	$(Q)$(CC) -fsanitize=fuzzer $(ldflags) $(LDFLAGS) -o $@ $^ $(libs) $(LDLIBS)
+# AFL_CUSTOM_MUTATOR_LIBRARY=build/afl/engine.so ENGINE_SHAPE=moves: as the target's engine_shape says.
+engine_sources := fuzz/mutator/engine_afl.c fuzz/mutator/anomalies.c fuzz/mutator/moves.c fuzz/mutator/steer.c fuzz/mutator/words.c \
+                  $(wildcard fuzz/mutator/mutate*.c) $(codec)
+build/afl/engine.so: $(engine_sources) $(wildcard fuzz/mutator/*.h codec/*.h)
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)gcc $(cflags) -fPIC -shared -o $@ $(engine_sources)
 
 fuzz-speed:	## print what a second of one core does with the corpora, in the build of `make fuzz`; TARGETS= for some
 	@$(MAKE) --no-print-directory CC=clang FUZZ=1 SAN=address,undefined fuzz-replay-speed

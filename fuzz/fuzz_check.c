@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "fuzz/mutator/engine.h"
 #include "pcap/views.h"
 
 /*
@@ -11,6 +12,8 @@
  * itself, framed as it stands.
  */
 enum { SENT, RECEIVED, CLOSED, OTHER };
+
+const enum engine_shape engine_shape = ENGINE_STEPS;
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -1,5 +1,8 @@
 #include "fuzz/input.h"
 #include "fuzz/judged_broker.h"
+#include "fuzz/mutator/engine.h"
+
+const enum engine_shape engine_shape = ENGINE_HEADED;
 
 /*
  * One client's bytes, as they come from the network. The first byte says in which pieces (its low seven bits; 0: in one) and whether half a second passes

@@ -1,6 +1,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "fuzz/mutator/engine.h"
 #include "harness/monitor.h"
 
 /*
@@ -8,6 +9,8 @@
  * says what (low two bits: which connection), and for a packet the packet itself, framed as it stands.
  */
 enum { SENT, RECEIVED, CLOSED, OTHER };
+
+const enum engine_shape engine_shape = ENGINE_STEPS;
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -338,6 +338,13 @@ void mutate_moves_within(struct moves *moves, const struct moves *other, struct 
 	}
 }
 
+bool mutate_crossing(struct moves *moves, const struct moves *other, struct random *random, size_t most)
+{
+	struct sequence s = { moves, other, random, NULL, NULL, most };
+
+	return choose(splice_choices, random)(&s);
+}
+
 void mutate_moves(struct moves *moves, const struct moves *other, struct random *random, struct anomaly *anomaly)
 {
 	mutate_moves_within(moves, other, random, 65535, anomaly);

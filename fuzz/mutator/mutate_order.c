@@ -444,6 +444,8 @@ const struct sequence_choice order_choices[] = {
 	{ add_steer, 5 }, { add_answer, 3 }, { change_value, 1 }, { NULL, 0 },
 };
 
+const struct sequence_choice splice_choices[] = { { take_packet, 1 }, { splice, 3 }, { splice_tail, 2 }, { play_beside, 1 }, { NULL, 0 } };
+
 /* ---- timing ---- */
 
 static bool add_pause(struct sequence *s)

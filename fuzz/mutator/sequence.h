@@ -21,10 +21,13 @@ struct sequence_choice {
 	unsigned weight;
 };
 
-extern const struct sequence_choice order_choices[], timing_choices[], client_choices[];	/* each ends with no act */
+extern const struct sequence_choice order_choices[], splice_choices[], timing_choices[], client_choices[];	/* each ends with no act */
 
 /* As mutate_moves(), no send longer than `most`. */
 void mutate_moves_within(struct moves *moves, const struct moves *other, struct random *random, size_t most, struct anomaly *anomaly);
+
+/* Something of the other put in. False: it has nothing, or there is no room; nothing has changed. */
+bool mutate_crossing(struct moves *moves, const struct moves *other, struct random *random, size_t most);
 
 /* ---- picking ---- */
 

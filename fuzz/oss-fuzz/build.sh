@@ -9,13 +9,13 @@ list=${TARGETS:-$(make -s list-fuzz)}	# TARGETS="broker decode": only these
 objects=$(printf "$build/fuzz/fuzz_%s.o " $list)
 jobs=$(nproc)
 
-make -j"$jobs" B="$build" CC="$CC" CFLAGS="$CFLAGS" FUZZ= SAN= COV= WERROR= $objects "$build/libmqassay.a"
+make -j"$jobs" B="$build" CC="$CC" CFLAGS="$CFLAGS" FUZZ= SAN= COV= WERROR= $objects "$build/fuzz/mutator/engine.o" "$build/libmqassay.a"
 
 mkdir -p "$OUT/lib"
 for name in $list; do
 	target=$OUT/fuzz_$name
 	engine=
-	grep -q 'engine_shape' "fuzz/fuzz_$name.c" && engine=$build/fuzz/mutator/engine.o
+	grep -q '^const enum engine_shape' "fuzz/fuzz_$name.c" && engine=$build/fuzz/mutator/engine.o
 	$CXX $CXXFLAGS -pthread -o "$target" "$build/fuzz/fuzz_$name.o" $engine "$build/libmqassay.a" $LIB_FUZZING_ENGINE \
 		-Wl,-Bstatic -lssl -lcrypto -lz -lzstd -ljson-c -Wl,-Bdynamic,--as-needed -lpcap -lm -ldl -Wl,--disable-new-dtags,-rpath,'$ORIGIN/lib'
 	rm -f "${target}_seed_corpus.zip"
