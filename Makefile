@@ -41,10 +41,10 @@ data    := $(shell find scenarios -path scenarios/known -prune -o '(' -name '*.s
 
 obj      = $(patsubst %.c,$B/%.o,$(1))
 lib     := $(call obj,$(codec) $(harness) $(broker) $(pcap) $(fuzz))
-objs    := $(lib) $(call obj,harness/main.c $(engines) $(tests) $(benches) $(targets) $(wildcard fuzz/replay.c fuzz/write_seeds.c fuzz/network/tests/fake_broker.c))
+objs    := $(lib) $(call obj,harness/main.c $(engines) $(tests) $(benches) $(targets) $(wildcard fuzz/replay.c fuzz/write_seeds.c fuzz/write_dict.c fuzz/network/tests/fake_broker.c))
 
 .PHONY: all help tests everything deps deps-build deps-check conform check test list-tests bench bench-load \
-        fuzz planted fuzz-targets fuzz-afl fuzz-afl-targets fuzz-replays fuzz-check fuzz-seeds list-fuzz install uninstall clean FORCE
+        fuzz planted fuzz-targets fuzz-afl fuzz-afl-targets fuzz-replays fuzz-check fuzz-seeds fuzz-dict list-fuzz install uninstall clean FORCE
 .DELETE_ON_ERROR:
 
 share   := build/share/man/man1/mqassay.1 build/share/bash-completion/completions/mqassay \
@@ -119,7 +119,7 @@ replays        := $(patsubst fuzz/fuzz_%.c,$B/fuzz/replay_%,$(targets))
 .SECONDARY: $(objs)
 
 tests: $(test_programs)
-everything: $B/mqassay $(objs) $(test_programs) $(bench_programs) $(replays) $B/fuzz/write_seeds $B/fuzz/network/tests/fake_broker
+everything: $B/mqassay $(objs) $(test_programs) $(bench_programs) $(replays) $B/fuzz/write_seeds $B/fuzz/write_dict $B/fuzz/network/tests/fake_broker
 
 $B/harness/tests/test_play $B/fuzz/network/tests/test_player: $B/harness/tests/puppet.o
 $B/harness/tests/test_monitor $B/harness/tests/test_client_monitor $B/pcap/tests/test_check: $B/harness/tests/shorthand.o
@@ -217,6 +217,9 @@ fuzz-check: fuzz-replays	## replay every corpus, without a fuzzer
 fuzz-seeds: $B/fuzz/write_seeds	## write seeds, out of scenarios and tables, into build/seeds/TARGET/
 	@mkdir -p build
 	@$< build/seeds
+fuzz-dict: $B/fuzz/write_dict	## write the fuzzers' dictionaries, out of tables and the parser's words, into fuzz/ (or DICTS=)
+	@$< mqtt > $(DICTS)/mqtt.dict && LC_ALL=C $< scenario harness/parse*.c > $(DICTS)/scenario.dict
+DICTS := fuzz
 $B/fuzz/replay_%: $B/fuzz/fuzz_%.o $B/fuzz/replay.o $B/libmqassay.a
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(ldflags) $(LDFLAGS) -o $@ $^ $(libs) $(LDLIBS)

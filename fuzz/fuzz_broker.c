@@ -1,10 +1,13 @@
 #include "fuzz/judged_broker.h"
+#include "fuzz/mutator/engine.h"
 #include "fuzz/mutator/moves.h"
 #include "fuzz/mutator/steer.h"
 
 /*
  * Clients that do to the broker what moves say, over up to eight connections: see moves.h for the form. A move that steers makes its packet of what the client has seen.
  */
+const enum engine_shape engine_shape = ENGINE_MOVES;
+
 static struct steered steered[N_ENDS];
 
 _Static_assert((int)N_ENDS == (int)MOVES_CLIENTS, "a connection for every client");

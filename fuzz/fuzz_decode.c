@@ -3,11 +3,14 @@
 
 #include "codec/codec.h"
 #include "fuzz/must.h"
+#include "fuzz/mutator/engine.h"
 #include "fuzz/target.h"
 
 /*
  * A packet, as each version reads and judges it. Short, so that it is fast; what follows from a packet that can be read is fuzz_roundtrip's.
  */
+const enum engine_shape engine_shape = ENGINE_PACKETS;
+
 static volatile size_t sink;		/* what was read is used, or the optimiser would not read it */
 
 static size_t used(struct span s, const uint8_t *bytes, size_t len)

@@ -2,6 +2,7 @@
 
 #include "codec/text.h"
 #include "fuzz/must.h"
+#include "fuzz/mutator/engine.h"
 #include "fuzz/target.h"
 
 /*
@@ -9,6 +10,8 @@
  * control character, read back from its text as the same packet, and be laid out without gaps. What decode_plain() takes is the same, and legal.
  * Framing says the same of every part of it, wherever the stream is cut.
  */
+const enum engine_shape engine_shape = ENGINE_PACKETS;
+
 enum { ROOM = 1 << 18, MOST = 4096, N_PARTS = 512 };
 
 static void laid_out(const uint8_t *bytes, size_t len, enum version version, bool readable)

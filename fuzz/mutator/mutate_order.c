@@ -532,6 +532,7 @@ static bool join_writes(struct sequence *s)
 	if (last == (uint32_t)at || !keep_room(s, &w, &m->at[at].bytes))
 		return false;
 	m->at[at].kind = w.len > UINT8_MAX ? MOVE_SEND_LONG : MOVE_SEND;
+	m->at[at].value = 0;
 	say_moves(s, ANOMALY_WRITES_JOINED, (uint32_t)at, last);
 	for (uint32_t i = kept++ + 1; i < m->n; i++)
 		if (i > last || m->at[i].client != client)
