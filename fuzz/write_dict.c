@@ -122,7 +122,7 @@ static void write_signs(void)
 {
 	static const char *const signs[] = {
 		"->", "<-", "..", ">=", "<=", "!=", "!", "!again", "!omit=", "!ends_after=", "$topic", "$client", "$(", "${", "$n", "hex\\\"", "3.1.1", "3.1", "10ms",
-		"1s", "64k", "pick(", "fill(", "stamp(", "property[", "with \\\"f.csv\\\"", "{", "}", "[", "]", "#",
+		"1s", "1s..2s", "64k", "in flight", "pick(", "fill(", "stamp(", "property[", "with \\\"f.csv\\\"", "{", "}", "[", "]", "#", "busy<", "grows<", "target lives",
 	};
 
 	printf("\n# signs and values\n");
