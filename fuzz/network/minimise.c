@@ -64,9 +64,9 @@ bool search_shows(struct search *s, const struct moves *const *cases, size_t n, 
 	return symptom.oracle == s->wanted->oracle && !strcmp(symptom.bucket, s->wanted->bucket);
 }
 
-static bool shows_alone(struct search *s, const struct moves *moves)
+static bool shows_alone(struct search *s, const struct moves *moves, bool did)
 {
-	return search_shows(s, (const struct moves *[]){ moves }, 1, s->did);
+	return search_shows(s, (const struct moves *[]){ moves }, 1, did ? s->did : NULL);
 }
 
 static bool is_over(struct search *s)
@@ -89,7 +89,7 @@ bool search_try(struct search *s)
 		return false;
 	moves_compact(candidate);
 	for (unsigned i = 0; i < s->tries && !is_over(s); i++)
-		if (shows_alone(s, candidate)) {
+		if (shows_alone(s, candidate, false)) {
 			s->candidate = s->best;
 			s->best = candidate;
 			return s->changed = true;
@@ -140,36 +140,52 @@ static unsigned tries_at(unsigned shows, unsigned of)
 /* What was really done, in place of moves that the state steered, if that shows as well. */
 static void make_concrete(struct search *s)
 {
-	if (!s->did->n || !moves_copy(s->candidate, s->did))
-		return;
-	search_try(s);
+	if (!s->did->n)		/* memory is not looked at when it is told what was done */
+		search_shows(s, (const struct moves *[]){ s->best }, 1, s->did);
+	if (s->did->n && moves_copy(s->candidate, s->did))
+		search_try(s);
 }
 
-/* Whether it shows at all, and how reliably. The case that shows is the best. */
-static bool find_baseline(struct search *s, const struct moves *const *cases, size_t n)
+/* How reliably the best shows that did so in one of `of` trials. Three in a row are reliable enough. */
+static void rate(struct search *s, unsigned of)
 {
-	unsigned of = 0, shows = 0, most = 10;
+	unsigned shows = 1, most = of == 1 ? 3 : 10;
 
-	moves_copy(s->best, cases[n - 1]);
-	remember(s, hash_moves(s->best));
-	while (of < most && !shows && !s->lost) {
-		of++;
-		shows += shows_alone(s, s->best);
-	}
-	if (!shows)
-		return n > 1 && !s->lost && search_join(s, cases, n);
-	moves_copy(s->spare[0], s->did);
-	if (of == 1)
-		most = 3;
 	for (; of < most && !is_over(s); of++) {
-		bool again = shows_alone(s, s->best);
+		bool again = shows_alone(s, s->best, false);
 
 		shows += again;
 		if (!again)
 			most = 10;
 	}
 	s->tries = tries_at(shows, of);
-	moves_copy(s->did, s->spare[0]);
+}
+
+/* Whether it shows at all, and how reliably. The case that shows is the best; where several must be played, s->apart is set. */
+static bool find_baseline(struct search *s, const struct moves *const *cases, size_t n)
+{
+	bool did = s->wanted->oracle != ORACLE_MEMORY, together = false;
+	unsigned of = 0;
+
+	moves_copy(s->best, cases[n - 1]);
+	remember(s, hash_moves(s->best));
+	/* The last alone most often, or all of them; then both until it is certain that neither shows. */
+	for (unsigned i = 0; i < 10 && !s->lost; i++) {
+		of++;
+		if (shows_alone(s, s->best, did)) {
+			rate(s, of);
+			return true;
+		}
+		if (n == 1 || i >= 3 || !search_shows(s, cases, n, NULL))
+			continue;
+		s->tries = i ? 3 : 1;
+		together = true;
+		break;
+	}
+	if (!together || !search_join(s, cases, n))
+		return together;
+	s->did->n = 0;
+	rate(s, 1);
 	return true;
 }
 

@@ -1,27 +1,59 @@
+#include <assert.h>
+#include <stdlib.h>
+
 #include "fuzz/network/minimise_internal.h"
 
 /* What shows only after other cases: which of them, and all as one. */
 
 struct together {
-	const struct moves *at[64];	/* the last ones before the suspect, and it */
-	uint32_t n;
+	const struct moves **at;	/* in the order played */
+	size_t n;
 };
+
+static bool shows_together(struct search *s, const struct moves *const *at, size_t n)
+{
+	if (s->trial->now_ns(s->trial) >= s->stop_ns)
+		s->over = true;
+	for (unsigned i = 0; i < s->tries && !s->over; i++)
+		if (search_shows(s, at, n, NULL))
+			return true;
+	return false;
+}
+
+/* Mostly it is one of them: halves, as long as one shows it. */
+static void halve(struct search *s, struct together *t)
+{
+	while (t->n > 1 && !s->over) {
+		size_t half = t->n / 2;
+
+		if (shows_together(s, t->at + half, t->n - half)) {
+			t->at += half;
+			t->n -= half;
+		} else if (shows_together(s, t->at, half)) {
+			t->n = half;
+		} else {
+			return;
+		}
+	}
+}
 
 static bool without_cases(struct search *s, void *context, uint32_t from, uint32_t n)
 {
-	struct together *t = context, less = { .n = 0 };
+	struct together *t = context;
+	const struct moves **less = malloc(t->n * sizeof(*less));
+	size_t left = 0;
 
-	if (s->trial->now_ns(s->trial) >= s->stop_ns)
-		return !(s->over = true);
-	for (uint32_t i = 0; i < t->n; i++)
+	assert(less);
+	for (size_t i = 0; i < t->n; i++)
 		if (i < from || i >= from + n)
-			less.at[less.n++] = t->at[i];
-	for (unsigned i = 0; i < s->tries; i++)
-		if (search_shows(s, less.at, less.n, NULL)) {
-			*t = less;
-			return true;
-		}
-	return false;
+			less[left++] = t->at[i];
+	bool shows = shows_together(s, less, left);
+	if (shows) {
+		memcpy(t->at, less, left * sizeof(*less));
+		t->n = left;
+	}
+	free(less);
+	return shows;
 }
 
 /* A name that no number makes: those begin with "fz". */
@@ -64,28 +96,26 @@ static bool joined(struct search *s, const struct together *t, bool renamed)
 	struct moves *m = s->candidate;
 
 	m->n = m->used = 0;
-	for (uint32_t i = 0; i < t->n; i++)
-		if (!join_one(m, t->at[i], i, i + 1 == t->n, renamed))
+	for (size_t i = 0; i < t->n; i++)
+		if (!join_one(m, t->at[i], (uint32_t)i, i + 1 == t->n, renamed))
 			return false;
 	return search_try(s);
 }
 
 bool search_join(struct search *s, const struct moves *const *cases, size_t n)
 {
-	struct together t = { .n = 0 };
-	const size_t most = sizeof(t.at) / sizeof(*t.at);
-	unsigned shows = 0, of = 0;
+	struct together t = { malloc(n * sizeof(*t.at)), n };
+	const struct moves **all = t.at;
 
-	for (size_t i = n > most ? n - most : 0; i < n; i++)
-		t.at[t.n++] = cases[i];
-	while (of < 3 && !shows && !s->lost) {
-		of++;
-		shows += search_shows(s, t.at, t.n, NULL);
-	}
-	if (!shows)
-		return false;
-	s->tries = of == 1 ? 1 : 3;
-	t.n = search_reduce(s, t.n, false, without_cases, &t);
-	s->apart = !joined(s, &t, true) && !joined(s, &t, false);
-	return true;
+	assert(all);
+	memcpy(all, cases, n * sizeof(*all));
+	halve(s, &t);
+	if (t.n > 1)
+		search_reduce(s, (uint32_t)t.n, false, without_cases, &t);
+	if (t.n == 1)
+		moves_copy(s->best, t.at[0]);
+	else
+		s->apart = !joined(s, &t, true) && !joined(s, &t, false);
+	free(all);
+	return !s->apart;
 }

@@ -49,7 +49,7 @@ uint32_t search_reduce(struct search *s, uint32_t n, bool all, bool (*without)(s
 
 /* ---- minimise_cases.c ---- */
 
-/* Several cases that may show only together, made one. False: they do not show. Where they cannot be one, s->apart is set and the last is the best still. */
+/* Cases that show together, made one, which is the best then. False: they are several that cannot be one; s->apart is set. */
 bool search_join(struct search *s, const struct moves *const *cases, size_t n);
 
 /* ---- minimise_moves.c ---- */

@@ -19,11 +19,22 @@ struct world {
 	struct trial trial;
 	bool (*shows)(const struct moves *const *cases, size_t n);
 	unsigned percent;		/* how often it shows when it does */
+	unsigned hurried;		/* the same without AWAIT before another client's turn; 0: as often */
+	unsigned gone;			/* the trial from which on there is no target; 0: none */
 	struct random random;
 	uint64_t now_ns;
 };
 
 static const struct symptom death = { .oracle = ORACLE_DEATH, .bucket = "death signal 11" };
+
+/* Whether a client goes on before another has its answer. */
+static bool hurries(const struct moves *m)
+{
+	for (uint32_t i = 0; i + 1 < m->n; i++)
+		if (move_sends(&m->at[i]) && m->at[i + 1].client != m->at[i].client)
+			return true;
+	return false;
+}
 
 static bool run(struct trial *trial, const struct moves *const *cases, size_t n, struct tap *tap, struct moves *did, struct symptom *symptom)
 {
@@ -33,11 +44,15 @@ static bool run(struct trial *trial, const struct moves *const *cases, size_t n,
 	trial->n_run++;
 	w->now_ns += 50000000;
 	*symptom = (struct symptom){ 0 };
-	if (w->shows(cases, n) && random_below(&w->random, 100) < w->percent)
+	if (w->shows(cases, n) && random_below(&w->random, 100) < (w->hurried && hurries(cases[n - 1]) ? w->hurried : w->percent))
 		*symptom = death;
-	if (did)
+	if (did) {
 		moves_copy(did, cases[n - 1]);
-	return true;
+		for (uint32_t i = 0; i < did->n; i++)
+			if (did->at[i].kind == MOVE_STEER)
+				did->at[i] = (struct move){ .kind = MOVE_SEND, .client = did->at[i].client, .bytes = span_of("\xc0\x00", 2) };
+	}
+	return !w->gone || trial->n_run < w->gone;
 }
 
 static uint64_t now_ns(struct trial *trial)
@@ -131,6 +146,9 @@ static const char *told(const struct moves *m)
 
 		snprintf(head, sizeof(head), "%u %s", at->client, move_sends(at) ? at->kind == MOVE_SEND_CUT ? "cut " : "" : kinds[at->kind]);
 		wr_text(&w, head);
+		snprintf(head, sizeof(head), " %u", at->value);
+		if (!move_sends(at) && at->value)
+			wr_text(&w, head);
 		if (move_sends(at) && decode(at->bytes.at, at->bytes.len, moves_version(m, i, at->client), &p, &finding) == CODEC_OK)
 			packet_print(&p, FROM_CLIENT, &w);
 		else if (move_sends(at))
@@ -415,6 +433,235 @@ static void alias_past_its_maximum_and_a_long_payload(void **state)
 	free(m);
 }
 
+/* ---- what shows at times, or not by itself ---- */
+
+static void takeover_case(struct moves *m)
+{
+	noise(m, 8, 13);
+	connects(m, 1, MOVES_NAME "/one", "keep_alive=17");
+	noise(m, 8, 14);
+	connects(m, 2, MOVES_NAME "/one", "keep_alive=17");
+	say(m, 2, MQTT_5, "PUBREL packet_id=4");
+	noise(m, 8, 15);
+}
+
+static const char least_takeover[] =
+	"0 opens\n0 CONNECT clean_start keep_alive=60 client_id=\"fz000000\"\n0 awaits\n"
+	"1 opens\n1 CONNECT clean_start keep_alive=60 client_id=\"fz000000\"\n1 PUBREL packet_id=1\n";
+
+static void one_that_shows_at_times(void **state)
+{
+	struct world w = world_of(takeover);
+	struct moves *m = fresh(), *least = fresh();
+	struct minimised result;
+
+	(void)state;
+	takeover_case(m);
+	w.percent = 60;
+	assert_true(minimise(&w.trial, (const struct moves *const *)&m, 1, &death, least, &result));
+	print_message("%u trials, shows %u of %u\n", result.n_trials, result.shows, result.of);
+	assert_int_equal(n_sends(least), 3);
+	assert_int_equal(result.of, 10);
+	assert_in_range(result.shows, 3, 9);
+	free(m);
+	free(least);
+}
+
+static void one_that_needs_the_answer_first(void **state)
+{
+	struct world w = world_of(takeover);
+	struct moves *m = fresh();
+	struct minimised result;
+
+	(void)state;
+	takeover_case(m);
+	for (uint32_t i = 0; i < m->n; i++)
+		if (m->at[i].kind == MOVE_AWAIT)
+			moves_remove(m, i--, 1);
+	w.hurried = 70;
+	result = becomes(&w, m, least_takeover);
+	assert_int_equal(result.shows, 10);
+	free(m);
+}
+
+static bool never(const struct moves *const *cases, size_t n)
+{
+	(void)cases, (void)n;
+	return false;
+}
+
+static void one_that_never_shows(void **state)
+{
+	struct world w = world_of(never);
+	struct moves *m[2] = { fresh(), fresh() }, *least = fresh();
+	struct minimised result;
+
+	(void)state;
+	say(m[0], 0, MQTT_5, "PINGREQ");
+	takeover_case(m[1]);
+	assert_false(minimise(&w.trial, (const struct moves *const *)m, 2, &death, least, &result));
+	assert_int_equal(result.shows, 0);
+	assert_int_equal(result.n_trials, 13);
+	assert_false(result.complete);
+	assert_string_equal(told(least), told(m[1]));
+
+	/* Nor does it when the target goes away, whatever else shows. */
+	w = world_of(takeover);
+	w.gone = 1;
+	assert_false(minimise(&w.trial, (const struct moves *const *)m, 2, &death, least, &result));
+	assert_int_equal(result.n_trials, 1);
+	free(m[0]);
+	free(m[1]);
+	free(least);
+}
+
+/* In an earlier case or in this one: three things in all. */
+static bool over_cases(const struct moves *const *cases, size_t n)
+{
+	unsigned n_retained = 0;
+
+	for (size_t k = 0; k < n; k++) {
+		const struct sight *seen = look(cases[k]);
+
+		for (uint32_t i = 0; i < seen->n; i++)
+			n_retained += seen->at[i].packet.type == PUBLISH && seen->at[i].packet.flags & PUBLISH_RETAIN && seen->at[i].packet.payload.len == 6;
+	}
+	return n_retained >= 3;
+}
+
+static void retain(struct moves *m, uint64_t seed)
+{
+	noise(m, 4, seed);
+	connects(m, 0, MOVES_NAME "/r", "");
+	say(m, 0, MQTT_5, "PUBLISH topic=\"" MOVES_NAME "\" retain payload=\"retain\"");
+	noise(m, 4, seed + 1);
+}
+
+static bool third_in_any(const struct moves *const *cases, size_t n)
+{
+	bool any = false;
+
+	for (size_t k = 0; k < n; k++)
+		any |= third(&cases[k], 1);
+	return any;
+}
+
+static void several_cases_become_one(void **state)
+{
+	struct world w = world_of(over_cases);
+	struct moves *m[20], *least = fresh();
+	struct minimised result;
+
+	(void)state;
+	for (unsigned k = 0; k < 20; k++) {
+		m[k] = fresh();
+		if (k == 3 || k == 11 || k == 18)
+			retain(m[k], 20 + k);
+		else
+			noise(m[k], 10, 20 + k);
+	}
+	assert_true(minimise(&w.trial, (const struct moves *const *)m, 20, &death, least, &result));
+	print_message("20 cases: %u trials\n", result.n_trials);
+	assert_true(result.complete);
+	assert_int_equal(n_sends(least), 4);	/* all by one client, in one connection */
+	for (unsigned k = 0; k < 20; k++)
+		free(m[k]);
+
+	/* The suspect is in the middle. */
+	w = world_of(third_in_any);
+	for (unsigned k = 0; k < 20; k++) {
+		m[k] = fresh();
+		noise(m[k], 10, 50 + k);
+		connects(m[k], 0, MOVES_NAME, "");
+		for (unsigned i = 0; k == 7 && i < 3; i++)
+			say(m[k], 0, MQTT_5, "PUBLISH topic=\"" MOVES_NAME "\" qos=2 packet_id=1 payload=\"\"");
+	}
+	assert_true(minimise(&w.trial, (const struct moves *const *)m, 20, &death, least, &result));
+	print_message("one of 20 cases: %u trials\n", result.n_trials);
+	assert_int_equal(n_sends(least), 4);
+	for (unsigned k = 0; k < 20; k++)
+		free(m[k]);
+	free(least);
+}
+
+/* ---- form and time ---- */
+
+/* An offence: SUBSCRIBE's flags are wrong, and it is cut, and some time before it has passed. */
+static bool cut_offence(const struct moves *const *cases, size_t n)
+{
+	const struct moves *m = cases[n - 1];
+	unsigned waited = 0;
+
+	for (uint32_t i = 0; i < m->n; i++) {
+		waited += m->at[i].kind == MOVE_WAIT ? m->at[i].value : 0;
+		if (m->at[i].kind == MOVE_SEND_CUT && m->at[i].bytes.len && m->at[i].bytes.at[0] == 0x80 && waited >= 5)
+			return true;
+	}
+	return false;
+}
+
+static void what_cannot_be_mended_stays(void **state)
+{
+	struct world w = world_of(cut_offence);
+	struct moves *m = fresh();
+	uint8_t room[200];
+	size_t len = bytes_of("SUBSCRIBE packet_id=1 (\"" MOVES_NAME "\" qos=1) flags=0x0", MQTT_3_1_1, room, sizeof(room));
+
+	(void)state;
+	noise(m, 10, 16);
+	connects(m, 0, MOVES_NAME "/r", "!protocol_name=\"MQTX\" flags=0x3");
+	add(m, MOVE_WAIT, 0, 40, (struct span){ 0 });
+	add(m, MOVE_SEND_CUT, 0, 3, span_of(room, len));
+	becomes(&w, m, "0 waits 5\n0 cut SUBSCRIBE packet_id=1 (\"fz000000\") !flags=0x00\n");
+	free(m);
+}
+
+/* The third ping of a client; one of them is steered. */
+static bool pings(const struct moves *const *cases, size_t n)
+{
+	unsigned pinged = 0;
+
+	for (uint32_t i = 0; i < cases[n - 1]->n; i++) {
+		const struct move *at = &cases[n - 1]->at[i];
+
+		pinged += at->client == 0 && (at->kind == MOVE_STEER || (move_sends(at) && at->bytes.at[0] == 0xc0));
+	}
+	return pinged >= 3;
+}
+
+static void what_the_state_steered_is_written_out(void **state)
+{
+	struct world w = world_of(pings);
+	struct moves *m = fresh();
+
+	(void)state;
+	noise(m, 10, 17);
+	for (uint8_t value = 0; value < 7; value++)
+		add(m, MOVE_STEER, 0, value, (struct span){ 0 });
+	noise(m, 10, 18);
+	becomes(&w, m, "0 PINGREQ\n0 PINGREQ\n0 PINGREQ\n");
+	free(m);
+}
+
+static void time_that_is_over_ends_it(void **state)
+{
+	struct world w = world_of(takeover);
+	struct moves *m = fresh(), *least = fresh();
+	struct minimised result;
+	const struct moves *one[] = { least };
+
+	(void)state;
+	takeover_case(m);
+	w.trial.give_up_ns = w.now_ns + UINT64_C(1000000000);	/* twenty trials */
+	assert_true(minimise(&w.trial, (const struct moves *const *)&m, 1, &death, least, &result));
+	assert_false(result.complete);
+	assert_in_range(result.n_trials, 10, 21);
+	assert_true(result.of > 0 && result.shows == result.of);
+	assert_true(takeover(one, 1) && least->n < m->n);
+	free(m);
+	free(least);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -422,6 +669,13 @@ int main(void)
 		cmocka_unit_test(third_PUBLISH_of_the_same_id),
 		cmocka_unit_test(SUBSCRIBE_with_many_filters),
 		cmocka_unit_test(alias_past_its_maximum_and_a_long_payload),
+		cmocka_unit_test(one_that_shows_at_times),
+		cmocka_unit_test(one_that_needs_the_answer_first),
+		cmocka_unit_test(one_that_never_shows),
+		cmocka_unit_test(several_cases_become_one),
+		cmocka_unit_test(what_cannot_be_mended_stays),
+		cmocka_unit_test(what_the_state_steered_is_written_out),
+		cmocka_unit_test(time_that_is_over_ends_it),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
