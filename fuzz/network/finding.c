@@ -60,7 +60,7 @@ static void put_origin(FILE *out, const struct finding_file *f)
 		fputs("# not the least: the time for making it smaller was over first\n", out);
 	fputs("# mqassay replay finding.scn TARGET\n", out);
 	if (f->command && *f->command)
-		fprintf(out, "# %s\n", finding_line(f->command, room, sizeof(room)));
+		fprintf(out, "# %s%s\n", *f->command == '-' ? "mqassay fuzz TARGET " : "", finding_line(f->command, room, sizeof(room)));
 	if (f->target && *f->target)
 		fprintf(out, "# seen with %s\n", finding_line(f->target, room, sizeof(room)));
 }

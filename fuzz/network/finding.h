@@ -18,7 +18,7 @@ struct finding_file {
 	const struct anomaly *anomaly;
 	const char *seed_name;			/* what it was made from */
 	struct minimised minimised;
-	const char *target, *command;		/* label; the command line that repeats the campaign's case */
+	const char *target, *command;		/* label; the command line that repeats the campaign's case, or the options of it */
 	uint64_t grows;				/* of ORACLE_MEMORY */
 	unsigned repeats;			/* the stimulus stands in `repeat N { }`, since it shows by its sum only (MEMORY); 0 or 1: once */
 	uint64_t within_ns;			/* of LIVENESS, LATENCY, BYSTANDER */

@@ -261,7 +261,8 @@ bool minimise(struct trial *trial, const struct moves *const *cases, size_t n, c
 		reserve(s);
 		shrink(s);
 		result->complete = !s->over;
-		renumber_clients(s->best);
+		renumber_clients(search_begin(s));
+		search_try(s);
 		search_settle(s, result);
 		moves_copy(least, s->best);
 	} else {

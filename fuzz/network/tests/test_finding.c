@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "fuzz/network/tests/say.h"
+#include "harness/script.h"
 
 /* ---- findings of all kinds, as they are to be read ---- */
 
@@ -25,7 +26,7 @@ static struct finding_file file_of(enum oracle oracle, const char *bucket, const
 	return (struct finding_file){
 		.symptom = &symptom, .moves = &moves, .name = "fz00c2xt", .lineage = "88213/5120", .seed = 7, .anomaly = &anomaly,
 		.seed_name = "common/qos/qos2-repeated.scn in 5", .minimised = { 10, 10, 51, true }, .target = "mosquitto 2.0.11",
-		.command = "mqassay fuzz --case 88213/5120 --seed 7 --exec 'broker -p {port}'",
+		.command = "--seed 7 --case 88213/5120",
 	};
 }
 
@@ -42,13 +43,22 @@ static const char *written(const struct finding_file *f, void (*write)(FILE *, c
 
 static void is_written(const struct finding_file *f, const char *expected)
 {
-	assert_string_equal(written(f, finding_write), expected);
+	static struct diagnostics diagnostics;
+	const char *text = written(f, finding_write);
+
+	assert_string_equal(text, expected);
+	memset(&diagnostics, 0, sizeof(diagnostics));
+	struct scenario *scenario = scenario_parse("finding.scn", span_text(text), NULL, 0, &diagnostics);
+	if (diagnostics.n)
+		fail_msg("%u: %s", diagnostics.list[0].at.line, diagnostics.list[0].text);
+	assert_non_null(scenario);
+	scenario_free(scenario);
 }
 
 #define ORIGIN \
 	"# made from common/qos/qos2-repeated.scn in 5 by: value past its range (2 c1 PUBLISH.topic_alias)\n" \
 	"# mqassay replay finding.scn TARGET\n" \
-	"# mqassay fuzz --case 88213/5120 --seed 7 --exec 'broker -p {port}'\n" \
+	"# mqassay fuzz TARGET --seed 7 --case 88213/5120\n" \
 	"# seen with mosquitto 2.0.11\n"
 
 static void death_after_a_takeover(void **state)
