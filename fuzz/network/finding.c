@@ -143,6 +143,13 @@ static void judge_bystander(FILE *out, const struct finding_file *f, unsigned n)
 
 /* ---- what shows it ---- */
 
+#define LEAST_LATENCY_NS UINT64_C(250000000)	/* a busy machine is no symptom */
+
+static uint64_t latency(const struct finding_file *f)
+{
+	return f->within_ns > LEAST_LATENCY_NS ? f->within_ns : LEAST_LATENCY_NS;
+}
+
 static void put_judges(FILE *out, const struct finding_file *f, unsigned n_published)
 {
 	char text[32];
@@ -150,7 +157,7 @@ static void put_judges(FILE *out, const struct finding_file *f, unsigned n_publi
 	switch (f->symptom->oracle) {
 	case ORACLE_LATENCY:
 		fputs("by -> PINGREQ\n", out);
-		fprintf(out, "by <- PINGRESP within %s\n", duration(f->within_ns ? f->within_ns : UINT64_C(1000000000), text));
+		fprintf(out, "by <- PINGRESP within %s\n", duration(latency(f), text));
 		break;
 	case ORACLE_BYSTANDER:
 		judge_bystander(out, f, n_published);
@@ -162,9 +169,10 @@ static void put_judges(FILE *out, const struct finding_file *f, unsigned n_publi
 		break;
 	}
 	fputs("target lives", out);
-	if (f->symptom->oracle == ORACLE_LIVENESS || f->symptom->oracle == ORACLE_LATENCY)
-		if (f->within_ns)
-			fprintf(out, " within %s", duration(f->within_ns, text));
+	if (f->symptom->oracle == ORACLE_LIVENESS && f->within_ns)
+		fprintf(out, " within %s", duration(f->within_ns, text));
+	if (f->symptom->oracle == ORACLE_LATENCY)
+		fprintf(out, " within %s", duration(latency(f), text));
 	if (f->symptom->oracle == ORACLE_MEMORY)
 		fprintf(out, " grows<%s", units_print_size(f->grows ? f->grows : 64 << 20, text, sizeof(text)));
 	if (f->symptom->oracle == ORACLE_CPU)
