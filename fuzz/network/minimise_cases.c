@@ -102,6 +102,51 @@ static bool joined(struct search *s, const struct together *t, bool renamed)
 	return search_try(s);
 }
 
+/* ---- too large to be one ---- */
+
+struct share {
+	struct together *all;
+	size_t k;			/* of them it is */
+	struct moves *rest;
+};
+
+static bool without_units(struct search *s, void *context, uint32_t from, uint32_t n)
+{
+	struct share *share = context;
+	const struct moves *before = share->all->at[share->k];
+	uint32_t starts[MOVES_MAX + 1];
+
+	moves_units(before, starts);
+	moves_copy(share->rest, before);
+	moves_remove(share->rest, starts[from], starts[from + n] - starts[from]);
+	moves_compact(share->rest);
+	share->all->at[share->k] = share->rest;
+	if (!shows_together(s, share->all->at, share->all->n)) {
+		share->all->at[share->k] = before;
+		return false;
+	}
+	share->rest = (struct moves *)before;	/* the other of the two that are this share's own */
+	return true;
+}
+
+/* What each of them needs, beside the others. kept: two for each, to be freed when they are joined. */
+static void shrink_cases(struct search *s, struct together *t, struct moves *kept)
+{
+	for (size_t k = 0; k < t->n && !s->over; k++) {
+		struct share share = { t, k, &kept[2 * k + 1] };
+		uint32_t starts[MOVES_MAX + 1];
+
+		moves_copy(&kept[2 * k], t->at[k]);
+		t->at[k] = &kept[2 * k];
+		search_reduce(s, moves_units(t->at[k], starts), false, without_units, &share);
+	}
+}
+
+static bool is_joined(struct search *s, const struct together *t)
+{
+	return joined(s, t, true) || joined(s, t, false);
+}
+
 bool search_join(struct search *s, const struct moves *const *cases, size_t n)
 {
 	struct together t = { malloc(n * sizeof(*t.at)), n };
@@ -112,10 +157,16 @@ bool search_join(struct search *s, const struct moves *const *cases, size_t n)
 	halve(s, &t);
 	if (t.n > 1)
 		search_reduce(s, (uint32_t)t.n, false, without_cases, &t);
-	if (t.n == 1)
+	if (t.n == 1) {
 		moves_copy(s->best, t.at[0]);
-	else
-		s->apart = !joined(s, &t, true) && !joined(s, &t, false);
+	} else if (!is_joined(s, &t)) {
+		struct moves *kept = malloc(2 * t.n * sizeof(*kept));
+
+		assert(kept);
+		shrink_cases(s, &t, kept);
+		s->apart = !is_joined(s, &t);
+		free(kept);
+	}
 	free(all);
 	return !s->apart;
 }

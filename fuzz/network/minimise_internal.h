@@ -60,6 +60,9 @@ void search_single_moves(struct search *s);	/* each once more */
 void search_pauses(struct search *s);
 void renumber_clients(struct moves *moves);	/* in order of appearance */
 
+/* A move and the AWAITs behind it go together. Where each begins; the one behind the last is m->n. Returns how many. */
+uint32_t moves_units(const struct moves *m, uint32_t starts[static MOVES_MAX + 1]);
+
 /* The best with AWAITs where another client goes on, with none, or behind every packet that is answered: which shows most reliably. Sets shows and of. */
 void search_settle(struct search *s, struct minimised *result);
 

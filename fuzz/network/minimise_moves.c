@@ -117,8 +117,7 @@ void search_normalise(struct search *s)
 
 /* ---- moves ---- */
 
-/* A move and the AWAITs behind it go together. Where each begins; the one behind the last is m->n. */
-static uint32_t units(const struct moves *m, uint32_t starts[static MOVES_MAX + 1])
+uint32_t moves_units(const struct moves *m, uint32_t starts[static MOVES_MAX + 1])
 {
 	uint32_t n = 0;
 
@@ -135,7 +134,7 @@ static bool without_units(struct search *s, void *context, uint32_t from, uint32
 	struct moves *m = search_begin(s);
 
 	(void)context;
-	units(m, starts);
+	moves_units(m, starts);
 	moves_remove(m, starts[from], starts[from + n] - starts[from]);
 	return search_try(s);
 }
@@ -143,7 +142,7 @@ static bool without_units(struct search *s, void *context, uint32_t from, uint32
 /* What stands behind the end of what is needed. */
 static void cut_end(struct search *s)
 {
-	uint32_t starts[MOVES_MAX + 1], n = units(s->best, starts), low = 0, high = n;
+	uint32_t starts[MOVES_MAX + 1], n = moves_units(s->best, starts), low = 0, high = n;
 
 	while (low + 1 < high && !s->over) {
 		uint32_t middle = low + (high - low) / 2;
@@ -260,7 +259,7 @@ void search_moves(struct search *s)
 	n = n_connections(s->best);
 	if (n > 1)
 		search_reduce(s, n, false, without_connections, NULL);
-	search_reduce(s, units(s->best, starts), false, without_units, NULL);
+	search_reduce(s, moves_units(s->best, starts), false, without_units, NULL);
 	merge_clients(s);
 }
 
@@ -268,7 +267,7 @@ void search_single_moves(struct search *s)
 {
 	uint32_t starts[MOVES_MAX + 1];
 
-	for (uint32_t i = units(s->best, starts); i-- && !s->over;)
+	for (uint32_t i = moves_units(s->best, starts); i-- && !s->over;)
 		without_units(s, NULL, i, 1);
 	merge_clients(s);
 }

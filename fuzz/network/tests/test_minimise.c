@@ -529,12 +529,12 @@ static bool over_cases(const struct moves *const *cases, size_t n)
 	return n_retained >= 3;
 }
 
-static void retain(struct moves *m, uint64_t seed)
+static void retain(struct moves *m, uint64_t seed, unsigned n)
 {
-	noise(m, 4, seed);
+	noise(m, n, seed);
 	connects(m, 0, MOVES_NAME "/r", "");
 	say(m, 0, MQTT_5, "PUBLISH topic=\"" MOVES_NAME "\" retain payload=\"retain\"");
-	noise(m, 4, seed + 1);
+	noise(m, n, seed + 1);
 }
 
 static bool third_in_any(const struct moves *const *cases, size_t n)
@@ -556,7 +556,7 @@ static void several_cases_become_one(void **state)
 	for (unsigned k = 0; k < 20; k++) {
 		m[k] = fresh();
 		if (k == 3 || k == 11 || k == 18)
-			retain(m[k], 20 + k);
+			retain(m[k], 20 + k, 4);
 		else
 			noise(m[k], 10, 20 + k);
 	}
@@ -565,6 +565,20 @@ static void several_cases_become_one(void **state)
 	assert_true(result.complete);
 	assert_int_equal(n_sends(least), 4);	/* all by one client, in one connection */
 	for (unsigned k = 0; k < 20; k++)
+		free(m[k]);
+
+	/* Too large to be one at first. */
+	w = world_of(over_cases);
+	for (unsigned k = 0; k < 3; k++) {
+		m[k] = fresh();
+		retain(m[k], 90 + k, 40);
+	}
+	assert_true(m[0]->n + m[1]->n + m[2]->n > MOVES_MAX);
+	assert_true(minimise(&w.trial, (const struct moves *const *)m, 3, &death, least, &result));
+	print_message("3 large cases: %u trials\n", result.n_trials);
+	assert_true(result.complete);
+	assert_int_equal(n_sends(least), 4);
+	for (unsigned k = 0; k < 3; k++)
 		free(m[k]);
 
 	/* The suspect is in the middle. */
