@@ -60,7 +60,7 @@ static void put_origin(FILE *out, const struct finding_file *f)
 		fputs("# not the least: the time for making it smaller was over first\n", out);
 	fputs("# mqassay replay finding.scn TARGET\n", out);
 	if (f->command && *f->command)
-		fprintf(out, "# %s%s\n", *f->command == '-' ? "mqassay fuzz TARGET " : "", finding_line(f->command, room, sizeof(room)));
+		fprintf(out, "# %s\n", finding_line(f->command, room, sizeof(room)));
 	if (f->target && *f->target)
 		fprintf(out, "# seen with %s\n", finding_line(f->target, room, sizeof(room)));
 }
@@ -150,7 +150,7 @@ static uint64_t latency(const struct finding_file *f)
 	return f->within_ns > LEAST_LATENCY_NS ? f->within_ns : LEAST_LATENCY_NS;
 }
 
-static void put_judges(FILE *out, const struct finding_file *f, unsigned n_published)
+static void put_judges(FILE *out, const struct finding_file *f, bool nothing, unsigned n_published)
 {
 	char text[32];
 
@@ -163,8 +163,9 @@ static void put_judges(FILE *out, const struct finding_file *f, unsigned n_publi
 		judge_bystander(out, f, n_published);
 		return;
 	case ORACLE_RULE:
-		fputs("wait 200ms    # for what is on its way\n", out);
-		return;
+		if (!nothing)	/* else all has come when the pings are answered */
+			return;
+		break;
 	default:
 		break;
 	}
@@ -223,7 +224,7 @@ void finding_write(FILE *out, const struct finding_file *f)
 		n_published = f->repeats > 1 ? 0 : put_bystander(f, &lines, n_stimulus);
 	}
 	put_stimulus(out, f, &lines);
-	put_judges(out, f, n_published);
+	put_judges(out, f, !lines.n, n_published);
 	lines_free(&lines);
 	free(m);
 }

@@ -18,7 +18,7 @@ struct finding_file {
 	const struct anomaly *anomaly;
 	const char *seed_name;			/* what it was made from */
 	struct minimised minimised;
-	const char *target, *command;		/* label; the command line that repeats the campaign's case, or the options of it */
+	const char *target, *command;		/* label; the command line that repeats the campaign's case */
 	uint64_t grows;				/* of ORACLE_MEMORY */
 	unsigned repeats;			/* the stimulus stands in `repeat N { }`, since it shows by its sum only (MEMORY); 0 or 1: once */
 	uint64_t within_ns;			/* of LIVENESS, LATENCY, BYSTANDER */
@@ -27,7 +27,7 @@ struct finding_file {
 
 /*
  * Writes it in the notation (DESIGN: `finding "title"`): header comments that say what it is and how to repeat it, the stimulus, then the judging steps that its oracle needs: `target lives`, `by receives ... within`,
- * `watches V CLAUSE`, `target lives grows<SIZE`. Every send encodes to the very bytes: what the notation cannot say stands as `bytes hex"..."`. It parses without a warning: that is asserted.
+ * `watches V CLAUSE`, `target lives grows<SIZE`. Every send encodes to the very bytes: what the notation cannot say stands as `bytes hex"..."`. It parses without a warning, whatever the moves are: fuzz_finding.c holds it to that.
  */
 void finding_write(FILE *out, const struct finding_file *finding);
 

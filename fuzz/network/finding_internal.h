@@ -38,8 +38,12 @@ void lines_free(struct lines *lines);
  */
 void finding_steps(const struct moves *m, const struct cast *cast, bool asks, struct lines *lines, size_t *n_stimulus);
 
-/* A whole packet in the notation, that encodes to these very bytes in that version; given. NULL: the notation cannot say it. again: illegal where it stands. */
-char *finding_packet(struct span bytes, enum version version, bool again);
+/*
+ * A whole packet in the notation, that encodes to these very bytes in that version; given. NULL: the notation cannot say it, or it takes more than is left of the budget, since
+ * files have limits. again: illegal where it stands.
+ */
+enum { FINDING_BUDGET = 40000 };
+char *finding_packet(struct span bytes, enum version version, bool again, uint32_t *budget);
 
 /* A printable line without a line break, whatever the text is; out has room for cap. */
 const char *finding_line(const char *text, char *out, size_t cap);

@@ -7,9 +7,15 @@
 /* One packet in the notation, proven to be the very bytes. */
 
 enum {
-	MOST_PARTS = 1000,	/* elements of lists and properties: what has more is no reading matter, and files have limits */
+	MOST_PARTS = 1000,	/* elements of lists and properties: what has more is no reading matter */
 	FILLER = 30,		/* bytes from which on fill(N) is shorter to read */
 };
+
+/* Tokens, about: a packet with its fields, and what each element takes, "k":"v" most. */
+static uint32_t cost(uint32_t n_parts)
+{
+	return 24 + 3 * n_parts;
+}
 
 static uint32_t count_parts(const struct packet *p)
 {
@@ -106,7 +112,7 @@ static void print(const struct packet *p, struct span bytes, const struct frame 
 	print_length(bytes, frame, w);
 }
 
-char *finding_packet(struct span bytes, enum version version, bool again)
+char *finding_packet(struct span bytes, enum version version, bool again, uint32_t *budget)
 {
 	struct frame frame;
 	struct finding finding;
@@ -114,7 +120,10 @@ char *finding_packet(struct span bytes, enum version version, bool again)
 	struct writer w = writer_to(NULL, 0);
 
 	if (frame_next(bytes.at, bytes.len, &frame, &finding) != FRAME_OK || frame.size != bytes.len ||
-	    decode(bytes.at, bytes.len, version, &p, &finding) != CODEC_OK || count_parts(&p) > MOST_PARTS)
+	    decode(bytes.at, bytes.len, version, &p, &finding) != CODEC_OK)
+		return NULL;
+	uint32_t n_parts = count_parts(&p);
+	if (n_parts > MOST_PARTS || cost(n_parts) > *budget)
 		return NULL;
 	print(&p, bytes, &frame, again, &w);
 	char *text = malloc(w.len + 1);
@@ -127,5 +136,6 @@ char *finding_packet(struct span bytes, enum version version, bool again)
 		return NULL;
 	}
 	put_fillers(text);
+	*budget -= cost(n_parts);
 	return text;
 }

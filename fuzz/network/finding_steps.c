@@ -150,6 +150,7 @@ struct teller {
 	const struct moves *m;
 	const struct cast *cast;
 	struct lines *lines;
+	uint32_t budget;
 	struct {
 		bool open, connect_sent, reads_not, unanswered;
 	} state[MAX_CAST];
@@ -195,7 +196,7 @@ static char *hex_text(struct span bytes)
 }
 
 /* Several whole packets in one write, all of which can be said. NULL: not so. */
-static char *together(struct span bytes, enum version version, char who, bool connect_sent)
+static char *together(struct span bytes, enum version version, char who, bool connect_sent, uint32_t *budget)
 {
 	char *all = NULL;
 	size_t len = 0;
@@ -212,7 +213,7 @@ static char *together(struct span bytes, enum version version, char who, bool co
 		if (!well)
 			break;
 		bool connect = bytes.at[0] >> 4 == CONNECT;
-		char *text = finding_packet(span_of(bytes.at, frame.size), version, connect && connect_sent);
+		char *text = finding_packet(span_of(bytes.at, frame.size), version, connect && connect_sent, budget);
 
 		well = text;
 		if (text)
@@ -249,7 +250,7 @@ static void tell_send(struct teller *t, uint32_t i)
 	int actor = t->cast->of[i];
 	enum version version = (enum version)t->cast->actors[actor].version;
 	bool again = is_connect(move->bytes) && t->state[actor].connect_sent;
-	char *text = finding_packet(move->bytes, version, again), *many = NULL, pieces[32] = "", comment[300] = "";
+	char *text = finding_packet(move->bytes, version, again, &t->budget), *many = NULL, pieces[32] = "", comment[300] = "";
 	struct frame frame;
 	struct finding finding;
 
@@ -258,7 +259,7 @@ static void tell_send(struct teller *t, uint32_t i)
 	if (move->kind == MOVE_SEND_CUT)
 		snprintf(pieces, sizeof(pieces), " in pieces of %u", move->value ? move->value : 1);
 	if (!text && frame_next(move->bytes.at, move->bytes.len, &frame, &finding) == FRAME_OK && frame.size < move->bytes.len)
-		many = together(move->bytes, version, letter(actor), t->state[actor].connect_sent);
+		many = together(move->bytes, version, letter(actor), t->state[actor].connect_sent, &t->budget);
 	if (text) {
 		lines_add(t->lines, "%c -> %s%s", letter(actor), text, pieces);
 	} else if (many) {
@@ -295,7 +296,8 @@ static void tell_open(struct teller *t, uint32_t i)
 
 	drop_others(t, actor);
 	if (connects) {		/* a CONNECT opens; but only one that the notation can say */
-		char *text = finding_packet(m->at[i + 1].bytes, (enum version)t->cast->actors[actor].version, false);
+		uint32_t budget = t->budget;
+		char *text = finding_packet(m->at[i + 1].bytes, (enum version)t->cast->actors[actor].version, false, &budget);
 
 		connects = text;
 		free(text);
@@ -381,7 +383,7 @@ static void tell_end(struct teller *t, bool asks)
 
 void finding_steps(const struct moves *m, const struct cast *cast, bool asks, struct lines *lines, size_t *n_stimulus)
 {
-	struct teller t = { .m = m, .cast = cast, .lines = lines };
+	struct teller t = { .m = m, .cast = cast, .lines = lines, .budget = FINDING_BUDGET };
 
 	for (uint32_t i = 0; i < m->n; i++)
 		tell(&t, i);

@@ -324,5 +324,7 @@ void finding_title(const struct finding_file *f, char *title, size_t cap)
 	put_symptom(&w, f->symptom);
 	put_stimulus(&w, &v);
 	text[w.len < w.cap ? w.len : w.cap] = '\0';
-	snprintf(title, cap, "%s", finding_line(text, shown, sizeof(shown)));
+	size_t len = (size_t)snprintf(title, cap, "%s", finding_line(text, shown, sizeof(shown)));
+	while (len >= cap && strlen(title) && title[strlen(title) - 1] & 0x80)	/* no half of a character */
+		title[strlen(title) - 1] = '\0';
 }
