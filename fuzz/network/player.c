@@ -47,6 +47,14 @@ static uint64_t moment_ns(const struct play *p)
 	return moment < p->player->options.patience_ns ? moment : p->player->options.patience_ns;
 }
 
+/* What has every reason to be closed is waited for longer: few targets leave it open, and it would be seen at one time and at another not. */
+static uint64_t moment_of(const struct play *p, const struct client *c)
+{
+	uint64_t moment = moment_ns(p) * (c->must_end || c->last_sent == UNREADABLE || c->last_sent == DISCONNECT || c->conn.finished ? 8 : 1);
+
+	return moment < p->player->options.patience_ns ? moment : p->player->options.patience_ns;
+}
+
 /* A target that lets one wait again and again is not waited for any more. */
 static uint64_t patience_ns(const struct play *p)
 {
@@ -93,10 +101,10 @@ static bool has_settled(const struct play *p, const struct client *c, uint64_t *
 		at = p->stirred_at;
 		since_ns = p->stirred_ns > since_ns ? p->stirred_ns : since_ns;
 	}
-	if (c->heard_at >= at)
+	if (c->heard_at >= at && !c->must_end)
 		return true;
-	if (since_ns + moment_ns(p) < *deadline_ns)
-		*deadline_ns = since_ns + moment_ns(p);
+	if (since_ns + moment_of(p, c) < *deadline_ns)
+		*deadline_ns = since_ns + moment_of(p, c);
 	return false;
 }
 

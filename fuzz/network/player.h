@@ -13,7 +13,7 @@
  * A case never waits long: an answer that has not come within `patience` is not waited for any more, and that is noted.
  *
  * What is waited for: a move on a connection that is not open yet, until it is, or cannot be (one that is not within patience, or 1.5 s where that is longer, is given up, and counts as refused; where 64 have not been heard yet the next is begun a moment later). MOVE_AWAIT, until all is answered; and where something may
- * still come that need not (after an offence, a DISCONNECT, a FIN; a delivery or a takeover after what another client of the case has sent), a moment: twice what the target takes to answer just now, and half a millisecond. MOVE_ANSWER with
+ * still come that need not (after an offence, a DISCONNECT, a FIN; a delivery or a takeover after what another client of the case has sent), a moment: twice what the target takes to answer just now, and half a millisecond; eight times that where the connection has every reason to be closed. MOVE_ANSWER with
  * nothing owed waits such a moment too. At the end all connections together are awaited once in this way, and then reset (closed in order after MOVE_CLOSE). A connection that does not read is not waited for. Where a case's
  * patience was over four times, it waits for moments only.
  *
@@ -45,8 +45,8 @@ struct played {
 	uint64_t took_ns, slowest_ns;		/* in all; the longest from a send to its answer */
 	/*
 	 * What the target answered, as hashes, in the order of their numbers, each once. One for each packet that came: its version, type, and how it was: CONNACK's code and Session Present, the highest code of SUBACK and UNSUBACK, QoS, DUP
-	 * and RETAIN of PUBLISH, else the reason code; of one that cannot be read, that it cannot. What is no reply (PUBLISH, DISCONNECT, AUTH) has besides what the client sent last, and whether it was this client who did something last or another
-	 * one: a delivery, a takeover. So has the end of a connection, with how it ended (FIN, reset, garbage...), and a silence when patience was over. Contents, ids, times and the order in which clients were answered make no difference. Of more than 64
+	 * and RETAIN of PUBLISH, else the reason code; of one that cannot be read, that it cannot. What is no reply (PUBLISH, DISCONNECT, AUTH) has besides whether it was this client who did something last or another one: a delivery, a takeover; all but PUBLISH also
+	 * what the client sent last. So has the end of a connection, with how it ended (FIN, reset, garbage...), and a silence when patience was over. Contents, ids, times and the order in which clients were answered make no difference. Of more than 64
 	 * the smallest are kept. Two plays with the same answers have the same set.
 	 */
 	uint32_t answers[64];

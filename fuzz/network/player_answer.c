@@ -34,21 +34,21 @@ static void add_answer(struct played *played, uint32_t hash)
 	played->n_answers = (uint8_t)(n + 1);
 }
 
-/* What is an answer is named after what it answers, whatever was sent since: with several packets under way that is a matter of chance. */
-static bool is_reply(unsigned type)
+/* These come when they come, whatever was sent since: with several packets under way that is a matter of chance. */
+static bool comes_at_any_time(unsigned type)
 {
-	return type == CONNACK || type == SUBACK || type == UNSUBACK || type == PINGRESP || (type >= PUBACK && type <= PUBCOMP);
+	return type == CONNACK || type == SUBACK || type == UNSUBACK || type == PINGRESP || (type >= PUBLISH && type <= PUBCOMP);
 }
 
 void play_answer(struct play *p, const struct client *c, unsigned came, unsigned how)
 {
-	bool reply = is_reply(came), own = p->last_client == c - p->clients;
+	bool own = p->last_client == c - p->clients, reply = comes_at_any_time(came) && came != PUBLISH;
 	uint32_t hash = 0x811c9dc5u;
 
 	hash = mix(hash, c->version);
 	hash = mix(hash, came);
 	hash = mix(hash, how);
-	hash = mix(hash, reply ? NOTHING : c->last_sent);
+	hash = mix(hash, comes_at_any_time(came) ? NOTHING : c->last_sent);
 	hash = mix(hash, reply || own);
 	add_answer(&p->played, hash ? hash : 1);
 }
@@ -237,6 +237,7 @@ static void on_packet(struct conn *conn, const uint8_t *bytes, size_t len, const
 		steered_received(&c->steered, packet);
 		time_answer(c, packet);
 		hear(c, packet);
+		c->must_end = packet->type == DISCONNECT || (packet->type == CONNACK && packet->reason);
 		if (packet->type == CONNACK && property_find(packet->properties, PROP_assigned_client_identifier, &value))
 			play_note_id(p, value.bytes);
 	}

@@ -26,6 +26,7 @@ struct client {
 	uint8_t version, last_sent;
 	bool pending;			/* the target has not been heard yet: it may not even have accepted the connection */
 	bool has_connected;		/* a CONNECT that can be read was sent */
+	bool must_end;			/* the target has said that it will end the connection */
 	bool astray;			/* what we send cannot be framed any more */
 	bool part_told;			/* to the monitor, as an offence */
 	bool given_up;			/* patience is over: what it waits for is not waited for any more */
