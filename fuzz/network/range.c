@@ -185,7 +185,9 @@ static bool try(struct range *range, const struct matter *matter, struct tap *ta
 	if (range->sought.oracle == ORACLE_BYSTANDER)
 		bystander = bystander_new(range->loop, warden_address(range->warden), range->user_name, range->password, range->version, 5 * MS, range->within_ns,
 		                          unnoticed, NULL);
-	if (range->sought.oracle == ORACLE_MEMORY && !tap && !did)
+	if (bystander && !bystander_settle(bystander, &seen))	/* who is not there cannot be harmed */
+		saw(shown, range, &seen);
+	else if (range->sought.oracle == ORACLE_MEMORY && !tap && !did)
 		look_at_memory(range, matter, shown);
 	else
 		play(range, matter, matter->n, tap, did, shown);
