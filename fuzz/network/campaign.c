@@ -322,12 +322,10 @@ static void restarted(struct campaign *c)
 	c->leaks_at_ns = campaign_now(c) + LEAKS_S * SECOND;
 }
 
-/* An alarm is looked into before anybody is blamed: what is well again by then was none. */
-static void look_into(struct campaign *c)
+/* An alarm is looked into before anybody is blamed: what is well again by then was none. ids: taken. */
+static void look_into(struct campaign *c, struct case_id *ids, size_t n)
 {
 	struct symptom symptom = { 0 };
-	size_t n;
-	struct case_id *ids = suspects(c, &n);
 
 	if (c->alarm.oracle != ORACLE_BYSTANDER)
 		warden_check(c->warden, c->alarm.oracle == ORACLE_MEMORY || c->alarm.oracle == ORACLE_CPU, &symptom);
@@ -383,11 +381,13 @@ static void recover(struct campaign *c)
 static void after_playing(struct campaign *c)
 {
 	bool last = is_over(c);
+	size_t n = 0;
+	struct case_id *ids = c->alarm.oracle != ORACLE_NONE ? suspects(c, &n) : NULL;	/* as long as it is known who was under way */
 
 	rest(c);
 	pause_clock(c);
-	if (c->alarm.oracle != ORACLE_NONE)
-		look_into(c);
+	if (ids)
+		look_into(c, ids, n);
 	else if (c->epoch && c->n_epoch && !c->n_pending && (last || campaign_now(c) >= c->leaks_at_ns))
 		look_for_leaks(c);
 	for (unsigned i = 0; i < c->n_pending; i++) {
