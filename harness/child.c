@@ -80,6 +80,18 @@ static void remove_dir(const struct child *child)
 		nftw(child->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
 }
 
+static int remove_below(const char *path, const struct stat *st, int kind, struct FTW *ftw)
+{
+	return ftw->level ? remove_one(path, st, kind, ftw) : 0;
+}
+
+void child_empty_dir(struct child *child)
+{
+	assert(!child->pid);
+	if (*child->dir)
+		nftw(child->dir, remove_below, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+}
+
 /* The text for a {word} at `at`, and the word's length; NULL: none of ours, to be left to the shell. */
 static const char *placeholder(const struct child *child, const char *at, size_t *len, char number[12])
 {

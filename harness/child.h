@@ -60,6 +60,9 @@ void child_keep(struct child *child, size_t bytes);
 /* Before a start: it gets our environment with `name` set to value. */
 void child_environment(struct child *child, const char *name, const char *value);
 
+/* While it does not run: whatever is in {dir} is removed, so that the next start finds it as the first did. */
+void child_empty_dir(struct child *child);
+
 /* Only while it does not run. 0 or negative errno; that CMD itself cannot be run is told by ended(), exit status 127. */
 int child_start(struct child *child);
 

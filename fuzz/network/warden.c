@@ -231,8 +231,7 @@ struct warden *warden_new(const struct warden_options *o, char *why, size_t cap)
 	health_init(&w->health, w->loop, &w->address, o->user_name, o->password);
 	fine = begin(w, o, why, cap);
 	if (fine && w->process) {
-		snprintf(w->reports.folder, sizeof(w->reports.folder), "%s", o->folder ? o->folder : "");
-		reports_init(w);
+		reports_init(w, o->folder ? o->folder : "");
 		fine = start_command(w);
 		if (!fine)
 			snprintf(why, cap, "%s", w->how);
@@ -320,6 +319,7 @@ bool warden_restart(struct warden *w, bool leaks, struct symptom *symptom)
 			*symptom = w->death;
 	}
 	reports_forget(w);
+	child_empty_dir(process_child(w->process));
 	w->restarts++;
 	if (start_command(w))
 		return true;

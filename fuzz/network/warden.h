@@ -20,7 +20,11 @@ struct warden_options {
 	struct span user_name, password;
 	uint64_t start_timeout_ns, timeout_ns;	/* timeout_ns: after which a target that does not answer hangs */
 	uint64_t grows;				/* bytes of resident memory over the baseline that are a symptom once they stay; 0: 64 MiB */
-	const char *folder;			/* where the sanitizers' reports are to go (log_path is added to *SAN_OPTIONS of the command); exists */
+	/*
+	 * Where the sanitizers' reports are to go, in a folder of its own that is removed in the end; exists. Of the *SAN_OPTIONS of the command log_path is ours, print_stacktrace=1, handle_abort=1 and quarantine_size_mb=1 (so that
+	 * memory stays flat) are added where the user's environment does not say otherwise.
+	 */
+	const char *folder;
 };
 
 struct warden_baseline {
@@ -45,17 +49,18 @@ const struct address *warden_address(const struct warden *warden);
 
 /*
  * Watches from now on, in the background: the process, new reports, a health exchange every `every_ns`, and the resources. alarmed() is called from the loop, at most once for each
- * warden_watch(); whoever gets it stops playing and asks warden_check() what remains. every_ns 0: no more.
+ * warden_watch(); whoever gets it stops playing and asks warden_check() what remains: that tells a death and a report again, and has the last word about all else. every_ns 0: no more.
+ * With ORACLE_NONE somebody has ended the target from outside (SIGTERM, SIGINT, SIGKILL), which is no symptom; it is started again by the next warden_check() or warden_watch(), which run the loop for that.
  */
 void warden_watch(struct warden *warden, uint64_t every_ns, void (*alarmed)(void *context, const struct symptom *symptom), void *context);
 
 /*
  * Now, with nobody playing: process, reports, a health exchange, its latency against the baseline, and where `resources` is set, after a pause to settle, memory and idle CPU. Runs the loop until it knows. ORACLE_NONE:
- * it is well. Milliseconds without resources, up to a few seconds with. Latency, memory and CPU are confirmed by looking again before they are called a symptom.
+ * it is well. A report is told by one alarm and one check, a death until warden_restart(). Milliseconds without resources, up to a few seconds with. Latency, memory and CPU are confirmed by looking again before they are called a symptom.
  */
 void warden_check(struct warden *warden, bool resources, struct symptom *symptom);
 
-/* Whether it can be made as new: there is a command. Restarts it (ending the old one in order first where `leaks` is set, so that leaks are reported: a new one is a symptom). False: it does not come up any more; symptom says so. */
+/* Whether it can be made as new: there is a command. Restarts it, with an empty {dir} (ending the old one in order first where `leaks` is set, so that leaks are reported: a new one is a symptom). False: it does not come up any more; symptom says so. */
 bool warden_can_restart(const struct warden *warden);
 bool warden_restart(struct warden *warden, bool leaks, struct symptom *symptom);
 unsigned warden_restarts(const struct warden *warden);

@@ -168,6 +168,7 @@ void warden_check(struct warden *w, bool resources, struct symptom *symptom)
 {
 	*symptom = (struct symptom){ 0 };
 	warden_watch(w, 0, NULL, NULL);
+	warden_bring_back(w);
 	if (!is_there(w, symptom) || !reports_are_none(w, symptom) || !answers(w, symptom) || !is_quick(w, symptom))
 		return;
 	if (!resources || !w->baseline.rss)

@@ -34,7 +34,7 @@ struct known_report {
 };
 
 struct reports {
-	char folder[512];		/* absolute */
+	char folder[512];		/* of ours alone, absolute; "": none */
 	struct source files[MOST_FILES];
 	struct source output;
 	char *tail;			/* of the output: from output.taken on */
@@ -45,7 +45,7 @@ struct reports {
 
 struct warden;
 
-void reports_init(struct warden *warden);
+void reports_init(struct warden *warden, const char *folder);	/* in a folder of its own in there */
 void reports_release(struct warden *warden);
 void reports_forget(struct warden *warden);		/* those of a process that is gone: the files are removed */
 /*
@@ -139,6 +139,7 @@ int warden_by_size(const void *a, const void *b);	/* of uint64_t, for qsort() */
 /* ---- warden_watch.c ---- */
 
 void warden_gone(struct warden *warden);		/* the process has ended by itself: finds out why */
+void warden_bring_back(struct warden *warden);
 void warden_inquire(struct warden *warden, void (*done)(struct inquiry *inquiry, void *context));
 void warden_hangs(const struct warden *warden, struct symptom *symptom);	/* what the inquiry found */
 bool warden_look(struct warden *warden);		/* at the reports; false: some is still being written */

@@ -62,18 +62,19 @@ static void add_options(struct warden *w, const char *variable, const char *cons
 	free(value);
 }
 
-void reports_init(struct warden *w)
+void reports_init(struct warden *w, const char *folder)
 {
 	static const char *const address[] = { "print_stacktrace=1", "quarantine_size_mb=1", "handle_abort=1", NULL };
 	static const char *const others[] = { "print_stacktrace=1", "handle_abort=1", NULL };
 	static const char *const leak[] = { NULL };
 	char absolute[PATH_MAX];
 
-	/* The command may go elsewhere before it starts what reports. A quote in the path could not be written. */
-	if (!*w->reports.folder || !realpath(w->reports.folder, absolute) || strchr(absolute, '\'') || strlen(absolute) >= sizeof(w->reports.folder))
-		w->reports.folder[0] = '\0';
-	else
-		snprintf(w->reports.folder, sizeof(w->reports.folder), "%s", absolute);
+	/* Absolute, since the command may go elsewhere before it starts what reports. A quote in the path could not be written. */
+	if (realpath(folder, absolute) && !strchr(absolute, '\'') && strlen(absolute) + sizeof("/.reports-XXXXXX") <= sizeof(w->reports.folder)) {
+		sprintf(w->reports.folder, "%s/.reports-XXXXXX", absolute);
+		if (!mkdtemp(w->reports.folder))
+			w->reports.folder[0] = '\0';
+	}
 	add_options(w, "ASAN_OPTIONS", address);
 	add_options(w, "UBSAN_OPTIONS", others);
 	add_options(w, "LSAN_OPTIONS", leak);
@@ -89,6 +90,8 @@ void reports_release(struct warden *w)
 {
 	if (w->reports.tail)
 		reports_forget(w);
+	if (*w->reports.folder)
+		rmdir(w->reports.folder);
 	free(w->reports.tail);
 	w->reports.tail = NULL;
 }

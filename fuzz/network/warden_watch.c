@@ -164,11 +164,22 @@ static void look_at_memory(struct warden *w)
 	alarm_for(w, &symptom);
 }
 
+/* Somebody has ended it, which says nothing about it. */
+void warden_bring_back(struct warden *w)
+{
+	struct symptom symptom;
+
+	if (w->state == STATE_TAKEN && w->process)
+		warden_restart(w, false, &symptom);
+}
+
 static void on_tick(struct timer *timer, struct loop *loop)
 {
 	struct warden *w = (struct warden *)((char *)timer - offsetof(struct warden, tick));
 
 	loop_timer(loop, timer, loop->now_ns + TICK_NS);
+	if (w->state == STATE_GONE)
+		alarm_for(w, &w->death);
 	if (w->state != STATE_SERVES)
 		return;
 	warden_look(w);
@@ -187,9 +198,11 @@ void warden_watch(struct warden *w, uint64_t every_ns, void (*alarmed)(void *con
 		inquiry_drop(&w->inquiry);
 	w->inquiring = false;
 	loop_timer_stop(w->loop, &w->tick);
-	w->alarmed = every_ns ? alarmed : NULL;
+	w->alarmed = NULL;
 	if (!every_ns)
 		return;
+	warden_bring_back(w);
+	w->alarmed = alarmed;
 	w->context = context;
 	w->every_ns = every_ns;
 	w->tick.fire = on_tick;

@@ -253,6 +253,54 @@ static void keeps_the_last_output(void **state)
 	assert_true(child_output(&child, 0, text, sizeof(text)) > CHILD_OUTPUT / 2);
 }
 
+static void folder_is_emptied_when_asked(void **state)
+{
+	(void)state;
+	prepare("test -e {dir}/sub/file && exit 1; mkdir {dir}/sub && echo x >{dir}/sub/file && exit 2");
+	for (unsigned i = 0; i < 2; i++) {
+		child_empty_dir(&child);
+		assert_int_equal(child_start(&child), 0);
+		run_loop();
+		assert_int_equal(child.exit_status, 2);
+	}
+}
+
+static void keeps_more_when_asked(void **state)
+{
+	char text[3 * CHILD_OUTPUT];
+	size_t from = 0;
+
+	(void)state;
+	prepare("yes 1234567 | head -n 1024; echo the end; exit 1");
+	child_keep(&child, 2 * CHILD_OUTPUT);
+	assert_int_equal(child_start(&child), 0);
+	run_loop();
+	assert_int_equal(child.n_written, 8 * 1024 + 8);
+	assert_int_equal(child_output_since(&child, &from, text, 20), 20);	/* the oldest 8 bytes are gone */
+	assert_memory_equal(text, "1234567\n1234567\n1234", 20);
+	assert_int_equal(from, 28);
+	assert_int_equal(child_output_since(&child, &from, text, sizeof(text)), 8 * 1024 + 8 - 28);
+	assert_memory_equal(text + 8 * 1024 - 28, "the end\n", 8);
+	assert_int_equal(child_output_since(&child, &from, text, sizeof(text)), 0);
+}
+
+static void has_its_own_environment(void **state)
+{
+	char text[200];
+
+	(void)state;
+	setenv("MQASSAY_TEST_A", "ours", 1);
+	setenv("MQASSAY_TEST", "ours", 1);
+	prepare("echo $MQASSAY_TEST, $MQASSAY_TEST_A, ${PATH:+path}; exit 1");
+	child_environment(&child, "MQASSAY_TEST", "first");
+	child_environment(&child, "MQASSAY_TEST", "its own");
+	assert_int_equal(child_start(&child), 0);
+	run_loop();
+	child_output(&child, 0, text, sizeof(text));
+	assert_string_equal(text, "its own, ours, path");
+	assert_string_equal(getenv("MQASSAY_TEST"), "ours");
+}
+
 static void release_ends_what_runs(void **state)
 {
 	pid_t pid;
@@ -331,6 +379,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(the_whole_group_is_ended, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(what_a_dead_leader_leaves_is_killed, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(keeps_the_last_output, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(folder_is_emptied_when_asked, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(keeps_more_when_asked, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(has_its_own_environment, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(release_ends_what_runs, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(ends_where_sigchld_was_ignored, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(nothing_is_left_when_we_are_killed, set_up, tear_down),
