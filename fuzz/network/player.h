@@ -12,19 +12,25 @@
  * Plays cases against a target: any number at a time on one loop, each with names of its own, every byte that comes judged by the monitor. Made for speed: thousands of short conversations a second.
  * A case never waits long: an answer that has not come within `patience` is not waited for any more, and that is noted.
  *
- * What is waited for: a move on a connection that is not open yet, until it is, or cannot be (one that is not within patience, or 1.5 s where that is longer, is given up, and counts as refused; where 64 have not been heard yet the next is begun a moment later). MOVE_AWAIT, until all is answered; and where something may
- * still come that need not (after an offence, a DISCONNECT, a FIN; a delivery or a takeover after what another client of the case has sent), a moment: twice what the target takes to answer just now, and half a millisecond; eight times that where the connection has every reason to be closed. MOVE_ANSWER with
- * nothing owed waits such a moment too. At the end all connections together are awaited once in this way, and then reset (closed in order after MOVE_CLOSE). A connection that does not read is not waited for. Where a case's
- * patience was over four times, it waits for moments only.
+ * What is waited for:
+ * - A move on a connection that is not open yet, until it is, or cannot be. One that is not within patience (the first of a case: or 1.5 s, where that is longer) is
+ *   given up, and counts as refused. Where 64 have not been heard yet, the next is begun a moment later: backlogs are short.
+ * - MOVE_AWAIT, until all is answered; and a moment, where something may still come that need not: after an offence, a DISCONNECT, a FIN; a delivery or a takeover
+ *   after what another client of the case has sent. MOVE_ANSWER with nothing owed waits such a moment too.
+ * - At the end all connections together, once, in this way; then they are reset (closed in order after MOVE_CLOSE).
+ * A moment is twice what the target takes to answer just now, and half a millisecond; eight times that where the connection has every reason to be closed. A
+ * connection that does not read is not waited for. Where a case's patience was over four times, it waits for moments only.
  *
- * A packet of ours that is left at half while something is waited for is an offence to the monitor: what is wrong in its first half a target may answer before the other comes.
+ * A packet of ours that is left at half while something is waited for is an offence to the monitor: what is wrong in its first half a target may answer before
+ * the other comes. So is what we acknowledge before it has come, or twice: it may meet the very packet on its way.
  */
 struct player;
 
 struct player_options {
 	struct loop *loop;
 	const struct address *address;		/* borrowed until there is another, or player_free() */
-	struct span user_name, password;	/* put into every CONNECT that can be read and names no user; at NULL: none. `did` and taps see no password of ours */
+	/* Put into every CONNECT that can be read and names no user; at NULL: none. `did` has neither, taps see no password. */
+	struct span user_name, password;
 	uint64_t patience_ns;			/* of MOVE_AWAIT; the campaign adapts it to the baseline */
 	uint64_t longest_wait_ns;		/* MOVE_WAIT is cut to it */
 	bool (*accepted)(void *context, uint8_t version, const char *clause);	/* a known deviation: no symptom of it; NULL: none */
@@ -44,10 +50,11 @@ struct played {
 	uint16_t n_refused;			/* connections that could not be made: the target may be gone */
 	uint64_t took_ns, slowest_ns;		/* in all; the longest from a send to its answer */
 	/*
-	 * What the target answered, as hashes, in the order of their numbers, each once. One for each packet that came: its version, type, and how it was: CONNACK's code and Session Present, the highest code of SUBACK and UNSUBACK, QoS, DUP
-	 * and RETAIN of PUBLISH, else the reason code; of one that cannot be read, that it cannot. What is no reply (PUBLISH, DISCONNECT, AUTH) has besides whether it was this client who did something last or another one: a delivery, a takeover; all but PUBLISH also
-	 * what the client sent last. So has the end of a connection, with how it ended (FIN, reset, garbage...), and a silence when patience was over. Contents, ids, times and the order in which clients were answered make no difference. Of more than 64
-	 * the smallest are kept. Two plays with the same answers have the same set.
+	 * What the target answered, as hashes, in the order of their numbers, each once. One for each packet that came: its version, type, and how it was: CONNACK's code
+	 * and Session Present, the highest code of SUBACK and UNSUBACK, QoS, DUP and RETAIN of PUBLISH, else the reason code; of one that cannot be read, that it cannot.
+	 * What is no reply (PUBLISH, DISCONNECT, AUTH) has besides whether this client did something last or another one: a delivery, a takeover; all but PUBLISH also what
+	 * the client sent last. So has the end of a connection, with how it ended (FIN, reset, garbage...), and a silence when patience was over. Contents, ids, times and
+	 * the order in which clients were answered make no difference. Of more than 64 the smallest are kept. Two plays with the same answers have the same set.
 	 */
 	uint32_t answers[64];
 	uint8_t n_answers;

@@ -231,7 +231,7 @@ static void on_tap_ended(struct tapped *tapped, uint64_t now_ns, enum tap_end ho
 	free(tapped);
 }
 
-static const struct tap_ops tap_ops = { on_tap_opened, on_tap_bytes, on_tap_finished, on_tap_ended };
+static const struct tap_ops tap_ops = { .opened = on_tap_opened, .bytes = on_tap_bytes, .finished = on_tap_finished, .ended = on_tap_ended };
 
 static struct tapped *connecting(struct tap *tap, uint64_t now_ns, const char *who)
 {
