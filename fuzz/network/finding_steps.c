@@ -178,8 +178,12 @@ static void describe(struct span bytes, enum version version, char *text, size_t
 	else if (decode(bytes.at, frame.size, version, &p, &finding) != CODEC_OK)
 		snprintf(text, cap, "    # %s: %s%s%s%s", name, finding.field ? finding.field : "", finding.field ? " " : "", finding.why,
 		         frame.size < bytes.len ? ", and more" : "");
+	else if (frame.size < bytes.len)
+		snprintf(text, cap, "    # %s, and more", name);
+	else if (p.version != version)
+		snprintf(text, cap, "    # %s of %s", name, p.version == MQTT_5 ? "5" : p.version == MQTT_3_1_1 ? "3.1.1" : "3.1");
 	else
-		snprintf(text, cap, "    # %s%s", name, frame.size < bytes.len ? ", and more" : ", of which much");
+		snprintf(text, cap, "    # %s, with much in it", name);
 }
 
 static char *hex_text(struct span bytes)
@@ -365,7 +369,7 @@ static void tell_end(struct teller *t, bool asks)
 	bool unanswered = false;
 
 	for (uint32_t k = 0; k < t->cast->n; k++)
-		if (t->state[k].open && t->state[k].unanswered && !t->state[k].reads_not) {
+		if (t->state[k].open && t->state[k].unanswered && !t->state[k].reads_not && !(asks && t->state[k].connect_sent)) {
 			lines_add(t->lines, "%c settles", letter((int)k));
 			unanswered = true;
 		}

@@ -53,6 +53,7 @@ static bool remember(struct search *s, uint64_t hash)
 bool search_shows(struct search *s, const struct moves *const *cases, size_t n, struct moves *did)
 {
 	struct symptom symptom = { 0 };
+	uint64_t from_ns = s->trial->now_ns(s->trial);
 
 	if (s->lost)
 		return false;
@@ -61,7 +62,11 @@ bool search_shows(struct search *s, const struct moves *const *cases, size_t n, 
 		s->lost = s->over = true;
 		return false;
 	}
-	return symptom.oracle == s->wanted->oracle && !strcmp(symptom.bucket, s->wanted->bucket);
+	if (symptom.oracle != s->wanted->oracle || strcmp(symptom.bucket, s->wanted->bucket))
+		return false;
+	s->n_shown++;
+	s->show_ns += s->trial->now_ns(s->trial) - from_ns;
+	return true;
 }
 
 static bool shows_alone(struct search *s, const struct moves *moves, bool did)
@@ -69,8 +74,13 @@ static bool shows_alone(struct search *s, const struct moves *moves, bool did)
 	return search_shows(s, (const struct moves *[]){ moves }, 1, did ? s->did : NULL);
 }
 
+/* The end is for the last trials: ten as they have taken so far, but at most two fifths of the time. */
 static bool is_over(struct search *s)
 {
+	uint64_t all = s->trial->give_up_ns > s->began_ns ? s->trial->give_up_ns - s->began_ns : 0;
+	uint64_t ten = s->n_shown ? s->show_ns / s->n_shown * 10 : 0;
+
+	s->stop_ns = s->trial->give_up_ns - (ten < all / 5 * 2 ? ten : all / 5 * 2);
 	s->over |= s->trial->now_ns(s->trial) >= s->stop_ns;
 	return s->over;
 }
@@ -81,6 +91,14 @@ struct moves *search_begin(struct search *s)
 	return s->candidate;
 }
 
+static bool shows_in_some(struct search *s, const struct moves *moves)
+{
+	for (unsigned i = 0; i < s->tries && !is_over(s); i++)
+		if (shows_alone(s, moves, false))
+			return true;
+	return false;
+}
+
 bool search_try(struct search *s)
 {
 	struct moves *candidate = s->candidate;
@@ -88,13 +106,13 @@ bool search_try(struct search *s)
 	if (!candidate->n || is_over(s) || !remember(s, hash_moves(candidate)))
 		return false;
 	moves_compact(candidate);
-	for (unsigned i = 0; i < s->tries && !is_over(s); i++)
-		if (shows_alone(s, candidate, false)) {
-			s->candidate = s->best;
-			s->best = candidate;
-			return s->changed = true;
-		}
-	return false;
+	/* Where it shows at times only, once may be chance: among many candidates one is lucky. */
+	for (unsigned least = s->tries > 2 ? 2 : 1; least; least--)
+		if (!shows_in_some(s, candidate))
+			return false;
+	s->candidate = s->best;
+	s->best = candidate;
+	return s->changed = true;
 }
 
 uint32_t search_reduce(struct search *s, uint32_t n, bool all, bool (*without)(struct search *s, void *context, uint32_t from, uint32_t n), void *context)
@@ -159,6 +177,7 @@ static void rate(struct search *s, unsigned of)
 			most = 10;
 	}
 	s->tries = tries_at(shows, of);
+	s->start_shows = shows * 10 / of;
 }
 
 /* Whether it shows at all, and how reliably. The case that shows is the best; where several must be played, s->apart is set. */
@@ -189,20 +208,6 @@ static bool find_baseline(struct search *s, const struct moves *const *cases, si
 	return true;
 }
 
-/* What is left for the last trials: as long as ten have taken so far, but not more than a quarter. */
-static void reserve(struct search *s)
-{
-	uint64_t now_ns = s->trial->now_ns(s->trial), left, ten;
-
-	if (s->trial->give_up_ns <= now_ns) {
-		s->stop_ns = now_ns;
-		return;
-	}
-	left = s->trial->give_up_ns - now_ns;
-	ten = s->n_trials ? (now_ns - s->began_ns) / s->n_trials * 10 : 0;
-	s->stop_ns = s->trial->give_up_ns - (ten < left / 4 ? ten : left / 4);
-}
-
 static void shrink(struct search *s)
 {
 	make_concrete(s);
@@ -224,7 +229,7 @@ static void shrink(struct search *s)
 static void begin(struct search *s, struct trial *trial, const struct symptom *symptom)
 {
 	*s = (struct search){ .trial = trial, .wanted = symptom, .tries = 1 };
-	struct moves **all[] = { &s->best, &s->candidate, &s->did, &s->spare[0], &s->spare[1] };
+	struct moves **all[] = { &s->best, &s->candidate, &s->did, &s->start, &s->spare[0], &s->spare[1] };
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++) {
 		*all[i] = calloc(1, sizeof(**all[i]));
@@ -234,7 +239,7 @@ static void begin(struct search *s, struct trial *trial, const struct symptom *s
 	assert(room);
 	arena_init(&s->arena, room, EDIT_ROOM);
 	s->began_ns = trial->now_ns(trial);
-	s->stop_ns = trial->give_up_ns;
+	is_over(s);
 }
 
 static void end(struct search *s)
@@ -242,6 +247,7 @@ static void end(struct search *s)
 	free(s->best);
 	free(s->candidate);
 	free(s->did);
+	free(s->start);
 	free(s->spare[0]);
 	free(s->spare[1]);
 	free(s->arena.base);
@@ -258,7 +264,7 @@ bool minimise(struct trial *trial, const struct moves *const *cases, size_t n, c
 	begin(s, trial, symptom);
 	shows = find_baseline(s, cases, n);
 	if (shows && !s->apart) {
-		reserve(s);
+		moves_copy(s->start, s->best);
 		shrink(s);
 		result->complete = !s->over;
 		renumber_clients(search_begin(s));

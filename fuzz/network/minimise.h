@@ -6,7 +6,7 @@
 /*
  * The smallest that still shows the same bucket: cases first (which of those in flight and before), then clients, moves (ddmin), then what each packet has: properties, user names, wills, filters; then bytes of payloads,
  * topics and ids; then offences that are not needed are put right, pauses shortened, cuts mended. A candidate counts when it shows at its first trial; where the original shows only at
- * times (`rate` below 10 of 10), when it shows in one of as many trials as make a miss unlikely (at most 5).
+ * times (`rate` below 10 of 10), when it shows in one of as many trials as make a miss unlikely (at most 5), and where those are more than two, in one of as many again.
  */
 struct minimised {
 	unsigned shows, of;		/* how often the result showed in the last ten trials */

@@ -21,12 +21,16 @@ struct search {
 	uint64_t tried[TRIED];		/* hashes, open addressing; 0 is none */
 	uint32_t n_tried;
 	unsigned n_trials, tries;	/* tries: trials per candidate at most */
-	uint64_t began_ns, stop_ns;	/* stop_ns: no further candidate; what is left is for the last ten trials */
+	uint64_t began_ns, show_ns;	/* show_ns: what the trials that showed took, in all: a target that died is started anew */
+	unsigned n_shown;
+	uint64_t stop_ns;		/* no further candidate; what is left is for the last ten trials */
 	bool over;			/* stop_ns is past, or the target is gone */
 	bool lost;			/* the target cannot be had any more */
 	bool apart;			/* it shows in several cases, which could not be made one */
 	bool changed;			/* something was adopted since this was last cleared */
 	struct arena arena;		/* of EDIT_ROOM: packets that are edited */
+	struct moves *start;		/* what it began with, and how often in ten that showed */
+	unsigned start_shows;
 	struct moves *spare[2];		/* for whoever needs some */
 };
 
