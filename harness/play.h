@@ -184,6 +184,7 @@ struct finding_play {
 		struct clause_seen *next;
 		const char *clause;
 	} *seen;
+	uint16_t keep_alive;		/* that `connects` asks for: who waits beside long pauses is not to be thrown out */
 	uint32_t takers;		/* actors that some step takes arrivals of; of others none are kept */
 	uint32_t unfit;			/* actors whose set-up failed before anything was sent that could harm */
 	uint32_t said_gone;		/* actors whose connection is, and that was said */

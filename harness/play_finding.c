@@ -74,11 +74,13 @@ static void say_gone(struct timeline *t, const struct actor_state *a, const stru
 /* What came before the end may still be judged, and what did not. */
 bool finding_passes_over(struct timeline *t, const struct step *step)
 {
-	const struct actor_state *a = &t->actors[step->actor];
-	bool gone = !is_open(a);
+	const struct actor_state *a;
+	bool gone;
 
-	if (!step_traits[step->kind].acts)
+	if (!step_traits[step->kind].acts)	/* there may be no actor at all */
 		return false;
+	a = &t->actors[step->actor];
+	gone = !is_open(a);
 	if (opens(a, step)) {
 		t->finding->said_gone &= ~(1u << a->number);
 		return false;
@@ -399,6 +401,22 @@ static uint32_t takers(const struct step *step, bool *judges_otherwise, bool *li
 	return actors;
 }
 
+/* What its steps wait by themselves, as far as can be told. */
+static uint64_t waits_s(const struct step *step)
+{
+	uint64_t sum = 0;
+
+	for (; step && sum < UINT16_MAX; step = step->next) {
+		bool counted = step->kind == STEP_REPEAT && step->from->kind == EXPR_NUMBER && step->to->kind == EXPR_NUMBER;
+		uint64_t turns = counted && step->to->number >= step->from->number ? step->to->number - step->from->number + 1 : 1, inside = waits_s(step->children);
+
+		if (step->kind == STEP_WAIT && step->duration->kind == EXPR_NUMBER)
+			sum += step->duration->number / 1000000000;
+		sum += turns < UINT16_MAX ? turns * inside : inside ? UINT16_MAX : 0;
+	}
+	return sum < UINT16_MAX ? sum : UINT16_MAX;
+}
+
 static void on_linger(struct timer *timer, struct loop *loop)
 {
 	struct finding_play *f = (struct finding_play *)((char *)timer - offsetof(struct finding_play, linger));
@@ -420,6 +438,8 @@ void finding_new(struct timeline *t)
 	f->clients = calloc(t->script->n_actors + 1, sizeof(*f->clients));
 	if (!f->clients)
 		abort();
+	uint64_t keep_alive = 60 + waits_s(t->script->steps);
+	f->keep_alive = keep_alive < UINT16_MAX ? (uint16_t)keep_alive : UINT16_MAX;
 	f->judges = t->script->n_watches;
 	f->takers = takers(t->script->steps, &f->judges, &f->lives);
 }

@@ -68,7 +68,7 @@ static bool defaults(struct timeline *t, struct actor_state *a, const struct ste
 		else
 			snprintf(id, 32, "%sn%u", t->name, a->number);
 		p->client_id = span_text(id);
-		p->keep_alive = 60;
+		p->keep_alive = t->finding ? t->finding->keep_alive : 60;
 		p->connect_flags = CONNECT_CLEAN_START;
 		if (step_says_scram(step))	/* the password is not to be told then */
 			return true;

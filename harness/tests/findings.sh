@@ -56,6 +56,11 @@ for broker in $brokers; do
 		says "$broker, $name: does not show" '^  does not show$'
 	done
 done
+replay $findings/nobody.scn
+is 'long waits: exit 0' 0 $code
+is 'long waits: in both versions' 2 "$(grep -c '^  does not show$' "$tmp/out")"
+replay $findings/idle.scn --exec "'$MQASSAY' broker --listen tcp://127.0.0.1:{port}"
+is 'no client at all: exit 0' 0 $code
 replay $findings/wild.scn
 says 'passed over: never connected' '^    note +z has no connection: its steps from line 7 on are passed over$'
 says 'passed over: no CONNECT yet' '^    note +a has no connection: its steps from line 10 on are passed over$'
