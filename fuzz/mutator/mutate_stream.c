@@ -198,24 +198,51 @@ size_t mutate_stream(uint8_t *bytes, size_t len, size_t cap, enum version versio
 
 /* ---- inputs ---- */
 
-/* What is in a corpus is not always what moves_write() writes: read, mutated, and written anew. */
+enum { MOST_MORE_MOVES = 8, MOST_MORE_BYTES = 300, GROWN_TRIES = 4 };
+
+static size_t written_size(const struct moves *moves)
+{
+	struct writer measure = writer_to(NULL, 0);
+
+	moves_write(moves, &measure);
+	return measure.len;
+}
+
+static void read_input(struct moves *moves, struct span bytes)
+{
+	moves_read(moves, bytes);
+	for (uint32_t i = 0; i < moves->n; i++)	/* the bytes are written over in the end */
+		if (!moves_keep(moves, moves->at[i].bytes, &moves->at[i].bytes)) {
+			moves->n = i;
+			break;
+		}
+}
+
+/*
+ * What is in a corpus is not always what moves_write() writes: read, mutated, and written anew. What grows an input by much is mostly not taken: many short inputs tell an engine that looks at
+ * coverage more than few long ones.
+ */
 static size_t mutate_moves_input(uint8_t *bytes, size_t len, size_t cap, struct random *random)
 {
 	static struct moves moves;
 	struct writer w = writer_to(bytes, cap);
 	struct move limits = { .kind = MOVE_LIMITS };
 
-	moves_read(&moves, span_of(bytes, len));
-	for (uint32_t i = 0; i < moves.n; i++)
-		if (!moves_keep(&moves, moves.at[i].bytes, &moves.at[i].bytes)) {
-			moves.n = i;
+	for (unsigned tries = 0; tries < GROWN_TRIES; tries++) {
+		uint32_t n;
+		size_t size;
+
+		read_input(&moves, span_of(bytes, len));
+		n = moves.n;
+		size = written_size(&moves);
+		if (one_in(random, 32) && (!n || moves.at[0].kind != MOVE_LIMITS)) {
+			limits.value = (uint8_t)random_below(random, 256);
+			moves_insert(&moves, 0, limits);
 			break;
 		}
-	if (one_in(random, 32) && (!moves.n || moves.at[0].kind != MOVE_LIMITS)) {
-		limits.value = (uint8_t)random_below(random, 256);
-		moves_insert(&moves, 0, limits);
-	} else {
 		mutate_moves_within(&moves, NULL, random, cap < 65535 ? cap : 65535, NULL);
+		if (one_in(random, 16) || (moves.n <= n + MOST_MORE_MOVES && written_size(&moves) <= size + MOST_MORE_BYTES))
+			break;
 	}
 	for (moves_write(&moves, &w); !wr_fits(&w) && moves.n; moves_write(&moves, &w)) {
 		moves.n -= moves.n > 8 ? moves.n / 8 : 1;
