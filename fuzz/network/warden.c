@@ -176,6 +176,7 @@ static bool start_command(struct warden *w)
 {
 	w->state = STATE_STARTING;
 	w->death.oracle = ORACLE_NONE;
+	w->reported_ns = 0;
 	w->oom_kills = resources_oom_kills();
 	process_start(w->process);
 	warden_wait(w, has_started);

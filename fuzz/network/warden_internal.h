@@ -93,6 +93,8 @@ struct warden {
 	char how[1600];			/* it ended */
 	struct symptom death;		/* ORACLE_NONE: it lives, or its end was none */
 	struct reports reports;
+	struct symptom reported;	/* the last report of this process, and when it was found; 0: none */
+	uint64_t reported_ns;
 	uint64_t oom_kills;		/* before */
 	unsigned restarts;
 

@@ -8,6 +8,7 @@
 #include "harness/escape.h"
 
 #define RSS_NS (250 * MS)
+#define DYING_NS (10000 * MS)
 
 /* ---- death ---- */
 
@@ -33,6 +34,12 @@ static bool is_from_outside(const struct warden *w, const struct child *child)
 	return child->signal == SIGTERM || child->signal == SIGINT || (child->signal == SIGKILL && resources_oom_kills() == w->oom_kills);
 }
 
+/* A report is whole before the process has ended over it, and may have been told by then. */
+static bool dies_of_report(const struct warden *w, const struct child *child)
+{
+	return w->reported_ns && clock_now(&w->loop->clock) - w->reported_ns < DYING_NS && (child->exit_status > 0 || child->signal == SIGABRT);
+}
+
 static void judge_end(struct warden *w)
 {
 	const struct child *child = process_child(w->process);
@@ -40,6 +47,8 @@ static void judge_end(struct warden *w)
 
 	w->words[0] = '\0';
 	reports_look(w, true, found_when_gone);
+	if (!w->death.oracle && dies_of_report(w, child))
+		w->death = w->reported;
 	if (w->death.oracle) {		/* a report says more than a signal does */
 		size_t len = strlen(w->death.text);
 
@@ -92,6 +101,8 @@ static void found_one(struct warden *w, const struct sanitizer_report *report)
 {
 	if (w->n_pending < MOST_PENDING)
 		reports_symptom(report, &w->pending[w->n_pending++]);
+	reports_symptom(report, &w->reported);
+	w->reported_ns = clock_now(&w->loop->clock);
 }
 
 bool warden_look(struct warden *w)

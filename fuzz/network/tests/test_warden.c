@@ -20,7 +20,7 @@
 /*
  * The target is this very program, started again as a broker that is well until it is told, by SIGUSR1 with a number, what to suffer from.
  */
-enum ill { WELL, DIES_OF_SIGNAL, EXITS, ASSERTS, REPORTS_AND_DIES, REPORTS, HANGS, IS_LATE, GROWS };
+enum ill { WELL, DIES_OF_SIGNAL, EXITS, ASSERTS, REPORTS_AND_DIES, REPORTS_AND_LINGERS, REPORTS, HANGS, IS_LATE, GROWS };
 
 #define PATIENCE_NS (60000 * MS)
 #define GROWS_BY (UINT64_C(24) << 20)
@@ -84,6 +84,11 @@ static void suffer(enum ill what)
 		break;
 	case REPORTS_AND_DIES:
 		report(an_error);
+		_exit(1);
+	case REPORTS_AND_LINGERS:
+		report(an_error);
+		for (unsigned i = 0; i < 10; i++)
+			nap(20000000);
 		_exit(1);
 	case REPORTS:
 		report(undefined);
@@ -303,6 +308,14 @@ static void a_report_says_more_than_death(void **state)
 	assert_int_equal(alarm_seen.oracle, ORACLE_SANITIZER);
 	assert_string_equal(alarm_seen.bucket, "sanitizer heap-buffer-overflow read_topic<main");
 	assert_string_equal(alarm_seen.detail, an_error);
+	look(false);
+	assert_string_equal(symptom.bucket, alarm_seen.bucket);
+	restart();
+
+	watch_and_make_ill(REPORTS_AND_LINGERS);
+	assert_string_equal(alarm_seen.bucket, "sanitizer heap-buffer-overflow read_topic<main");
+	for (unsigned i = 0; i < 10000 && process_child(w->process)->runs; i++)
+		warden_pause(w, MS);
 	look(false);
 	assert_string_equal(symptom.bucket, alarm_seen.bucket);
 	restart();
