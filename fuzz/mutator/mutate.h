@@ -14,7 +14,11 @@ struct anomaly {
 	char path[80];		/* what it touched: "2 c1 PUBLISH.topic_alias", "5..7 c0", as printed in reports */
 };
 
-/* One packet, mutated at one of its fields; version as it is read by. False: it cannot be decoded or nothing fits; w is as it was, nothing is said. */
+/*
+ * In all of them anomaly may be NULL: then nothing is said.
+ *
+ * One packet, mutated at one of its fields; version as it is read by. The arena is reset; 128 kB are enough. False: it cannot be decoded or nothing fits; w is as it was, nothing is said.
+ */
 bool mutate_packet(struct span bytes, enum version version, enum sender from, struct random *random, struct arena *arena, struct writer *w, struct anomaly *anomaly);
 
 /* Some bytes: flips, inserts, cuts, integers at their limits, words of the dictionary. At most cap long; returns the new length. */

@@ -224,6 +224,14 @@ void say_moves(const struct sequence *s, enum anomaly_kind kind, uint32_t from, 
 	anomaly_end(s->anomaly, &path);
 }
 
+bool put_move(struct sequence *s, enum anomaly_kind kind, uint32_t at, struct move move)
+{
+	if (!moves_insert(s->moves, at, move))
+		return false;
+	say_moves(s, kind, at, at);
+	return true;
+}
+
 /* ---- by field ---- */
 
 /* One of the packets that a send consists of: from its first byte. Bytes that are no packet are one. */

@@ -3,7 +3,7 @@
 
 #include "fuzz/mutator/anomalies.h"
 
-/* A sequence under the knife, for those that mutate it: mutate_moves.c, mutate_order.c, mutate_clients.c. */
+/* A sequence under the knife, for those that mutate it: mutate_moves.c, mutate_order.c, mutate_timing.c, mutate_clients.c. */
 struct sequence {
 	struct moves *moves;
 	const struct moves *other;	/* NULL */
@@ -66,6 +66,9 @@ bool insert_many(struct moves *moves, uint32_t at, const struct move *more, uint
 
 /* "5..7 c0 PUBLISH": moves from..to, the client of the first, what is sent there; to == from for one. */
 void say_moves(const struct sequence *s, enum anomaly_kind kind, uint32_t from, uint32_t to);
+
+/* Inserts it and says so; false: full. */
+bool put_move(struct sequence *s, enum anomaly_kind kind, uint32_t at, struct move move);
 
 /* ---- packets ---- */
 
