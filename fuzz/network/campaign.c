@@ -339,22 +339,46 @@ static void look_into(struct campaign *c, struct case_id *ids, size_t n)
 		c->range.spoilt = true;
 }
 
+static void suspect_epoch(struct campaign *c, const struct symptom *symptom)
+{
+	struct case_id *ids = malloc((c->n_epoch + 1) * sizeof(*ids));
+
+	if (!ids)
+		abort();
+	memcpy(ids, c->epoch, c->n_epoch * sizeof(*ids));
+	suspect(c, symptom, ids, c->n_epoch);
+}
+
+/* What it keeps and computes while nobody asks anything: nobody can see that while others play. */
+static void look_at_rest(struct campaign *c)
+{
+	struct symptom symptom = { 0 };
+	struct case_id *ids;
+	size_t n;
+
+	warden_check(c->warden, true, &symptom);
+	if (symptom.oracle == ORACLE_NONE)
+		return;
+	c->range.spoilt = true;
+	if (c->epoch) {
+		suspect_epoch(c, &symptom);
+	} else {
+		ids = suspects(c, &n);
+		suspect(c, &symptom, ids, n);
+	}
+}
+
 /* Ends the target in order, so that its leaks are told. */
 static void look_for_leaks(struct campaign *c)
 {
 	struct symptom symptom = { 0 };
-	struct case_id *ids;
 
 	if (!warden_restart(c->warden, true, &symptom)) {
 		give_up(c, &symptom);
 		return;
 	}
-	if (symptom.oracle != ORACLE_NONE && c->n_epoch) {
-		if (!(ids = malloc(c->n_epoch * sizeof(*ids))))
-			abort();
-		memcpy(ids, c->epoch, c->n_epoch * sizeof(*ids));
-		suspect(c, &symptom, ids, c->n_epoch);
-	}
+	if (symptom.oracle != ORACLE_NONE && c->n_epoch)
+		suspect_epoch(c, &symptom);
 	restarted(c);
 }
 
@@ -388,7 +412,9 @@ static void after_playing(struct campaign *c)
 	pause_clock(c);
 	if (ids)
 		look_into(c, ids, n);
-	else if (c->epoch && c->n_epoch && !c->n_pending && (last || campaign_now(c) >= c->leaks_at_ns))
+	else if (!c->n_pending && !c->once && (last || campaign_now(c) >= c->leaks_at_ns) && !interrupts)
+		look_at_rest(c);
+	if (!ids && !c->range.spoilt && c->epoch && c->n_epoch && !c->n_pending && (last || campaign_now(c) >= c->leaks_at_ns))
 		look_for_leaks(c);
 	for (unsigned i = 0; i < c->n_pending; i++) {
 		triage(c, &c->pending[i]);

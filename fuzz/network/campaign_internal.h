@@ -9,7 +9,7 @@
 
 /* The inside of a campaign, shared by campaign*.c and triage.c and by nobody else. */
 
-enum { MOST_JOBS = 256, RECENT = 256, MOST_PENDING = 32, MOST_STATES = 1 << 16, MOST_EPOCH = 1 << 20 };
+enum { MOST_JOBS = 256, RECENT = 2048, MOST_PENDING = 32, MOST_STATES = 1 << 16, MOST_EPOCH = 1 << 20 };
 
 struct slot {				/* a case under way */
 	struct campaign *campaign;

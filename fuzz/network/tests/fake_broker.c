@@ -20,7 +20,7 @@
 #include "codec/fields.h"
 #include "reference-broker/server.h"
 
-enum { LATE_NS = 400000000, GROWS = 1 << 20, MOST_QUEUED = 1 << 22 };
+enum { LATE_NS = 400000000, GROWS = 4 << 20, MOST_QUEUED = 1 << 22 };
 
 enum trigger { WHEN_NEVER, WHEN_ALIAS, WHEN_TOPIC, WHEN_TAKEOVER, WHEN_UNSUBSCRIBE, WHEN_CONNECTED };
 enum deed {
@@ -46,13 +46,13 @@ static const struct word {
 	{ "overruns", DOES_OVERRUN, "reads past the end of a block: dies of it where AddressSanitizer is built in" },
 	{ "hangs", DOES_HANG, "does nothing any more" },
 	{ "late", DOES_ANSWER_LATE, "answers everybody 400 ms late from then on" },
-	{ "grows", DOES_GROW, "keeps another MiB" },
+	{ "grows", DOES_GROW, "keeps another 4 MiB" },
 	{ "leaks", DOES_LEAK, "forgets a block, which LeakSanitizer tells at the end" },
 	{ "spins", DOES_SPIN, "computes all the time, and serves" },
 	{ "breaks", DOES_BREAK, "acknowledges an id that is not in use, on another connection too" },
 	{ "malforms", DOES_BREAK_FORM, "sends a SUBACK with reserved flags set" },
-	{ "drops", DOES_DROP, "loses the next delivery to somebody else" },
-	{ "doubles", DOES_DOUBLE, "makes the next delivery to somebody else twice" },
+	{ "drops", DOES_DROP, "loses the next delivery to everybody else" },
+	{ "doubles", DOES_DOUBLE, "makes the next delivery to everybody else twice" },
 	{ "closes", DOES_CLOSE, "closes all other connections" },
 	{ "reports", DOES_REPORT, "writes a report of AddressSanitizer, and goes on" },
 };
@@ -75,6 +75,7 @@ struct relay {			/* a client's connection, and the one behind it to the broker *
 	uint8_t version;
 	uint64_t client_id;			/* its hash; 0 before CONNECT */
 	bool published, dead, broker_closed;
+	bool drops, doubles;			/* the next delivery to it */
 };
 
 struct fake {
@@ -83,8 +84,7 @@ struct fake {
 	struct address inside;
 	struct relay *relays;
 	int when, does;
-	bool late, spins, drops, doubles;
-	struct relay *culprit;
+	bool late, spins;
 	struct task spin;
 	struct watch stop;
 	void **kept;
@@ -138,8 +138,6 @@ static void end(struct relay *r, bool reset)
 	while (*at != r)
 		at = &(*at)->next;
 	*at = r->next;
-	if (r->fake->culprit == r)
-		r->fake->culprit = NULL;
 	loop_timer_stop(&r->fake->loop, &r->later);
 	r->client->ops->close(r->client, reset);
 	r->broker->ops->close(r->broker, reset);
@@ -274,8 +272,10 @@ static void act(struct relay *r)
 			say(to, "\x40\x02\x77\x77", 4);
 		break;
 	case DOES_BREAK_FORM:  say(r, "\x93\x03\x00\x01\x00", 5); break;
-	case DOES_DROP:        f->drops = true; f->culprit = r; break;
-	case DOES_DOUBLE:      f->doubles = true; f->culprit = r; break;
+	case DOES_DROP: case DOES_DOUBLE:
+		for (struct relay *to = f->relays; to; to = to->next)
+			*(f->does == DOES_DROP ? &to->drops : &to->doubles) = to != r;
+		break;
 	case DOES_CLOSE:       close_others(f, r); break;
 	case DOES_REPORT:      write_report(); break;
 	}
@@ -348,17 +348,16 @@ static void look_at_client(struct relay *r)
 /* Whole packets of the broker, for some are dropped or doubled. */
 static void look_at_broker(struct relay *r)
 {
-	struct fake *f = r->fake;
 	struct frame frame;
 	struct finding finding;
 
 	while (frame_next(r->from_broker.at, r->from_broker.len, &frame, &finding) == FRAME_OK) {
-		bool others = frame.first >> 4 == PUBLISH && r != f->culprit, drop = f->drops && others, twice = f->doubles && others;
+		bool delivery = frame.first >> 4 == PUBLISH;
 
-		for (int i = drop ? 2 : twice ? 0 : 1; i < 2; i++)
+		for (int i = delivery && r->drops ? 2 : delivery && r->doubles ? 0 : 1; i < 2; i++)
 			queue_put(&r->to_client, r->from_broker.at, frame.size);
-		f->drops &= !drop;
-		f->doubles &= !twice;
+		if (delivery)
+			r->drops = r->doubles = false;
 		queue_take(&r->from_broker, frame.size);
 	}
 }
