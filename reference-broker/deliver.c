@@ -1,6 +1,7 @@
 #include "reference-broker/broken.h"
 #include "reference-broker/internal.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #define OUT_ALIASES_MAX 16	/* looked through one by one */
@@ -190,7 +191,12 @@ void deliveries_rename(struct session *s)
 
 /* ---- sending ---- */
 
-/* The properties that a PUBLISH carries on this link, in the broker's scratch. */
+static size_t properties_room(const struct message *m, size_t n_ids)
+{
+	return m->properties_len + 5 + n_ids * 5 + 3;
+}
+
+/* The properties that a PUBLISH carries on this link, in the broker's scratch, where room_for() has made room. */
 static struct span properties_for(struct link *link, const struct message *m, const uint32_t *ids, size_t n_ids,
                                   unsigned alias)
 {
@@ -200,9 +206,7 @@ static struct span properties_for(struct link *link, const struct message *m, co
 
 	if (link->version != MQTT_5 || !(stored.len || n_ids || m->has_expiry || alias))
 		return (struct span){ 0 };
-	scratch->len = 0;
-	if (!buffer_reserve(scratch, stored.len + 5 + n_ids * 5 + 3))
-		return stored;		/* nearly all of them, where the system has no memory left */
+	assert(scratch->cap >= properties_room(m, n_ids));
 	w = writer_to(scratch->at, scratch->cap);
 	if (m->has_expiry)
 		property_write_number(&w, PROP_message_expiry_interval,
@@ -321,7 +325,11 @@ static void send_pubrel(struct link *link, uint16_t packet_id, unsigned reason)
 static bool room_for(struct link *link, const struct delivery *d)
 {
 	const struct message *m = d->message;
+	struct buffer *scratch = &link->broker->scratch;
 
+	scratch->len = 0;
+	if (link->version == MQTT_5 && !buffer_reserve(scratch, properties_room(m, d->n_ids)))
+		return false;
 	return link_has_room(link, 80 + m->topic_len + m->properties_len + m->payload_len + d->n_ids * 5u);
 }
 

@@ -168,8 +168,14 @@ static void route_to(struct session *to, struct message *m)
 			route.qos = granted;
 		if (m->retain && s->options & SUBSCRIBE_RETAIN_AS_PUBLISHED)	/* [5 MQTT-3.3.1-13] */
 			route.retain = true;
-		if (s->identifier && buffer_append(&b->id_list, span_of(&s->identifier, sizeof(s->identifier))))
-			route.n_ids++;
+		if (!s->identifier)
+			continue;
+		if (!buffer_append(&b->id_list, span_of(&s->identifier, sizeof(s->identifier)))) {
+			to->matched = NULL;
+			b->stats.dropped++;
+			return;
+		}
+		route.n_ids++;
 	}
 	route.granted = route.qos;
 	if (m->qos < route.qos)		/* [MQTT-3.8.4-6] [5 MQTT-3.8.4-8] */
