@@ -52,11 +52,12 @@ static struct group *group_find(const struct broker *b, const struct node *node,
 static struct group *group_make(struct broker *b, struct node *node, struct span name)
 {
 	size_t size = group_size(&(struct group){ .name_len = name.len });
-	struct group *g = memory_take(b, size) ? calloc(1, sizeof(*g) + name.len) : NULL;
+	struct group *g;
 
-	if (!g)
+	if (!memory_take(b, size))
 		return NULL;
-	if (!table_add(&b->subscriptions.groups, &g->entry, group_hash(b, node, name))) {
+	g = calloc(1, sizeof(*g) + name.len);
+	if (!g || !table_add(&b->subscriptions.groups, &g->entry, group_hash(b, node, name))) {
 		memory_give(b, size);
 		free(g);
 		return NULL;
