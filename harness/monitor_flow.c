@@ -31,7 +31,7 @@ static struct flow *add_flow(struct monitor *m, bool ours, uint16_t id)
 	struct flow *f = t ? monitor_flow_add(m->world, ours ? &t->ours : &t->theirs, id) : NULL;
 
 	if (!f)
-		m->bits |= PARTIAL;
+		m->bits |= PARTIAL | FLOWS_LOST;
 	return f;
 }
 
@@ -369,7 +369,8 @@ static bool answers_earlier(struct monitor *m, struct flow *f, uint8_t *due)
 
 static void wrong_ack(struct seen *seen)
 {
-	monitor_violate(seen, ROW_ACK_TYPE, NULL, NULL, "%s for id %u", name_of(seen), seen->packet->packet_id);
+	if (!(seen->m->bits & FLOWS_LOST))
+		monitor_violate(seen, ROW_ACK_TYPE, NULL, NULL, "%s for id %u", name_of(seen), seen->packet->packet_id);
 }
 
 static void got_puback(struct seen *seen)
@@ -426,7 +427,8 @@ static void got_pubcomp(struct seen *seen)
 	} else if (f->state == OURS_QOS1) {
 		wrong_ack(seen);
 	} else if (f->state == OURS_QOS2 || f->state == OURS_RECEIVED) {
-		monitor_violate(seen, ROW_PUBCOMP_EARLY, NULL, NULL, "PUBCOMP %u before our PUBREL", seen->packet->packet_id);
+		if (!(m->bits & FLOWS_LOST))
+			monitor_violate(seen, ROW_PUBCOMP_EARLY, NULL, NULL, "PUBCOMP %u before our PUBREL", seen->packet->packet_id);
 	} else if (f->state == OURS_RELEASED) {
 		monitor_hold(m, ROW_PUBCOMP_ID);
 		monitor_hold(m, ROW_PUBCOMP_EARLY);

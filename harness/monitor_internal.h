@@ -32,6 +32,7 @@ enum {
 	REQUESTS_LOST = 1 << 12,	/* more SUBSCRIBE open than are kept */
 	ALIASES_LOST = 1 << 13,		/* more aliases than are kept */
 	COUNTED = 1 << 14,		/* our CONNECT is counted in the session's `connecting` */
+	FLOWS_LOST = 1 << 15,		/* exchanges begun here that are not kept: answers may belong to them */
 };
 
 /* monitor.features: as CONNACK announced them */
