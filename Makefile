@@ -209,6 +209,8 @@ fuzz-speed:	## print what a second of one core does with the corpora, in the bui
 fuzz-replay-speed: $(TARGETS:%=$B/fuzz/replay_%)
 	@for t in $(TARGETS); do $B/fuzz/replay_$$t -r 20 fuzz/corpus/$$t || exit 1; done
 
+build/fuzz/fuzz_alloc build/afl/fuzz_alloc $B/fuzz/replay_alloc: ldflags += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
+
 list-fuzz:
 	@echo $(patsubst fuzz/fuzz_%.c,%,$(targets))
 fuzz-replays: $(replays)

@@ -1,111 +1,14 @@
-#include "fuzz/judged_broker.h"
+#include "fuzz/judged_moves.h"
 #include "fuzz/mutator/engine.h"
-#include "fuzz/mutator/moves.h"
-#include "fuzz/mutator/steer.h"
 
-/*
- * Clients that do to the broker what moves say, over up to eight connections: see moves.h for the form. A move that steers makes its packet of what the client has seen.
- */
+/* Clients that do to the broker what moves say, over up to eight connections, on virtual time: see moves.h for the form. The monitor judges all that it sends. */
 const enum engine_shape engine_shape = ENGINE_MOVES;
-
-static struct steered steered[N_ENDS];
-
-_Static_assert((int)N_ENDS == (int)MOVES_CLIENTS, "a connection for every client");
-
-static void on_sent(unsigned end, const struct packet *packet)
-{
-	steered_sent(&steered[end], packet);
-}
-
-static void on_received(unsigned end, const struct packet *packet)
-{
-	steered_received(&steered[end], packet);
-}
-
-static void send_made(struct end *e, const struct move *move)
-{
-	static uint8_t room[STEER_MOST];
-	struct writer w = writer_to(room, sizeof(room));
-	struct steered *s = &steered[move->client];
-
-	if (move->kind == MOVE_STEER)
-		steered_next(s, move->value, &w);
-	else if (!steered_answer(s, (enum answer_how)(move->value % N_ANSWERS), &w))
-		return;
-	if (wr_fits(&w))
-		send_piece(e, room, w.len);
-}
-
-static void send_cut(struct end *e, const struct move *move)
-{
-	size_t piece = move->value ? move->value : 1;
-
-	for (size_t at = 0; at < move->bytes.len; at += piece) {
-		send_piece(e, move->bytes.at + at, piece < move->bytes.len - at ? piece : move->bytes.len - at);
-		settle();
-	}
-}
-
-static void act(const struct move *move)
-{
-	struct end *e = &judged.ends[move->client];
-
-	switch ((enum move_kind)move->kind) {
-	case MOVE_OPEN:
-		open_end(e);
-		steered_reset(&steered[move->client]);
-		break;
-	case MOVE_SEND:
-	case MOVE_SEND_LONG:
-		send_piece(e, move->bytes.at, move->bytes.len);
-		break;
-	case MOVE_SEND_CUT:
-		send_cut(e, move);
-		break;
-	case MOVE_DROP:
-	case MOVE_CLOSE:		/* the broker reads the end of the stream, and ends its own side */
-		lose(e);
-		break;
-	case MOVE_WAIT:
-		wait_for(move->value * UINT64_C(500000000));
-		break;
-	case MOVE_PAUSE:
-		wait_for(move->value * UINT64_C(100000));
-		break;
-	case MOVE_STOP_READING:
-		e->reading = false;
-		break;
-	case MOVE_READ:
-		e->reading = true;
-		take_output(e);
-		break;
-	case MOVE_ANSWER:
-	case MOVE_STEER:
-		send_made(e, move);
-		break;
-	case MOVE_AWAIT:		/* it has answered */
-	case MOVE_LIMITS:		/* means something at the front only */
-	case N_MOVE_KINDS:
-		return;
-	}
-	settle();
-	wait_for(1);			/* a turn for what could not be done at once */
-}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct moves moves;
 
 	moves_read(&moves, span_of(data, size));
-	if (!judged_start(moves.n && moves.at[0].kind == MOVE_LIMITS ? moves.at[0].value : 0))
-		return 0;
-	judged.sent = on_sent;
-	judged.received = on_received;
-	for (uint32_t i = 0; i < moves.n; i++) {
-		act(&moves.at[i]);
-		if (i % 8 == 7)
-			check_memory();
-	}
-	judged_end();
+	MUST(play_moves(&moves));
 	return 0;
 }

@@ -17,6 +17,10 @@
 
 enum { N_ENDS = 8 };
 
+#ifndef OWN				/* allocations of ours, where others are made to fail */
+#define OWN(function) function
+#endif
+
 struct end {				/* the client's end of a connection */
 	struct link *link;		/* NULL: there is none */
 	struct monitor monitor;		/* open as long as there is one */
@@ -32,6 +36,7 @@ static struct judged {
 	struct monitor_log log;
 	uint64_t now_ns;
 	size_t max_memory;
+	bool starved;			/* allocations fail: what can be counted is not known to be */
 	struct end ends[N_ENDS];
 	/* NULL, or told of every packet that can be read. */
 	void (*sent)(unsigned end, const struct packet *packet);
@@ -116,9 +121,10 @@ static void settle(void)
 static void check_memory(void)
 {
 	struct broker_stats stats;
+	size_t counted = broker_count_memory(judged.broker);
 
 	broker_stats(judged.broker, &stats);
-	MUST(stats.memory <= judged.max_memory && stats.memory == broker_count_memory(judged.broker));
+	MUST(stats.memory <= judged.max_memory && (stats.memory == counted || (judged.starved && !counted)));
 }
 
 /* ---- what clients do ---- */
@@ -150,7 +156,7 @@ static void begin(struct end *e, const uint8_t *bytes, size_t len)
 {
 	if (e->len + len > e->cap) {
 		e->cap = 2 * (e->len + len);
-		MUST((e->begun = realloc(e->begun, e->cap)));
+		MUST((e->begun = OWN(realloc)(e->begun, e->cap)));
 	}
 	if (len)
 		memcpy(e->begun + e->len, bytes, len);
@@ -196,7 +202,7 @@ static void send_piece(struct end *e, const uint8_t *bytes, size_t len)
 	if (!e->link || !len)
 		return;
 	tell(e, bytes, len);
-	MUST((exact = malloc(len)));
+	MUST((exact = OWN(malloc)(len)));
 	memcpy(exact, bytes, len);
 	broker_receive(judged.broker, e->link, exact, len, judged.now_ns);
 	free(exact);
@@ -299,8 +305,9 @@ static void judged_end(void)
 	settle();
 	for (struct end *e = judged.ends; e < judged.ends + N_ENDS; e++)
 		lose(e);
+	check_memory();
 	broker_stats(judged.broker, &stats);
-	MUST(stats.links == 0 && stats.memory == broker_count_memory(judged.broker));
+	MUST(stats.links == 0);
 	broker_free(judged.broker);
 	monitor_world_free(judged.world);
 }
