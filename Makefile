@@ -15,15 +15,15 @@ endif
 Q        := $(if $(filter-out 0,$(V)),,@)
 say       = $(if $(Q),$(if $(findstring s,$(firstword -$(MAKEFLAGS))),,@printf '  %-4s %s\n' $(1) $(2)))
 
-variant := $(subst $() ,-,$(strip $(if $(SAN),san) $(COV:%=cov) $(FUZZ:%=fuzz) $(filter-out gcc cc,$(notdir $(CC))) $(WERROR:%=werror)))
+variant := $(subst $() ,-,$(strip $(if $(SAN),$(if $(filter leak,$(SAN)),lsan,san)) $(COV:%=cov) $(PROFILE:%=profile) $(FUZZ:%=fuzz) $(filter-out gcc cc,$(notdir $(CC))) $(WERROR:%=werror)))
 B       := build/$(or $(variant),plain)
 comma   := ,
 
 cflags  := -std=c11 -D_GNU_SOURCE -iquote . -g -O2 -fno-strict-aliasing -pthread -DMQASSAY_VERSION='"$(version)"' -DMQASSAY_DATE='"$(dated)"' \
            -Wall -Wextra -Wno-missing-field-initializers -Wshadow -Wvla -Wmissing-prototypes -Wpointer-arith -Wstrict-prototypes \
            $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer) \
-           $(if $(COV),--coverage) $(if $(FUZZ),-fsanitize=fuzzer-no-link -fno-sanitize=null$(comma)alignment$(comma)object-size) $(if $(WERROR),-Werror)
-ldflags := -pthread $(if $(SAN),-fsanitize=$(SAN)) $(if $(COV),--coverage)
+           $(if $(COV),--coverage) $(if $(PROFILE),-fprofile-instr-generate -fcoverage-mapping) $(if $(FUZZ),-fsanitize=fuzzer-no-link -fno-sanitize=null$(comma)alignment$(comma)object-size) $(if $(WERROR),-Werror)
+ldflags := -pthread $(if $(SAN),-fsanitize=$(SAN)) $(if $(COV),--coverage) $(if $(PROFILE),-fprofile-instr-generate)
 libs    := -lssl -lcrypto -lpcap -lz -lzstd -ljson-c -lm
 
 codec   := $(wildcard codec/*.c)
@@ -44,7 +44,7 @@ lib     := $(call obj,$(codec) $(harness) $(broker) $(pcap) $(fuzz))
 objs    := $(lib) $(call obj,harness/main.c $(engines) $(tests) $(benches) $(targets) $(wildcard fuzz/replay.c fuzz/write_seeds.c fuzz/write_dict.c fuzz/network/tests/fake_broker.c))
 
 .PHONY: all help tests everything deps deps-build deps-check conform check test list-tests bench bench-load \
-        fuzz planted fuzz-targets fuzz-afl fuzz-afl-targets fuzz-replays fuzz-check fuzz-seeds fuzz-dict list-fuzz install uninstall clean FORCE
+        fuzz planted fuzz-targets fuzz-afl fuzz-afl-targets fuzz-replays fuzz-check fuzz-speed fuzz-replay-speed coverage fuzz-coverage fuzz-seeds fuzz-dict list-fuzz install uninstall clean FORCE
 .DELETE_ON_ERROR:
 
 share   := build/share/man/man1/mqassay.1 build/share/bash-completion/completions/mqassay \
@@ -62,7 +62,7 @@ build/mqassay: $B/mqassay
 	@ln -sfn plain/mqassay $@
 else
 build/mqassay: FORCE
-	@$(MAKE) --no-print-directory SAN= COV= FUZZ= WERROR= CC=gcc $@
+	@$(MAKE) --no-print-directory SAN= COV= FUZZ= PROFILE= WERROR= CC=gcc $@
 endif
 
 # The manual page and the completion scripts are what the program says of itself.
@@ -188,14 +188,19 @@ build/fuzz/%: $B/fuzz/%.o $B/libmqassay.a
 	$(call say,LINK,$@)
 	$(Q)$(CC) -fsanitize=fuzzer,$(SAN) $(ldflags) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(libs) $(LDLIBS)
 
-# The same functions as AFL++ runs them: persistent, with shared memory, by the driver that comes with it.
+# The same functions as AFL++ runs them: persistent, with shared memory. One of them, build/afl/leaks_broker, is built to see leaks: with ASan AFL++ sees none.
 fuzz-afl: build/afl/engine.so	## build the AFL++ targets (afl-clang-fast) into build/afl/
 	@AFL_QUIET=1 $(MAKE) --no-print-directory CC=afl-clang-fast SAN=address fuzz-afl-targets
+	@AFL_QUIET=1 AFL_USE_LSAN=1 $(MAKE) --no-print-directory CC=afl-clang-fast SAN=leak build/afl/leaks_broker
 fuzz-afl-targets: $(patsubst fuzz/%.c,build/afl/%,$(targets))
-build/afl/%: $B/fuzz/%.o $B/libmqassay.a
+build/afl/%: $B/fuzz/%.o $B/fuzz/afl.o $B/libmqassay.a
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
-	$(Q)$(CC) -fsanitize=fuzzer $(ldflags) $(LDFLAGS) -o $@ $^ $(libs) $(LDLIBS)
+	$(Q)$(CC) $(ldflags) $(LDFLAGS) -o $@ $^ $(libs) $(LDLIBS)
+build/afl/leaks_%: $B/fuzz/fuzz_%.o $B/fuzz/afl.o $B/libmqassay.a
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(ldflags) $(LDFLAGS) -o $@ $^ $(libs) $(LDLIBS)
 # AFL_CUSTOM_MUTATOR_LIBRARY=build/afl/engine.so ENGINE_SHAPE=moves: as the target's engine_shape says.
 engine_sources := fuzz/mutator/engine_afl.c fuzz/mutator/anomalies.c fuzz/mutator/moves.c fuzz/mutator/steer.c fuzz/mutator/words.c \
                   $(wildcard fuzz/mutator/mutate*.c) $(codec)
@@ -210,6 +215,14 @@ fuzz-replay-speed: $(TARGETS:%=$B/fuzz/replay_%)
 	@for t in $(TARGETS); do $B/fuzz/replay_$$t -r 20 fuzz/corpus/$$t || exit 1; done
 
 build/fuzz/fuzz_alloc build/afl/fuzz_alloc $B/fuzz/replay_alloc: ldflags += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
+
+# Of the codec from the seeds alone, and of the broker's core from seeds and corpora: lines, as clang counts them. In build/coverage/ they stand line by line.
+core       := $(addprefix reference-broker/,audit.c auth.c broker.c buffer.c connect.c deadlines.c deliver.c hash.c link.c message.c publish.c reasons.c retain.c rights.c session.c \
+              subscribe.c topic_tree.c)
+coverage: fuzz-seeds	## print how much of the codec the seeds reach, and of the broker's core seeds and corpora
+	@$(MAKE) --no-print-directory CC=clang PROFILE=1 fuzz-coverage
+fuzz-coverage: $(patsubst %,$B/fuzz/replay_%,roundtrip broker link alloc)
+	@fuzz/coverage.sh $B '$(codec)' '$(core)'
 
 list-fuzz:
 	@echo $(patsubst fuzz/fuzz_%.c,%,$(targets))

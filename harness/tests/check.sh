@@ -169,7 +169,7 @@ fuzz_corpus() {
 live_target() {		# TARGET
 	rm -rf "$logs/live_$1"
 	mkdir -p "$logs/live_$1" "fuzz/corpus/$1"
-	run "live $1" timeout 120 "build/fuzz/fuzz_$1" -max_total_time=4 -timeout=5 -rss_limit_mb=2048 \
+	run "live $1" timeout 120 "build/fuzz/fuzz_$1" -max_total_time=3 -timeout=5 -rss_limit_mb=2048 \
 		-print_final_stats=1 -artifact_prefix="$logs/live_$1-" "$logs/live_$1" "fuzz/corpus/$1"
 }
 
@@ -178,13 +178,13 @@ fuzz_live() {		# a few seconds each: enough to see that the targets work, and fo
 	side_by_side live_target $(make -s list-fuzz)
 }
 
-# AFL++ runs the same functions; that they start and find nothing at once is seen with those that read captures.
+# AFL++ runs the same functions; that they start and find nothing at once is seen with those that read captures, and with the one that sees leaks.
 afl_plays() {		# TARGET
 	out=$logs/afl_$1
 	rm -rf "$out"
 	ASAN_OPTIONS=abort_on_error=1:symbolize=0:detect_leaks=0 UBSAN_OPTIONS= AFL_I_DONT_CARE_ABOUT_MISSING_CRASHES=1 AFL_SKIP_CPUFREQ=1 \
 		AFL_NO_UI=1 AFL_NO_AFFINITY=1 AFL_FAST_CAL=1 \
-		timeout 120 afl-fuzz -i "fuzz/corpus/$1" -o "$out" -V 4 -m none -t 5000 -- "build/afl/fuzz_$1" || return 1
+		timeout 120 afl-fuzz -i "fuzz/corpus/${1#*_}" -o "$out" -V 4 -m none -t 5000 -- "build/afl/$1" || return 1
 	grep -E '^(execs_done|saved_crashes|saved_hangs) ' "$out/default/fuzzer_stats"
 	grep -q '^saved_crashes *: 0$' "$out/default/fuzzer_stats" && grep -q '^execs_done *: [1-9][0-9]' "$out/default/fuzzer_stats"
 }
@@ -195,7 +195,7 @@ afl_target() {		# TARGET
 
 fuzz_afl() {
 	make -j"$jobs" fuzz-afl || return 1
-	side_by_side afl_target capture reassembly stream tls conversations
+	side_by_side afl_target fuzz_capture fuzz_reassembly fuzz_stream fuzz_tls fuzz_conversations leaks_broker
 }
 
 make_help() {
