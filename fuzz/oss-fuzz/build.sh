@@ -16,7 +16,9 @@ for name in $list; do
 	target=$OUT/fuzz_$name
 	engine=
 	grep -q '^const enum engine_shape' "fuzz/fuzz_$name.c" && engine=$build/fuzz/mutator/engine.o
-	$CXX $CXXFLAGS -pthread -o "$target" "$build/fuzz/fuzz_$name.o" $engine "$build/libmqassay.a" $LIB_FUZZING_ENGINE \
+	wraps=			# as in the Makefile
+	[ "$name" = alloc ] && wraps=-Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
+	$CXX $CXXFLAGS $wraps -pthread -o "$target" "$build/fuzz/fuzz_$name.o" $engine "$build/libmqassay.a" $LIB_FUZZING_ENGINE \
 		-Wl,-Bstatic -lssl -lcrypto -lz -lzstd -ljson-c -Wl,-Bdynamic,--as-needed -lpcap -lm -ldl -Wl,--disable-new-dtags,-rpath,'$ORIGIN/lib'
 	rm -f "${target}_seed_corpus.zip"
 	(cd "fuzz/corpus/$name" && find . -type f | LC_ALL=C sort | zip -q -X "${target}_seed_corpus.zip" -@)
