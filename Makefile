@@ -221,7 +221,7 @@ core       := $(addprefix reference-broker/,audit.c auth.c broker.c buffer.c con
               subscribe.c topic_tree.c)
 coverage: fuzz-seeds	## print how much of the codec the seeds reach, and of the broker's core seeds and corpora
 	@$(MAKE) --no-print-directory CC=clang PROFILE=1 fuzz-coverage
-fuzz-coverage: $(patsubst %,$B/fuzz/replay_%,roundtrip broker link alloc)
+fuzz-coverage: $(patsubst %,$B/fuzz/replay_%,roundtrip broker scenario link alloc)
 	@fuzz/coverage.sh $B '$(codec)' '$(core)'
 
 list-fuzz:

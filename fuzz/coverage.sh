@@ -32,7 +32,8 @@ report() {		# WHAT TITLE FILES TARGET...
 
 play codec roundtrip build/seeds/decode
 play codec broker build/seeds/broker
-report codec 'codec, from the seeds alone' "$codec" roundtrip broker
+play codec scenario build/seeds/scenario
+report codec 'codec, from the seeds alone' "$codec" roundtrip broker scenario
 
 play core broker build/seeds/broker fuzz/corpus/broker
 play core link fuzz/corpus/link
