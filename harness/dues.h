@@ -1,0 +1,49 @@
+#ifndef HARNESS_DUES_H
+#define HARNESS_DUES_H
+
+#include "codec/codec.h"
+
+/*
+ * What subscribers are owed: loss and duplicates, judged from what a handful of clients send and get, without marks in the payloads. It knows nothing of
+ * scenarios or fuzzing, and is told of every packet both ways, in order. Bounded: what does not fit is not judged.
+ *
+ * It judges only where the standard leaves no choice: messages of QoS 1 and 2 that were taken by an acknowledgement, for subscriptions that were granted before, of sessions in which our
+ * side kept every rule; not shared ones, no Maximum Packet Size, no expiry. As soon as something was sent that cannot be read, duplicates are not judged any more, since nobody knows
+ * what it published.
+ *
+ *   MQTT-4.5.0-1      a message did not come that a subscriber was owed, be it live or from its queue
+ *   MQTT-4.4.0-1      nor again what was unacknowledged when the connection was lost
+ *   MQTT-4.3.3-2/-10  a QoS 2 message came twice (3.1.1, 5)
+ *   MQTT-3.3.1-10/-6  a retained message came to a new subscription although it had been removed (3.1.1, 5)
+ */
+enum { DUES_CLIENTS = 32 };
+
+struct dues;
+struct dues *dues_new(void);		/* given; NULL when memory is short */
+void dues_free(struct dues *dues);
+void dues_begin(struct dues *dues);	/* all is forgotten */
+
+struct due_breach {
+	uint8_t version;
+	const char *clause;		/* static */
+	unsigned client;
+	char text[240];			/* one line, foreign bytes escaped */
+};
+
+/* lawful: our side has broken no rule on this connection, this packet included. packet is NULL for what cannot be read. */
+void dues_sent(struct dues *dues, unsigned client, const struct packet *packet, bool lawful);
+
+/* topic: of a PUBLISH, also where an alias stands for it; empty where that cannot be said. False: *breach tells of a duplicate, or of what should not be there. */
+bool dues_received(struct dues *dues, unsigned client, const struct packet *packet, struct span topic, struct due_breach *breach);
+void dues_ended(struct dues *dues, unsigned client);	/* its connection is over, however */
+
+/* Which clients (bits) are connected and have something to come. Whoever waits answers what they owe meanwhile: a full window holds up the rest. */
+uint32_t dues_waiting(const struct dues *dues);
+
+/* The time for it is over, and the client has owed nothing and was served all the while: what has not come is lost. False: *breach. */
+bool dues_judge(const struct dues *dues, unsigned client, struct due_breach *breach);
+
+/* Whether it may tell that clause. */
+bool dues_judges(enum version version, const char *clause);
+
+#endif

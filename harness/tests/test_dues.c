@@ -1,0 +1,349 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "codec/text.h"
+#include "harness/dues.h"
+
+static struct dues *dues;
+static struct due_breach found;
+static enum version version;
+
+static int start(void **state)
+{
+	(void)state;
+	version = MQTT_5;
+	dues = dues_new();
+	return !dues;
+}
+
+static int stop(void **state)
+{
+	(void)state;
+	dues_free(dues);
+	return 0;
+}
+
+static struct packet parsed(const char *text)
+{
+	static uint8_t room[8][1 << 12], bytes[8][1 << 12];
+	static unsigned turn;
+	struct writer w = writer_to(bytes[++turn % 8], sizeof(*bytes));
+	struct arena arena;
+	struct builder b;
+	struct fault fault;
+	struct packet p;
+	struct finding finding;
+
+	arena_init(&arena, room[turn % 8], sizeof(*room));
+	assert_int_equal(packet_parse(span_text(text), version, &arena, &b, &fault), CODEC_OK);
+	assert_int_equal(builder_encode(&b, &w), CODEC_OK);
+	assert_int_equal(decode(w.at, w.len, version, &p, &finding), CODEC_OK);
+	return p;
+}
+
+static void sent(unsigned client, const char *text)
+{
+	struct packet p = parsed(text);
+
+	dues_sent(dues, client, &p, true);
+}
+
+static bool takes(unsigned client, const char *text)
+{
+	struct packet p = parsed(text);
+
+	return dues_received(dues, client, &p, p.topic, &found);
+}
+
+static void came(unsigned client, const char *text)
+{
+	assert_true(takes(client, text));
+}
+
+static void connected(unsigned client, const char *id, bool clean, bool present)
+{
+	char text[300];
+
+	snprintf(text, sizeof(text), "CONNECT %s client_id=\"%s\"", clean ? "clean_start" : "", id);
+	sent(client, text);
+	came(client, present ? "CONNACK session_present=1 reason=0" : "CONNACK session_present=0 reason=0");
+}
+
+static void subscribed(unsigned client, const char *filters)
+{
+	char text[300];
+
+	snprintf(text, sizeof(text), "SUBSCRIBE packet_id=9 (%s)", filters);
+	sent(client, text);
+	came(client, "SUBACK packet_id=9 reason=[2]");
+}
+
+/* 0 subscribes to a/+, 1 publishes what is taken. */
+static void published(const char *publish, const char *const *answers)
+{
+	connected(0, "sub", true, false);
+	subscribed(0, "\"a/+\" qos=2");
+	connected(1, "pub", true, false);
+	sent(1, publish);
+	for (; *answers; answers++)
+		if (!strncmp(*answers, "PUBREL", 6))
+			sent(1, *answers);
+		else
+			came(1, *answers);
+}
+
+static const char *const acked[] = { "PUBACK packet_id=3", NULL };
+static const char *const completed[] = { "PUBREC packet_id=3", "PUBREL packet_id=3", "PUBCOMP packet_id=3", NULL };
+
+static void lost(unsigned client, const char *clause)
+{
+	assert_int_equal(dues_waiting(dues), 1u << client);
+	assert_false(dues_judge(dues, client, &found));
+	assert_string_equal(found.clause, clause);
+	assert_int_equal(found.client, client);
+	assert_int_equal(found.version, version);
+}
+
+static void nothing_is_owed(void)
+{
+	assert_int_equal(dues_waiting(dues), 0);
+	for (unsigned i = 0; i < DUES_CLIENTS; i++)
+		assert_true(dues_judge(dues, i, &found));
+}
+
+static void what_is_acknowledged_is_owed_until_it_comes(void **state)
+{
+	(void)state;
+	for (unsigned qos = 1; qos <= 2; qos++)
+		for (version = MQTT_3_1_1; version <= MQTT_5; version++) {
+			dues_begin(dues);
+			published(qos == 1 ? "PUBLISH topic=\"a/b\" qos=1 packet_id=3 payload=\"x\"" : "PUBLISH topic=\"a/b\" qos=2 packet_id=3 payload=\"x\"", qos == 1 ? acked : completed);
+			lost(0, "MQTT-4.5.0-1");
+			came(0, "PUBLISH topic=\"a/b\" qos=1 packet_id=1 payload=\"y\"");
+			lost(0, "MQTT-4.5.0-1");
+			came(0, "PUBLISH topic=\"a/b\" qos=1 packet_id=2 payload=\"x\"");
+			nothing_is_owed();
+		}
+}
+
+static void what_is_not_taken_is_not_owed(void **state)
+{
+	static const char *const none[] = { NULL }, *const refused[] = { "PUBACK packet_id=3 reason=0x97", NULL }, *const half[] = { "PUBREC packet_id=3", NULL };
+	static const struct { const char *publish; const char *const *answers; } rows[] = {
+		{ "PUBLISH topic=\"a/b\" qos=1 packet_id=3", none },
+		{ "PUBLISH topic=\"a/b\" qos=1 packet_id=3", refused },
+		{ "PUBLISH topic=\"a/b\" qos=2 packet_id=3", half },
+		{ "PUBLISH topic=\"a/b\" qos=0", none },
+		{ "PUBLISH topic=\"b\" qos=1 packet_id=3", acked },
+		{ "PUBLISH topic=\"$a/b\" qos=1 packet_id=3", acked },
+		{ "PUBLISH topic=\"a/b\" qos=1 packet_id=3 message_expiry_interval=5", acked },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		dues_begin(dues);
+		published(rows[i].publish, rows[i].answers);
+		nothing_is_owed();
+	}
+}
+
+static void who_does_not_subscribe_just_so_is_not_owed(void **state)
+{
+	static const char *const filters[] = { "\"$share/g/a/+\" qos=2", "\"a/+\" qos=2 no_local", "\"b/+\" qos=2" };
+
+	(void)state;
+	for (size_t i = 0; i < 3; i++) {
+		dues_begin(dues);
+		connected(0, "both", true, false);
+		subscribed(0, filters[i]);
+		sent(0, "PUBLISH topic=\"a/b\" qos=1 packet_id=3");
+		came(0, "PUBACK packet_id=3");
+		nothing_is_owed();
+	}
+	dues_begin(dues);		/* granted QoS 0 */
+	connected(0, "a", true, false);
+	sent(0, "SUBSCRIBE packet_id=9 (\"a/+\" qos=2)");
+	came(0, "SUBACK packet_id=9 reason=[0]");
+	connected(1, "b", true, false);
+	sent(1, "PUBLISH topic=\"a/b\" qos=1 packet_id=3");
+	came(1, "PUBACK packet_id=3");
+	nothing_is_owed();
+	dues_begin(dues);		/* not granted yet */
+	connected(0, "a", true, false);
+	sent(0, "SUBSCRIBE packet_id=9 (\"a/+\" qos=2)");
+	connected(1, "b", true, false);
+	sent(1, "PUBLISH topic=\"a/b\" qos=1 packet_id=3");
+	came(1, "PUBACK packet_id=3");
+	came(0, "SUBACK packet_id=9 reason=[2]");
+	nothing_is_owed();
+}
+
+static void whose_side_broke_a_rule_is_not_owed(void **state)
+{
+	struct packet p;
+
+	(void)state;
+	for (unsigned who = 0; who < 2; who++) {
+		dues_begin(dues);
+		published("PUBLISH topic=\"a/b\" qos=1 packet_id=3 payload=\"x\"", acked);
+		p = parsed("PUBACK packet_id=77");
+		dues_sent(dues, who, &p, false);
+		nothing_is_owed();
+	}
+}
+
+static void a_queue_is_owed_when_the_session_is_resumed(void **state)
+{
+	(void)state;
+	for (unsigned present = 0; present < 2; present++) {
+		dues_begin(dues);
+		connected(0, "sub", false, false);
+		subscribed(0, "\"a/+\" qos=2");
+		dues_ended(dues, 0);
+		connected(1, "pub", true, false);
+		sent(1, "PUBLISH topic=\"a/b\" qos=1 packet_id=3 payload=\"x\"");
+		came(1, "PUBACK packet_id=3");
+		nothing_is_owed();
+		connected(2, "sub", false, present);
+		if (present)
+			lost(2, "MQTT-4.5.0-1");
+		else
+			nothing_is_owed();
+	}
+}
+
+static void what_was_unacknowledged_comes_again(void **state)
+{
+	(void)state;
+	for (unsigned taken_over = 0; taken_over < 2; taken_over++) {
+		dues_begin(dues);
+		published("PUBLISH topic=\"a/b\" qos=1 packet_id=3 payload=\"x\"", acked);
+		came(0, "PUBLISH topic=\"a/b\" qos=1 packet_id=1 payload=\"x\"");
+		nothing_is_owed();
+		if (!taken_over)
+			dues_ended(dues, 0);
+		connected(2, "sub", false, true);
+		lost(2, "MQTT-4.4.0-1");
+		came(2, "PUBLISH topic=\"a/b\" qos=1 packet_id=1 dup payload=\"x\"");
+		nothing_is_owed();
+	}
+	dues_begin(dues);		/* an acknowledgement that may have arrived */
+	published("PUBLISH topic=\"a/b\" qos=1 packet_id=3 payload=\"x\"", acked);
+	came(0, "PUBLISH topic=\"a/b\" qos=1 packet_id=1 payload=\"x\"");
+	sent(0, "PUBACK packet_id=1");
+	dues_ended(dues, 0);
+	connected(2, "sub", false, true);
+	nothing_is_owed();
+}
+
+static void qos_2_comes_once(void **state)
+{
+	(void)state;
+	for (version = MQTT_3_1_1; version <= MQTT_5; version++) {
+		dues_begin(dues);
+		published("PUBLISH topic=\"a/b\" qos=2 packet_id=3 payload=\"x\"", completed);
+		came(0, "PUBLISH topic=\"a/b\" qos=2 packet_id=1 payload=\"x\"");
+		came(0, "PUBLISH topic=\"a/b\" qos=2 packet_id=1 dup payload=\"x\"");	/* the same exchange */
+		assert_false(takes(0, "PUBLISH topic=\"a/b\" qos=2 packet_id=2 payload=\"x\""));
+		assert_string_equal(found.clause, version == MQTT_5 ? "MQTT-4.3.3-10" : "MQTT-4.3.3-2");
+	}
+	version = MQTT_5;
+	dues_begin(dues);		/* published twice */
+	published("PUBLISH topic=\"a/b\" qos=2 packet_id=3 payload=\"x\"", completed);
+	sent(1, "PUBLISH topic=\"a/b\" qos=2 packet_id=4 payload=\"x\"");
+	came(0, "PUBLISH topic=\"a/b\" qos=2 packet_id=1 payload=\"x\"");
+	came(0, "PUBLISH topic=\"a/b\" qos=2 packet_id=2 payload=\"x\"");
+	dues_begin(dues);		/* by two subscriptions */
+	connected(0, "sub", true, false);
+	sent(0, "SUBSCRIBE packet_id=9 (\"a/+\" qos=2, \"a/#\" qos=2)");
+	came(0, "SUBACK packet_id=9 reason=[2 2]");
+	connected(1, "pub", true, false);
+	sent(1, "PUBLISH topic=\"a/b\" qos=2 packet_id=4 payload=\"x\"");
+	came(0, "PUBLISH topic=\"a/b\" qos=2 packet_id=1 payload=\"x\"");
+	came(0, "PUBLISH topic=\"a/b\" qos=2 packet_id=2 payload=\"x\"");
+	dues_begin(dues);		/* who knows what was in what cannot be read */
+	published("PUBLISH topic=\"a/b\" qos=2 packet_id=3 payload=\"x\"", completed);
+	dues_sent(dues, 3, NULL, false);
+	came(0, "PUBLISH topic=\"a/b\" qos=2 packet_id=1 payload=\"x\"");
+	came(0, "PUBLISH topic=\"a/b\" qos=2 packet_id=2 payload=\"x\"");
+}
+
+static void removed(const char *between)
+{
+	dues_begin(dues);
+	connected(1, "pub", true, false);
+	sent(1, "PUBLISH topic=\"a/b\" retain qos=1 packet_id=3 payload=\"x\"");
+	came(1, "PUBACK packet_id=3");
+	sent(1, "PUBLISH topic=\"a/b\" retain qos=1 packet_id=4");
+	if (between)
+		sent(1, between);
+	came(1, "PUBACK packet_id=4");
+	connected(0, "sub", true, false);
+	subscribed(0, "\"a/+\" qos=2");
+}
+
+static void what_was_removed_does_not_come_to_a_new_subscription(void **state)
+{
+	(void)state;
+	removed(NULL);
+	assert_false(takes(0, "PUBLISH topic=\"a/b\" retain qos=1 packet_id=1 payload=\"x\""));
+	assert_string_equal(found.clause, "MQTT-3.3.1-6");
+	removed("PUBLISH topic=\"a/b\" retain qos=1 packet_id=5 payload=\"x\"");
+	came(0, "PUBLISH topic=\"a/b\" retain qos=1 packet_id=1 payload=\"x\"");
+	removed("PUBLISH topic=\"a/b\" retain payload=\"x\"");
+	came(0, "PUBLISH topic=\"a/b\" retain qos=1 packet_id=1 payload=\"x\"");
+	removed(NULL);
+	came(0, "PUBLISH topic=\"a/c\" retain qos=1 packet_id=1 payload=\"x\"");
+}
+
+static void what_does_not_fit_is_not_judged(void **state)
+{
+	char text[300];
+
+	(void)state;
+	connected(0, "sub", true, false);
+	for (unsigned i = 0; i < 300; i++) {
+		snprintf(text, sizeof(text), "\"a/%u\" qos=1", i);
+		subscribed(0, text);
+	}
+	connected(1, "pub", true, false);
+	for (unsigned i = 1; i < 400; i++) {
+		snprintf(text, sizeof(text), "PUBLISH topic=\"a/%u\" qos=1 packet_id=%u", i, i);
+		sent(1, text);
+		snprintf(text, sizeof(text), "PUBACK packet_id=%u", i);
+		came(1, text);
+		snprintf(text, sizeof(text), "PUBLISH topic=\"a/%u\" qos=1 packet_id=%u", i, i);
+		came(0, text);
+	}
+	nothing_is_owed();
+	for (unsigned i = 0; i < 100; i++) {
+		snprintf(text, sizeof(text), "s%u", i);
+		connected(2 + i % 30, text, false, false);
+	}
+	nothing_is_owed();
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)
+	const struct CMUnitTest tests[] = {
+		TEST(what_is_acknowledged_is_owed_until_it_comes),
+		TEST(what_is_not_taken_is_not_owed),
+		TEST(who_does_not_subscribe_just_so_is_not_owed),
+		TEST(whose_side_broke_a_rule_is_not_owed),
+		TEST(a_queue_is_owed_when_the_session_is_resumed),
+		TEST(what_was_unacknowledged_comes_again),
+		TEST(qos_2_comes_once),
+		TEST(what_was_removed_does_not_come_to_a_new_subscription),
+		TEST(what_does_not_fit_is_not_judged),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
