@@ -158,11 +158,11 @@ fi
 # what LOG: in a word or two what the sanitizer or the fuzzer saw
 what() {
 	sed -n -e 's/.*ERROR: AddressSanitizer: \([a-zA-Z-]*\).*/\1/p' -e 's/.*ERROR: LeakSanitizer.*/leak/p' -e 's/.*runtime error: \(.*\)/\1/p' \
-		-e 's/.*Assertion .\(.*\). failed.*/assertion \1/p' -e 's/.*ERROR: libFuzzer: \([a-z -]*\).*/\1/p' "$1" | head -n 1 | cut -c 1-60
+		-e 's/.*Assertion .\(.*\). failed.*/assertion \1/p' -e 's/.*ERROR: libFuzzer: \([a-z-]* *[a-z-]*\).*/\1/p' "$1" | head -n 1 | cut -c 1-60
 }
 
 where() {		# LOG: the innermost function of ours
-	sed -n 's|.* in \([a-z_0-9]*\) .*/\(codec\|reference-broker\|fuzz\)/\([a-z_0-9./]*\):\([0-9]*\).*|\1 \3:\4|p' "$1" | grep -v '^LLVMFuzzer' | head -n 1
+	sed -n 's#.* in \([a-z_0-9]*\) .*/\(codec\|reference-broker\|fuzz\)/\([a-z_0-9./]*\):\([0-9]*\).*#\1 \3:\4#p' "$1" | head -n 1
 }
 
 build() {		# LOG VARIABLE=... GOAL
