@@ -116,7 +116,7 @@ weed() {		# NAME
 compiles() {		# NAME
 	for file in $(touched "$1"); do
 		case $file in
-		*.h) echo codec/decode.c; echo codec/encode.c ;;	# both read and write
+		*.h) echo codec/decode.c; echo codec/encode.c ;;	# which read and write by them
 		*) echo "$file" ;;
 		esac
 	done | sort -u | while read -r file; do
@@ -177,10 +177,7 @@ by_libfuzzer() {	# NAME TARGET SEED
 	corpus=$found/$1-$3.corpus
 	rm -rf "$corpus"
 	mkdir -p "$corpus"
-	dictionary=
-	for file in "fuzz/$2.dict" "fuzz/dictionaries/$2.dict"; do
-		[ ! -f "$file" ] || dictionary=-dict=$top/$file
-	done
+	dictionary=$(awk -v target="$2" '$1 == target && $2 != "-" { print "-dict=fuzz/" $2 ".dict" }' fuzz/dictionaries)
 	started=$(date +%s.%N)
 	(cd "$tree" && timeout $((limit + 60)) "build/fuzz/fuzz_$2" -seed="$3" -max_total_time="$limit" -timeout=10 -rss_limit_mb=2048 $dictionary \
 		-artifact_prefix="$found/$1-$3-" "$corpus" "$top/fuzz/corpus/$2") >"$log" 2>&1
@@ -262,7 +259,7 @@ for name in $patches; do
 	done
 	printf '%s\t%s\tmedian\t%s\t\n' "$name" "$fuzzer" "$(median <"$work/seconds")"
 	weed "$name"
-done | if [ "$seeds" -gt 1 ]; then cat; else awk -F '\t' '$3 != "median" || $5 != ""'; fi | tee -a "$table"
+done | if [ "$seeds" -gt 1 ]; then cat; else awk -F '\t' '$3 != "median" || $5 != "" { print; fflush() }'; fi | tee -a "$table"
 
 if [ "$seeds" -gt 1 ]; then
 	awk -F '\t' '$3 == "median" { n++; f += $4 != "-" } END { printf "%d found of %d\n", f, n; exit f != n }' "$table"
