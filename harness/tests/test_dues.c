@@ -69,7 +69,7 @@ static void came(unsigned client, const char *text)
 
 static void connected(unsigned client, const char *id, bool clean, bool present)
 {
-	char text[300];
+	char text[400];
 
 	snprintf(text, sizeof(text), "CONNECT %s client_id=\"%s\"", clean ? "clean_start" : "", id);
 	sent(client, text);
@@ -78,7 +78,7 @@ static void connected(unsigned client, const char *id, bool clean, bool present)
 
 static void subscribed(unsigned client, const char *filters)
 {
-	char text[300];
+	char text[400];
 
 	snprintf(text, sizeof(text), "SUBSCRIBE packet_id=9 (%s)", filters);
 	sent(client, text);
