@@ -327,8 +327,10 @@ static void look_into(struct campaign *c, struct case_id *ids, size_t n)
 {
 	struct symptom symptom = { 0 };
 
-	if (c->alarm.oracle != ORACLE_BYSTANDER)
-		warden_check(c->warden, c->alarm.oracle == ORACLE_MEMORY || c->alarm.oracle == ORACLE_CPU, &symptom);
+	warden_check(c->warden, c->alarm.oracle == ORACLE_MEMORY || c->alarm.oracle == ORACLE_CPU, &symptom);
+	/* A bystander is the first to notice that the target died. */
+	if (c->alarm.oracle == ORACLE_BYSTANDER && symptom.oracle != ORACLE_DEATH && symptom.oracle != ORACLE_SANITIZER && symptom.oracle != ORACLE_LIVENESS)
+		symptom = c->alarm;
 	if (symptom.oracle == ORACLE_NONE && c->alarm.oracle != ORACLE_LIVENESS && c->alarm.oracle != ORACLE_LATENCY && c->alarm.oracle != ORACLE_CPU)
 		symptom = c->alarm;
 	if (symptom.oracle == ORACLE_NONE)
