@@ -162,7 +162,7 @@ what() {
 }
 
 where() {		# LOG: the innermost function of ours
-	sed -n 's#.* in \([a-z_0-9]*\) .*/\(codec\|reference-broker\|fuzz\)/\([a-z_0-9./]*\):\([0-9]*\).*#\1 \3:\4#p' "$1" | head -n 1
+	sed -n 's#^ *[\#][0-9]* 0x.* in \([a-z_0-9]*\) .*/\(codec\|reference-broker\|fuzz\)/\([a-z_0-9./]*\):\([0-9]*\).*#\1 \3:\4#p' "$1" | head -n 1
 }
 
 build() {		# LOG VARIABLE=... GOAL
