@@ -464,7 +464,7 @@ static void got_pubrel(struct seen *seen)
 		got_stray_pubrel(seen);
 		return;
 	}
-	switch (f->state) {
+	switch (f->state == THEIRS_QOS2 && f->answers ? THEIRS_RECEIVED : f->state) {	/* our PUBREC was on its way when PUBLISH came again */
 	case THEIRS_QOS1:
 	case THEIRS_QOS2:
 		monitor_violate(seen, ROW_PUBREL_EARLY, NULL, NULL, "PUBREL %u before our PUBREC", id);

@@ -182,7 +182,10 @@ void handle_authenticating(struct link *link, struct span bytes, bool overlong)
 	if (decode(bytes.at, bytes.len, link->version, &packet, &finding) != CODEC_OK ||
 	    (!form_allowed(&packet, overlong, &finding) &&
 	     !(finding.rule == RULE_AUTH_CODE && broken(link, ANY_AUTH_CODE)))) {
-		reject(link, reason_for(&finding), finding.why);
+		unsigned reason = reason_for(&finding);
+
+		/* [5 MQTT-3.2.2-8] CONNACK has no codes for topics, filters and aliases; packets that have those are too early anyway */
+		reject(link, reason == 0x81 ? reason : 0x82, finding.why);
 	} else if (packet.type == DISCONNECT) {
 		link_end(link, true);
 		link->mute = broken(link, OPEN_AFTER_DISCONNECT);
