@@ -243,7 +243,8 @@ static void some_list(struct maker *m)
 		v.bytes = some_filter(m);
 		v.number = m->type == SUBSCRIBE ? random_below(m->random, 3) : 0;
 		if (m->type == SUBSCRIBE && m->version == MQTT_5) {
-			v.number |= random_below(m->random, 2) << 3 | random_below(m->random, 3) << 4;
+			v.number |= random_below(m->random, 2) << 3;
+			v.number |= random_below(m->random, 3) << 4;
 			if (v.bytes.len < 7 || memcmp(v.bytes.at, "$share/", 7))
 				v.number |= random_below(m->random, 2) << 2;
 		}

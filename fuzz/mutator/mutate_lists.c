@@ -326,9 +326,11 @@ static bool add_element(struct edit *edit, const struct field *f)
 {
 	static const char *const filters[] = { "#", "+", "$SYS/#", "+/#", "/", "fz/1", MOVES_NAME "/#", "$share/g/#", "$share/" MOVES_NAME "/+/+", "" };
 
+	size_t at = one_in(edit->random, 2) ? 0 : edit->packet.list.len;
+	struct span filter = span_text(filters[random_below(edit->random, N(filters))]);
+
 	edit->kind = ANOMALY_ELEMENT_ADDED;
-	return put_element(edit, f, (struct slice){ one_in(edit->random, 2) ? 0 : edit->packet.list.len, 0, 0 },
-	                   span_text(filters[random_below(edit->random, N(filters))]), (unsigned)random_below(edit->random, 3));
+	return put_element(edit, f, (struct slice){ at, 0, 0 }, filter, (unsigned)random_below(edit->random, 3));
 }
 
 static bool change_options(struct edit *edit, const struct field *f, struct slice slice, struct span filter, uint8_t options)

@@ -187,7 +187,8 @@ bool change_connect(struct sequence *s, struct span connect, unsigned changes, s
 		p.will_topic = pick_topic(s);
 		p.will_payload = one_in(s->random, 4) ? span_of(NULL, 0) : span_text("will");
 		p.connect_flags &= (uint8_t)~(CONNECT_WILL_QOS | CONNECT_WILL_RETAIN);
-		p.connect_flags |= (uint8_t)(CONNECT_WILL | pick(s, 3) << CONNECT_WILL_QOS_SHIFT | pick(s, 2) * CONNECT_WILL_RETAIN);
+		p.connect_flags |= (uint8_t)(CONNECT_WILL | pick(s, 3) << CONNECT_WILL_QOS_SHIFT);
+		p.connect_flags |= (uint8_t)(pick(s, 2) * CONNECT_WILL_RETAIN);
 		if (p.version == MQTT_5 && one_in(s->random, 2))
 			p.will_properties = with_number(s->arena, p.will_properties, PROP_will_delay_interval, pick(s, 3));
 	}

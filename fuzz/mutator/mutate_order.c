@@ -41,10 +41,13 @@ static bool repeat(struct sequence *s, enum anomaly_kind kind, uint32_t at, uint
 static bool repeat_one(struct sequence *s)
 {
 	bool much = one_in(s->random, 3);
+	uint32_t at, times;
 
 	if (!s->moves->n)
 		return false;
-	return repeat(s, much ? ANOMALY_MOVE_REPEATED_MUCH : ANOMALY_MOVE_REPEATED, pick(s, s->moves->n), 1, much ? 5 + pick(s, 45) : 1 + pick(s, 4));
+	at = pick(s, s->moves->n);
+	times = much ? 5 + pick(s, 45) : 1 + pick(s, 4);
+	return repeat(s, much ? ANOMALY_MOVE_REPEATED_MUCH : ANOMALY_MOVE_REPEATED, at, 1, times);
 }
 
 static bool repeat_several(struct sequence *s)
@@ -192,8 +195,11 @@ static bool arrival(struct sequence *s, uint8_t client, enum version version, st
 	id[MOVES_NAME_LEN] = (char)('0' + client);
 	if (!one_in(s->random, 3))
 		p.connect_flags = CONNECT_CLEAN_START;
-	if (version == MQTT_5 && one_in(s->random, 2))
-		p.properties = with_number(s->arena, p.properties, one_in(s->random, 2) ? PROP_topic_alias_maximum : PROP_session_expiry_interval, 1 + pick(s, 100));
+	if (version == MQTT_5 && one_in(s->random, 2)) {
+		unsigned property = one_in(s->random, 2) ? PROP_topic_alias_maximum : PROP_session_expiry_interval;
+
+		p.properties = with_number(s->arena, p.properties, property, 1 + pick(s, 100));
+	}
 	more[0] = (struct move){ .kind = MOVE_OPEN, .client = client };
 	more[1] = (struct move){ .kind = MOVE_SEND, .client = client };
 	*n = 2;

@@ -260,8 +260,11 @@ static size_t mutate_headed(uint8_t *bytes, size_t len, size_t cap, enum version
 		return mutate_bytes(bytes, len < cap ? len : cap, cap, random, NULL);
 	if (len < HEAD)
 		memset(bytes + len, 0, HEAD - len);
-	if (one_in(random, 16))
-		bytes[random_below(random, HEAD)] = (uint8_t)random_below(random, 256);
+	if (one_in(random, 16)) {
+		size_t i = random_below(random, HEAD);
+
+		bytes[i] = (uint8_t)random_below(random, 256);
+	}
 	return HEAD + mutate_stream(bytes + HEAD, len > HEAD ? len - HEAD : 0, cap - HEAD, version, FROM_CLIENT, random);
 }
 

@@ -199,9 +199,11 @@ static bool changed(struct edit *edit, struct span *bytes)
 
 	if (!copy.len)
 		return false;
-	do
-		at[random_below(edit->random, copy.len)] ^= (uint8_t)(1u << random_below(edit->random, 8));
-	while (one_in(edit->random, 2));
+	do {
+		size_t i = random_below(edit->random, copy.len);
+
+		at[i] ^= (uint8_t)(1u << random_below(edit->random, 8));
+	} while (one_in(edit->random, 2));
 	*bytes = copy;
 	return true;
 }
@@ -264,7 +266,8 @@ bool edit_bytes(struct edit *edit, struct span *bytes)
 		len = one_in(random, 8) ? edit->room : random_below(random, 4000);
 		return before + len <= 65535 && stretch(edit, before + len, one_in(random, 2) ? "\xff" : "x", bytes);
 	case 3:
-		return put_in(edit, &(struct piece){ ANOMALY_BYTES_CHANGED, span_of("\0\xff\x80\r\n", 1 + random_below(random, 5)) }, a_place(random, before), bytes);
+		len = 1 + random_below(random, 5);
+		return put_in(edit, &(struct piece){ ANOMALY_BYTES_CHANGED, span_of("\0\xff\x80\r\n", len) }, a_place(random, before), bytes);
 	default:
 		edit->kind = ANOMALY_BYTES_CHANGED;
 		return changed(edit, bytes);
