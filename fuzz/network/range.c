@@ -78,13 +78,12 @@ static void begin(struct turn *turn)
 		turn->moves = round->cases[round->begun % round->n];
 	}
 	turn->clears_up = false;
-	turn->name = RANGE_FIRST_NAME + range->n_names;
 	/* Where growth is looked for the names are the same again and again: what clients may leave by right is left once. */
+	turn->name = RANGE_FIRST_NAME + range->n_names + (round->n_plays == round->n ? 0 : (uint64_t)(turn - turns));
 	range->n_names += round->n_plays == round->n;
 	round->begun++;
 	round->under_way++;
-	player_play(range->player, turn->moves, turn->name + (round->n_plays == round->n ? 0 : (uint64_t)(turn - turns)), round->tap,
-	            round->begun == round->n_plays ? round->did : NULL, turn_done, turn);
+	player_play(range->player, turn->moves, turn->name, round->tap, round->begun == round->n_plays ? round->did : NULL, turn_done, turn);
 }
 
 /* What a trial plays: one of these. */
