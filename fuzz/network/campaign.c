@@ -328,6 +328,11 @@ static void look_into(struct campaign *c, struct case_id *ids, size_t n)
 	struct symptom symptom = { 0 };
 
 	warden_check(c->warden, c->alarm.oracle == ORACLE_MEMORY || c->alarm.oracle == ORACLE_CPU, &symptom);
+	/* Whoever was ended by a stranger closed all its connections, and that is no symptom. */
+	if (symptom.oracle == ORACLE_NONE && symptom.text[0] && c->alarm.oracle != ORACLE_SANITIZER) {
+		free(ids);
+		return;
+	}
 	/* A bystander is the first to notice that the target died. */
 	if (c->alarm.oracle == ORACLE_BYSTANDER && symptom.oracle != ORACLE_DEATH && symptom.oracle != ORACLE_SANITIZER && symptom.oracle != ORACLE_LIVENESS)
 		symptom = c->alarm;

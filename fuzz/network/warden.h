@@ -56,7 +56,7 @@ void warden_watch(struct warden *warden, uint64_t every_ns, void (*alarmed)(void
 
 /*
  * Now, with nobody playing: process, reports, a health exchange, its latency against the baseline, and where `resources` is set, after a pause to settle, memory and idle CPU. Runs the loop until it knows. ORACLE_NONE:
- * it is well. A report is told by one alarm and one check, a death until warden_restart(). Milliseconds without resources, up to a few seconds with. Latency, memory and CPU are confirmed by looking again before they are called a symptom.
+ * it is well, and if it has a text, somebody has ended it from outside. A report is told by one alarm and one check, a death until warden_restart(). Milliseconds without resources, up to a few seconds with. Latency, memory and CPU are confirmed by looking again before they are called a symptom.
  */
 void warden_check(struct warden *warden, bool resources, struct symptom *symptom);
 

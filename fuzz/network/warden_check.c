@@ -164,11 +164,8 @@ static bool is_small(struct warden *w, struct symptom *symptom)
 	return false;
 }
 
-void warden_check(struct warden *w, bool resources, struct symptom *symptom)
+static void look_at_all(struct warden *w, bool resources, struct symptom *symptom)
 {
-	*symptom = (struct symptom){ 0 };
-	warden_watch(w, 0, NULL, NULL);
-	warden_bring_back(w);
 	if (!is_there(w, symptom) || !reports_are_none(w, symptom) || !answers(w, symptom) || !is_quick(w, symptom))
 		return;
 	if (!resources || !w->baseline.rss)
@@ -177,4 +174,16 @@ void warden_check(struct warden *w, bool resources, struct symptom *symptom)
 		reports_are_none(w, symptom);
 	else if (w->state != STATE_SERVES)
 		is_there(w, symptom);		/* it has ended meanwhile */
+}
+
+void warden_check(struct warden *w, bool resources, struct symptom *symptom)
+{
+	bool taken = w->state == STATE_TAKEN;
+
+	*symptom = (struct symptom){ 0 };
+	warden_watch(w, 0, NULL, NULL);
+	warden_bring_back(w);
+	look_at_all(w, resources, symptom);
+	if (taken && symptom->oracle == ORACLE_NONE)
+		warden_symptom(symptom, ORACLE_NONE, "", "the target was ended from outside, and started again");
 }

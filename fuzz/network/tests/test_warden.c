@@ -449,8 +449,12 @@ static void somebody_else_ends_it(void **state)
 	await_alarm();
 	assert_int_equal(alarm_seen.oracle, ORACLE_NONE);
 	assert_non_null(strstr(alarm_seen.text, "from outside"));
-	is_well();			/* started again */
-	assert_true(process_child(w->process)->runs);
+	warden_check(w, false, &symptom);
+	assert_int_equal(symptom.oracle, ORACLE_NONE);
+	assert_non_null(strstr(symptom.text, "from outside"));
+	assert_true(process_child(w->process)->runs);	/* started again */
+	is_well();
+	assert_string_equal(symptom.text, "");
 	n_alarms = 0;
 	warden_watch(w, 1000 * MS, on_alarm, &n_alarms);
 	kill(process_child(w->process)->pid, SIGKILL);
