@@ -78,7 +78,9 @@ static void suspect(struct campaign *c, const struct symptom *symptom, struct ca
 
 	if (bucket)
 		bucket->hits++;
-	if (bucket || c->n_pending == MOST_PENDING || c->result->n_buckets + c->n_pending == MOST_BUCKETS || waits_for_triage(c, symptom)) {
+	if (!n)			/* there is nothing to play again */
+		console_error("%s, though nobody had played since it was started: no case is to blame", console_safe(symptom->text));
+	if (!n || bucket || c->n_pending == MOST_PENDING || c->result->n_buckets + c->n_pending == MOST_BUCKETS || waits_for_triage(c, symptom)) {
 		free(ids);
 		return;
 	}

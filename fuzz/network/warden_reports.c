@@ -18,6 +18,7 @@
 #define MAY_GO_ON_NS (200 * MS)		/* nothing has come for that long: it is whole */
 #define WORDS_NS (1000 * MS)		/* last words are followed by death */
 #define GOES_ON_NS (10000 * MS)		/* its end is to come, but symbols are looked up at leisure */
+#define MOST_NS (60000 * MS)		/* other words may come all the time */
 
 enum { MOST_READ = 1 << 20, TAIL = 2 * KEPT_OUTPUT, OVERLAP = 8 << 10 };
 
@@ -141,7 +142,7 @@ static bool is_whole(const struct source *source, const struct sanitizer_report 
 	case REPORT_MAY_GO_ON:  return quiet_ns >= MAY_GO_ON_NS || now - source->began_ns >= GOES_ON_NS;
 	case REPORT_GOES_ON:    break;
 	}
-	return quiet_ns >= GOES_ON_NS;
+	return quiet_ns >= GOES_ON_NS || now - source->began_ns >= MOST_NS;
 }
 
 /* The new reports in text; *taken: how much of it need not be looked at again. False: one is not whole yet. */
