@@ -7,6 +7,7 @@
 #include "codec/codec.h"
 #include "fuzz/must.h"
 #include "fuzz/target.h"
+#include "harness/dues.h"
 #include "harness/monitor.h"
 #include "reference-broker/broker.h"
 
@@ -36,6 +37,7 @@ static struct judged {
 	struct monitor_log log;
 	uint64_t now_ns;
 	size_t max_memory;
+	struct dues *dues;		/* told of every packet; NULL: what subscribers are owed is not judged */
 	bool starved;			/* allocations fail: what can be counted is not known to be */
 	struct end ends[N_ENDS];
 	/* NULL, or told of every packet that can be read. */
@@ -53,7 +55,24 @@ static void judged_violated(void *owner, struct monitor *monitor, const struct v
 	__builtin_trap();
 }
 
+static void judged_owes(const struct due_breach *breach)
+{
+	fprintf(stderr, "connection %u: %d:%s: %s\n", breach->client, breach->version, breach->clause, breach->text);
+	__builtin_trap();
+}
+
 /* ---- what the broker sends ---- */
+
+static void note_due(struct end *e, const struct packet *p)
+{
+	struct span topic = { 0 };
+	struct due_breach breach;
+
+	if (p->type == PUBLISH && !monitor_topic(&e->monitor, p, &topic))
+		topic = (struct span){ 0 };
+	if (!dues_received(judged.dues, (unsigned)(e - judged.ends), p, topic, &breach))
+		judged_owes(&breach);
+}
 
 static void judge_packet(struct end *e, struct span bytes, const struct frame *frame)
 {
@@ -66,6 +85,8 @@ static void judge_packet(struct end *e, struct span bytes, const struct frame *f
 		monitor_misbehaved(&e->monitor);
 	MUST(monitor_received(&e->monitor, bytes.at, bytes.len, frame, &p) == CODEC_OK);
 	e->done = p.type == DISCONNECT || (p.type == CONNACK && p.reason);
+	if (judged.dues)
+		note_due(e, &p);
 	if (judged.received)
 		judged.received((unsigned)(e - judged.ends), &p);
 }
@@ -97,6 +118,8 @@ static void lose(struct end *e)
 	if (!e->link)
 		return;
 	monitor_close(&e->monitor);
+	if (judged.dues)
+		dues_ended(judged.dues, (unsigned)(e - judged.ends));
 	broker_forget(judged.broker, e->link, judged.now_ns);
 	e->link = NULL;
 	forget_begun(e);
@@ -148,6 +171,8 @@ static void tell_sent(struct end *e, const uint8_t *bytes, const struct frame *f
 
 	fuzz_packets++;
 	monitor_sent(&e->monitor, bytes, frame->size, readable ? &p : NULL);
+	if (judged.dues)
+		dues_sent(judged.dues, (unsigned)(e - judged.ends), readable ? &p : NULL, !monitor_is_lenient(&e->monitor));
 	if (readable && judged.sent)
 		judged.sent((unsigned)(e - judged.ends), &p);
 }
@@ -185,6 +210,8 @@ static void tell(struct end *e, const uint8_t *bytes, size_t len)
 	if (taken < len && status == FRAME_BAD) {
 		e->garbled = true;
 		monitor_misbehaved(&e->monitor);
+		if (judged.dues)
+			dues_sent(judged.dues, (unsigned)(e - judged.ends), NULL, false);
 	}
 	if (bytes == e->begun) {
 		e->len -= taken;

@@ -7,6 +7,7 @@
 
 /* What moves say is done to the judged broker. A move that steers makes its packet of what the client has seen. */
 static struct steered steered[N_ENDS];
+static struct dues *dues_kept;		/* given by who wants what subscribers are owed judged; NULL */
 
 _Static_assert((int)N_ENDS == (int)MOVES_CLIENTS, "a connection for every client");
 
@@ -90,10 +91,68 @@ static void act(const struct move *move)
 	wait_for(1);			/* a turn for what could not be done at once */
 }
 
+/* ---- what is owed in the end ---- */
+
+enum { MOST_ROUNDS = 400, MOST_ANSWERS_AT_ONCE = STEER_IDS };
+
+/* Those that serve answer what they owe. */
+static bool answer_all(uint32_t waiting)
+{
+	const struct move right = { .kind = MOVE_ANSWER };
+	bool some = false;
+
+	for (uint8_t i = 0; i < N_ENDS; i++)
+		for (unsigned n = 0; waiting & 1u << i && judged.ends[i].link && steered[i].n_owed && n < MOST_ANSWERS_AT_ONCE; n++) {
+			struct move move = right;
+
+			move.client = i;
+			send_made(&judged.ends[i], &move);
+			some = true;
+		}
+	return some;
+}
+
+/* Only then is it known that what has not come is lost. */
+static bool is_served(unsigned end)
+{
+	const struct end *e = &judged.ends[end];
+
+	return e->link && e->reading && !e->done && !e->len && !e->garbled && !steered[end].n_owed && !link_output(e->link).len;
+}
+
+/* No virtual time passes but that of turns: nothing here is late. A broker that had to drop something says so. */
+static void judge_dues(void)
+{
+	struct broker_stats stats;
+	struct due_breach breach;
+	uint32_t waiting;
+
+	for (unsigned n = 0; (waiting = dues_waiting(judged.dues)) && n < MOST_ROUNDS; n++) {
+		bool some = answer_all(waiting);
+
+		settle();
+		wait_for(1);
+		if (!some && broker_deadline(judged.broker) > judged.now_ns + 1)
+			break;
+	}
+	broker_stats(judged.broker, &stats);
+	for (unsigned i = 0; waiting && !stats.dropped && i < N_ENDS; i++)
+		if (is_served(i) && !dues_judge(judged.dues, i, &breach))
+			judged_owes(&breach);
+}
+
+/* Where little may be kept or sent, or it is permitted at one time and not at another, nobody is owed anything. */
+enum { LIMITS_OF_DUES = 1 | 2 | 64 };
+
 /* False: there is no broker. */
 static bool play_moves(const struct moves *moves)
 {
-	if (!judged_start(moves->n && moves->at[0].kind == MOVE_LIMITS ? moves->at[0].value : 0))
+	unsigned limits = moves->n && moves->at[0].kind == MOVE_LIMITS ? moves->at[0].value : 0;
+
+	judged.dues = limits & LIMITS_OF_DUES || judged.starved ? NULL : dues_kept;
+	if (judged.dues)
+		dues_begin(judged.dues, (struct span){ 0 });
+	if (!judged_start(limits))
 		return false;
 	judged.sent = on_sent;
 	judged.received = on_received;
@@ -102,6 +161,9 @@ static bool play_moves(const struct moves *moves)
 		if (i % 8 == 7)
 			check_memory();
 	}
+	if (judged.dues)
+		judge_dues();
+	judged.dues = NULL;		/* who is let go loses nothing */
 	judged_end();
 	return true;
 }

@@ -8,7 +8,8 @@
  * scenarios or fuzzing, and is told of every packet both ways, in order. Bounded: what does not fit is not judged.
  *
  * It judges only where the standard leaves no choice: messages of QoS 1 and 2 that were taken by an acknowledgement, for subscriptions that were granted before, of sessions in which our
- * side kept every rule; not shared ones, no Maximum Packet Size, no expiry. As soon as something was sent that cannot be read, duplicates are not judged any more, since nobody knows
+ * side kept every rule; not shared ones, no Maximum Packet Size, no expiry, no large payloads, not in 3.1. What is routed later than it is acknowledged, taken over, queued, sent again under
+ * another packet id or denied by SUBACK accuses nobody. Before 5 a server may acknowledge what it does not permit: who knows that it does judges no dues. As soon as something was sent that cannot be read, duplicates are not judged any more, since nobody knows
  * what it published.
  *
  *   MQTT-4.5.0-1      a message did not come that a subscriber was owed, be it live or from its queue
@@ -21,7 +22,8 @@ enum { DUES_CLIENTS = 32 };
 struct dues;
 struct dues *dues_new(void);		/* given; NULL when memory is short */
 void dues_free(struct dues *dues);
-void dues_begin(struct dues *dues);	/* all is forgotten */
+/* All is forgotten. own: only client ids and topics with this in them are judged (copied; at most 16 bytes), for others may be anybody's; empty: all. */
+void dues_begin(struct dues *dues, struct span own);
 
 struct due_breach {
 	uint8_t version;

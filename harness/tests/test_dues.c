@@ -71,7 +71,7 @@ static void connected(unsigned client, const char *id, bool clean, bool present)
 {
 	char text[400];
 
-	snprintf(text, sizeof(text), "CONNECT %s client_id=\"%s\"", clean ? "clean_start" : "", id);
+	snprintf(text, sizeof(text), "CONNECT %s %s client_id=\"%s\"", clean ? "clean_start" : "", version == MQTT_5 ? "session_expiry_interval=60" : "", id);
 	sent(client, text);
 	came(client, present ? "CONNACK session_present=1 reason=0" : "CONNACK session_present=0 reason=0");
 }
@@ -123,7 +123,7 @@ static void what_is_acknowledged_is_owed_until_it_comes(void **state)
 	(void)state;
 	for (unsigned qos = 1; qos <= 2; qos++)
 		for (version = MQTT_3_1_1; version <= MQTT_5; version++) {
-			dues_begin(dues);
+			dues_begin(dues, (struct span){ 0 });
 			published(qos == 1 ? "PUBLISH topic=\"a/b\" qos=1 packet_id=3 payload=\"x\"" : "PUBLISH topic=\"a/b\" qos=2 packet_id=3 payload=\"x\"", qos == 1 ? acked : completed);
 			lost(0, "MQTT-4.5.0-1");
 			came(0, "PUBLISH topic=\"a/b\" qos=1 packet_id=1 payload=\"y\"");
@@ -148,7 +148,7 @@ static void what_is_not_taken_is_not_owed(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
-		dues_begin(dues);
+		dues_begin(dues, (struct span){ 0 });
 		published(rows[i].publish, rows[i].answers);
 		nothing_is_owed();
 	}
@@ -160,14 +160,14 @@ static void who_does_not_subscribe_just_so_is_not_owed(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < 3; i++) {
-		dues_begin(dues);
+		dues_begin(dues, (struct span){ 0 });
 		connected(0, "both", true, false);
 		subscribed(0, filters[i]);
 		sent(0, "PUBLISH topic=\"a/b\" qos=1 packet_id=3");
 		came(0, "PUBACK packet_id=3");
 		nothing_is_owed();
 	}
-	dues_begin(dues);		/* granted QoS 0 */
+	dues_begin(dues, (struct span){ 0 });		/* granted QoS 0 */
 	connected(0, "a", true, false);
 	sent(0, "SUBSCRIBE packet_id=9 (\"a/+\" qos=2)");
 	came(0, "SUBACK packet_id=9 reason=[0]");
@@ -175,7 +175,7 @@ static void who_does_not_subscribe_just_so_is_not_owed(void **state)
 	sent(1, "PUBLISH topic=\"a/b\" qos=1 packet_id=3");
 	came(1, "PUBACK packet_id=3");
 	nothing_is_owed();
-	dues_begin(dues);		/* not granted yet */
+	dues_begin(dues, (struct span){ 0 });		/* not granted yet */
 	connected(0, "a", true, false);
 	sent(0, "SUBSCRIBE packet_id=9 (\"a/+\" qos=2)");
 	connected(1, "b", true, false);
@@ -191,7 +191,7 @@ static void whose_side_broke_a_rule_is_not_owed(void **state)
 
 	(void)state;
 	for (unsigned who = 0; who < 2; who++) {
-		dues_begin(dues);
+		dues_begin(dues, (struct span){ 0 });
 		published("PUBLISH topic=\"a/b\" qos=1 packet_id=3 payload=\"x\"", acked);
 		p = parsed("PUBACK packet_id=77");
 		dues_sent(dues, who, &p, false);
@@ -203,7 +203,7 @@ static void a_queue_is_owed_when_the_session_is_resumed(void **state)
 {
 	(void)state;
 	for (unsigned present = 0; present < 2; present++) {
-		dues_begin(dues);
+		dues_begin(dues, (struct span){ 0 });
 		connected(0, "sub", false, false);
 		subscribed(0, "\"a/+\" qos=2");
 		dues_ended(dues, 0);
@@ -223,7 +223,7 @@ static void what_was_unacknowledged_comes_again(void **state)
 {
 	(void)state;
 	for (unsigned taken_over = 0; taken_over < 2; taken_over++) {
-		dues_begin(dues);
+		dues_begin(dues, (struct span){ 0 });
 		published("PUBLISH topic=\"a/b\" qos=1 packet_id=3 payload=\"x\"", acked);
 		came(0, "PUBLISH topic=\"a/b\" qos=1 packet_id=1 payload=\"x\"");
 		nothing_is_owed();
@@ -234,7 +234,7 @@ static void what_was_unacknowledged_comes_again(void **state)
 		came(2, "PUBLISH topic=\"a/b\" qos=1 packet_id=1 dup payload=\"x\"");
 		nothing_is_owed();
 	}
-	dues_begin(dues);		/* an acknowledgement that may have arrived */
+	dues_begin(dues, (struct span){ 0 });		/* an acknowledgement that may have arrived */
 	published("PUBLISH topic=\"a/b\" qos=1 packet_id=3 payload=\"x\"", acked);
 	came(0, "PUBLISH topic=\"a/b\" qos=1 packet_id=1 payload=\"x\"");
 	sent(0, "PUBACK packet_id=1");
@@ -247,7 +247,7 @@ static void qos_2_comes_once(void **state)
 {
 	(void)state;
 	for (version = MQTT_3_1_1; version <= MQTT_5; version++) {
-		dues_begin(dues);
+		dues_begin(dues, (struct span){ 0 });
 		published("PUBLISH topic=\"a/b\" qos=2 packet_id=3 payload=\"x\"", completed);
 		came(0, "PUBLISH topic=\"a/b\" qos=2 packet_id=1 payload=\"x\"");
 		came(0, "PUBLISH topic=\"a/b\" qos=2 packet_id=1 dup payload=\"x\"");	/* the same exchange */
@@ -255,12 +255,12 @@ static void qos_2_comes_once(void **state)
 		assert_string_equal(found.clause, version == MQTT_5 ? "MQTT-4.3.3-10" : "MQTT-4.3.3-2");
 	}
 	version = MQTT_5;
-	dues_begin(dues);		/* published twice */
+	dues_begin(dues, (struct span){ 0 });		/* published twice */
 	published("PUBLISH topic=\"a/b\" qos=2 packet_id=3 payload=\"x\"", completed);
 	sent(1, "PUBLISH topic=\"a/b\" qos=2 packet_id=4 payload=\"x\"");
 	came(0, "PUBLISH topic=\"a/b\" qos=2 packet_id=1 payload=\"x\"");
 	came(0, "PUBLISH topic=\"a/b\" qos=2 packet_id=2 payload=\"x\"");
-	dues_begin(dues);		/* by two subscriptions */
+	dues_begin(dues, (struct span){ 0 });		/* by two subscriptions */
 	connected(0, "sub", true, false);
 	sent(0, "SUBSCRIBE packet_id=9 (\"a/+\" qos=2, \"a/#\" qos=2)");
 	came(0, "SUBACK packet_id=9 reason=[2 2]");
@@ -268,7 +268,7 @@ static void qos_2_comes_once(void **state)
 	sent(1, "PUBLISH topic=\"a/b\" qos=2 packet_id=4 payload=\"x\"");
 	came(0, "PUBLISH topic=\"a/b\" qos=2 packet_id=1 payload=\"x\"");
 	came(0, "PUBLISH topic=\"a/b\" qos=2 packet_id=2 payload=\"x\"");
-	dues_begin(dues);		/* who knows what was in what cannot be read */
+	dues_begin(dues, (struct span){ 0 });		/* who knows what was in what cannot be read */
 	published("PUBLISH topic=\"a/b\" qos=2 packet_id=3 payload=\"x\"", completed);
 	dues_sent(dues, 3, NULL, false);
 	came(0, "PUBLISH topic=\"a/b\" qos=2 packet_id=1 payload=\"x\"");
@@ -277,7 +277,7 @@ static void qos_2_comes_once(void **state)
 
 static void removed(const char *between)
 {
-	dues_begin(dues);
+	dues_begin(dues, (struct span){ 0 });
 	connected(1, "pub", true, false);
 	sent(1, "PUBLISH topic=\"a/b\" retain qos=1 packet_id=3 payload=\"x\"");
 	came(1, "PUBACK packet_id=3");
@@ -330,6 +330,116 @@ static void what_does_not_fit_is_not_judged(void **state)
 	nothing_is_owed();
 }
 
+static void what_may_be_otherwise_is_not_judged(void **state)
+{
+	(void)state;
+	dues_begin(dues, (struct span){ 0 });	/* a subscription that meets what is being routed */
+	published("PUBLISH topic=\"a/b\" qos=2 packet_id=3 payload=\"x\"", completed);
+	sent(0, "SUBSCRIBE packet_id=8 (\"a/#\" qos=2)");
+	came(0, "PUBLISH topic=\"a/b\" qos=2 packet_id=1 payload=\"x\"");
+	came(0, "PUBLISH topic=\"a/b\" qos=2 packet_id=2 payload=\"x\"");
+	dues_begin(dues, (struct span){ 0 });	/* a new session in its name, of which no CONNACK came */
+	published("PUBLISH topic=\"a/b\" qos=1 packet_id=3 payload=\"x\"", acked);
+	dues_ended(dues, 0);
+	sent(2, "CONNECT client_id=\"sub\" clean_start session_expiry_interval=60");
+	dues_ended(dues, 2);
+	connected(0, "sub", false, true);
+	nothing_is_owed();
+	dues_begin(dues, (struct span){ 0 });	/* one that ends with its connection */
+	sent(0, "CONNECT client_id=\"sub\"");
+	came(0, "CONNACK session_present=0 reason=0");
+	subscribed(0, "\"a/+\" qos=2");
+	dues_ended(dues, 0);
+	connected(1, "pub", true, false);
+	sent(1, "PUBLISH topic=\"a/b\" qos=1 packet_id=3 payload=\"x\"");
+	came(1, "PUBACK packet_id=3");
+	connected(2, "sub", false, true);
+	nothing_is_owed();
+	dues_begin(dues, (struct span){ 0 });	/* it has said DISCONNECT */
+	published("PUBLISH topic=\"a/b\" qos=1 packet_id=3 payload=\"x\"", acked);
+	sent(0, "DISCONNECT");
+	nothing_is_owed();
+	dues_begin(dues, (struct span){ 0 });	/* it acknowledged what may be under way */
+	published("PUBLISH topic=\"a/b\" qos=1 packet_id=3 payload=\"x\"", acked);
+	sent(0, "PUBACK packet_id=1");
+	nothing_is_owed();
+	dues_begin(dues, (struct span){ 0 });	/* another message under an id that is not free */
+	published("PUBLISH topic=\"a/b\" qos=1 packet_id=3 payload=\"x\"", (const char *const[]){ NULL });
+	sent(1, "PUBLISH topic=\"a/c\" qos=1 packet_id=3 payload=\"y\"");
+	came(1, "PUBACK packet_id=3");
+	came(0, "PUBLISH topic=\"a/c\" qos=1 packet_id=1 payload=\"y\"");
+	nothing_is_owed();
+	dues_begin(dues, (struct span){ 0 });	/* it is subscribed and unsubscribed before either is acknowledged */
+	connected(0, "sub", true, false);
+	sent(0, "SUBSCRIBE packet_id=8 (\"a/#\" qos=2)");
+	sent(0, "UNSUBSCRIBE packet_id=9 (\"a/#\")");
+	came(0, "SUBACK packet_id=8 reason=[2]");
+	connected(1, "pub", true, false);
+	sent(1, "PUBLISH topic=\"a/b\" qos=1 packet_id=3 payload=\"x\"");
+	came(1, "PUBACK packet_id=3");
+	nothing_is_owed();
+}
+
+static void what_comes_again_under_another_id_is_one(void **state)
+{
+	(void)state;
+	published("PUBLISH topic=\"a/b\" qos=2 packet_id=3 payload=\"x\"", completed);
+	came(0, "PUBLISH topic=\"a/b\" qos=2 packet_id=1 payload=\"x\"");
+	dues_ended(dues, 0);
+	connected(2, "sub", false, true);
+	came(2, "PUBLISH topic=\"a/b\" qos=2 packet_id=7 dup payload=\"x\"");
+	sent(2, "PUBREC packet_id=7");
+	came(2, "PUBREL packet_id=7");
+	sent(2, "PUBCOMP packet_id=7");
+	dues_ended(dues, 2);
+	connected(0, "sub", false, true);
+	nothing_is_owed();
+}
+
+/* Nobody else is meant by names that have nothing of ours. */
+static void only_what_is_ours_is_judged(void **state)
+{
+	(void)state;
+	dues_begin(dues, span_text("a/"));
+	published("PUBLISH topic=\"a/b\" qos=1 packet_id=3 payload=\"x\"", acked);
+	nothing_is_owed();
+	dues_begin(dues, span_text("ub"));
+	published("PUBLISH topic=\"a/b\" qos=1 packet_id=3 payload=\"x\"", acked);
+	nothing_is_owed();
+	dues_begin(dues, span_text("b"));
+	published("PUBLISH topic=\"a/b\" qos=1 packet_id=3 payload=\"x\"", acked);
+	lost(0, "MQTT-4.5.0-1");
+}
+
+static void a_repeated_message_is_one(void **state)
+{
+	(void)state;
+	for (version = MQTT_3_1_1; version <= MQTT_5; version++) {
+		dues_begin(dues, (struct span){ 0 });
+		connected(0, "both", true, false);
+		sent(0, "SUBSCRIBE packet_id=9 (\"t\" qos=0)");
+		came(0, "SUBACK packet_id=9 reason=[0]");
+		sent(0, "PUBLISH topic=\"t\" qos=2 packet_id=2 payload=\"x\"");
+		sent(0, "PUBLISH topic=\"t\" qos=2 packet_id=2 dup payload=\"x\"");
+		came(0, "PUBLISH topic=\"t\" payload=\"x\"");
+		assert_false(takes(0, "PUBLISH topic=\"t\" payload=\"x\""));
+	}
+}
+
+static void what_is_removed_at_qos_0_is_for_what_follows(void **state)
+{
+	(void)state;
+	for (unsigned other = 0; other < 2; other++) {
+		dues_begin(dues, (struct span){ 0 });
+		connected(0, "a", true, false);
+		connected(1, "b", true, false);
+		sent(0, "PUBLISH topic=\"t\" retain payload=\"1\"");
+		sent(0, "PUBLISH topic=\"t\" retain");
+		subscribed(other, "\"t\" qos=0");
+		assert_int_equal(takes(other, "PUBLISH topic=\"t\" retain payload=\"1\""), other);
+	}
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)
@@ -343,6 +453,11 @@ int main(void)
 		TEST(qos_2_comes_once),
 		TEST(what_was_removed_does_not_come_to_a_new_subscription),
 		TEST(what_does_not_fit_is_not_judged),
+		TEST(what_may_be_otherwise_is_not_judged),
+		TEST(what_comes_again_under_another_id_is_one),
+		TEST(only_what_is_ours_is_judged),
+		TEST(a_repeated_message_is_one),
+		TEST(what_is_removed_at_qos_0_is_for_what_follows),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
