@@ -41,7 +41,7 @@ data    := $(shell find scenarios -path scenarios/known -prune -o '(' -name '*.s
 
 obj      = $(patsubst %.c,$B/%.o,$(1))
 lib     := $(call obj,$(codec) $(harness) $(broker) $(pcap) $(fuzz))
-objs    := $(lib) $(call obj,harness/main.c $(engines) $(tests) $(benches) $(targets) $(wildcard fuzz/replay.c fuzz/write_seeds.c fuzz/write_dict.c fuzz/network/tests/fake_broker.c))
+objs    := $(lib) $(call obj,harness/main.c $(engines) $(tests) $(benches) $(targets) $(wildcard fuzz/replay.c fuzz/write_seeds.c fuzz/seeds_packets.c fuzz/write_dict.c fuzz/network/tests/fake_broker.c))
 
 .PHONY: all help tests everything deps deps-build deps-check conform check test list-tests bench bench-load \
         fuzz planted fuzz-targets fuzz-afl fuzz-afl-targets fuzz-replays fuzz-check fuzz-speed fuzz-replay-speed coverage fuzz-coverage fuzz-seeds fuzz-dict list-fuzz install uninstall clean FORCE
@@ -221,16 +221,17 @@ core       := $(addprefix reference-broker/,audit.c auth.c broker.c buffer.c con
               subscribe.c topic_tree.c)
 coverage: fuzz-seeds	## print how much of the codec the seeds reach, and of the broker's core seeds and corpora
 	@$(MAKE) --no-print-directory CC=clang PROFILE=1 fuzz-coverage
-fuzz-coverage: $(patsubst %,$B/fuzz/replay_%,roundtrip broker scenario link alloc)
+fuzz-coverage: $(patsubst %,$B/fuzz/replay_%,roundtrip text websocket mutate broker scenario link alloc)
 	@fuzz/coverage.sh $B '$(codec)' '$(core)'
 
 list-fuzz:
 	@echo $(patsubst fuzz/fuzz_%.c,%,$(targets))
+$B/fuzz/write_seeds: $B/fuzz/seeds_packets.o
 fuzz-replays: $(replays)
 fuzz-check: fuzz-replays	## replay every corpus, without a fuzzer
 	@for t in $(patsubst fuzz/fuzz_%.c,%,$(targets)); do $B/fuzz/replay_$$t fuzz/corpus/$$t || exit 1; done
 fuzz-seeds: $B/fuzz/write_seeds	## write seeds, out of scenarios and tables, into build/seeds/TARGET/
-	@mkdir -p build
+	@rm -rf build/seeds && mkdir -p build
 	@$< build/seeds
 fuzz-dict: $B/fuzz/write_dict	## write the fuzzers' dictionaries, out of tables and the parser's words, into fuzz/ (or DICTS=)
 	@$< mqtt > $(DICTS)/mqtt.dict && LC_ALL=C $< scenario harness/parse*.c > $(DICTS)/scenario.dict

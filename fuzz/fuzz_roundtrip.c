@@ -78,6 +78,22 @@ static void plainly(const uint8_t *bytes, size_t len, enum version version, cons
 	MUST(check(p, FROM_CLIENT, &finding) == CODEC_OK && check(p, FROM_SERVER, &finding) == CODEC_OK);
 }
 
+/* Every field that may be there, value by value. */
+static void values_of(const struct packet *p, const uint8_t *bytes, size_t len)
+{
+	const struct field *field;
+	struct value v;
+
+	for (size_t i = 0; (field = field_at(p->type, p->version, i)); i++)
+		for (size_t nth = 0; packet_get(p, field, nth, &v); nth++) {
+			MUST(v.kind != VALUE_ABSENT && nth < len);
+			MUST(!v.bytes.len || (v.bytes.at >= bytes && v.bytes.at + v.bytes.len <= bytes + len));
+			MUST(v.kind != VALUE_PAIR || !v.second.len || (v.second.at >= bytes && v.second.at + v.second.len <= bytes + len));
+			if (!field->property && !field->repeats)
+				MUST(!packet_get(p, field, nth + 1, &v));
+		}
+}
+
 static void one_packet(const uint8_t *bytes, const struct frame *frame, enum version version)
 {
 	static uint8_t again[ROOM];
@@ -93,6 +109,7 @@ static void one_packet(const uint8_t *bytes, const struct frame *frame, enum ver
 		return;
 	}
 	MUST(!packet_differs(&p, &p));
+	values_of(&p, bytes, frame->size);
 	enum status status = encode(&p, NULL, &w);
 	encodes_to(status, &w, bytes, frame);
 	for (enum sender from = FROM_CLIENT; from <= FROM_SERVER; from++) {

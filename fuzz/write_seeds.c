@@ -10,6 +10,7 @@
 
 #include "fuzz/mutator/recorded.h"
 #include "fuzz/mutator/seeds.h"
+#include "fuzz/write_seeds.h"
 #include "harness/embedded.h"
 
 enum { EXIT_UNABLE = 3, MOST_STREAM = 4096, MOST_TEXT = 16384, PIECE = 255 };
@@ -35,8 +36,7 @@ static void make_folder(const char *target)
 		die(path);
 }
 
-/* Once: the name is the hash of what is in it, as libFuzzer names its own. */
-static void write_input(const char *target, struct span bytes)
+void write_input(const char *target, struct span bytes)
 {
 	unsigned char hash[SHA_DIGEST_LENGTH];
 	char path[4096];
@@ -81,9 +81,11 @@ static void on_packet(struct packet_sink *sink, uint8_t client, enum sender from
 {
 	struct packets *p = (struct packets *)sink;
 
-	(void)version;
-	if (bytes.len <= MOST_STREAM)
+	if (bytes.len <= MOST_STREAM) {
 		write_input("decode", bytes);
+		write_as_text(from, version, bytes);
+		write_as_frames(from, bytes);
+	}
 	while (client == 0 && bytes.len) {
 		struct span piece = span_of(bytes.at, bytes.len < PIECE ? bytes.len : PIECE);
 
@@ -91,6 +93,22 @@ static void on_packet(struct packet_sink *sink, uint8_t client, enum sender from
 		wr_u8(&p->stream, (unsigned)piece.len);
 		wr_bytes(&p->stream, piece);
 		bytes = span_of(bytes.at + piece.len, bytes.len - piece.len);
+	}
+}
+
+/* A case, and the number that its mutation draws from. */
+static void write_mutations(const struct seeds *seeds)
+{
+	static uint8_t room[8 + (1 << 16)];
+
+	for (size_t i = 0; i < seeds->n; i += 8) {
+		struct writer w = writer_to(room, sizeof(room));
+
+		wr_u32(&w, (uint32_t)i);
+		wr_u32(&w, (uint32_t)~i);
+		wr_bytes(&w, seeds->at[i].bytes);
+		if (wr_fits(&w))
+			write_input("mutate", wr_span(&w));
 	}
 }
 
@@ -107,25 +125,27 @@ static void write_scenarios(void)
 int main(int argc, char **argv)
 {
 	static struct packets packets = { .sink = { on_began, on_packet } };
+	static const char *const targets[] = { "broker", "decode", "mutate", "scenario", "stream", "text", "websocket" };
 	struct seeds seeds;
 
 	if (argc != 2) {
-		fprintf(stderr, "usage: %s FOLDER; writes FOLDER/broker, decode, stream and scenario\n", argv[0]);
+		fprintf(stderr, "usage: %s FOLDER; writes FOLDER/TARGET/HASH\n", argv[0]);
 		return 2;
 	}
 	folder = argv[1];
 	if (mkdir(folder, 0777) < 0 && errno != EEXIST)
 		die(folder);
-	make_folder("broker");
-	make_folder("decode");
-	make_folder("stream");
-	make_folder("scenario");
+	for (size_t i = 0; i < sizeof(targets) / sizeof(*targets); i++)
+		make_folder(targets[i]);
 	if (!seeds_make_telling(&seeds, 1u << MQTT_3_1 | 1u << MQTT_3_1_1 | 1u << MQTT_5, &packets.sink))
 		return EXIT_UNABLE;
 	finish_stream(&packets);
 	for (size_t i = 0; i < seeds.n; i++)
 		write_input("broker", seeds.at[i].bytes);
+	write_mutations(&seeds);
 	seeds_release(&seeds);
+	write_texts();
+	write_websockets();
 	write_scenarios();
 	printf("%s: %lu inputs\n", folder, n_written);
 	return 0;
