@@ -6,6 +6,7 @@
 
 #include "codec/codec.h"
 #include "fuzz/must.h"
+#include "fuzz/offence.h"
 #include "fuzz/target.h"
 #include "harness/dues.h"
 #include "harness/monitor.h"
@@ -27,8 +28,9 @@ struct end {				/* the client's end of a connection */
 	struct monitor monitor;		/* open as long as there is one */
 	bool reading, done;		/* done: DISCONNECT came, or a CONNACK that refuses */
 	uint8_t *begun;			/* what the client has sent of a packet that is not whole yet */
-	size_t len, cap;
+	size_t len, cap, sent;		/* sent: all that it sent since it was opened */
 	bool garbled;			/* what it sends is no packets any more */
+	struct offence offence;
 };
 
 static struct judged {
@@ -87,6 +89,7 @@ static void judge_packet(struct end *e, struct span bytes, const struct frame *f
 	e->done = p.type == DISCONNECT || (p.type == CONNACK && p.reason);
 	if (judged.dues)
 		note_due(e, &p);
+	offence_received(&e->offence, &p);
 	if (judged.received)
 		judged.received((unsigned)(e - judged.ends), &p);
 }
@@ -141,6 +144,14 @@ static void settle(void)
 	}
 }
 
+/* All that was due is done: who broke a rule that ends connections is not served any more. */
+static void check_offenders(void)
+{
+	for (struct end *e = judged.ends; e < judged.ends + N_ENDS; e++)
+		MUST(!e->link || !e->offence.why || judged.starved || link_paused(e->link) || link_closing(e->link) ||
+		     (fprintf(stderr, "connection %td goes on: %s\n", e - judged.ends, e->offence.why), false));
+}
+
 static void check_memory(void)
 {
 	struct broker_stats stats;
@@ -160,6 +171,8 @@ static void open_end(struct end *e)
 		return;
 	e->reading = true;
 	e->done = false;
+	e->sent = 0;
+	e->offence = (struct offence){ 0 };
 	monitor_open(&e->monitor, judged.world, &judged.log);
 }
 
@@ -170,6 +183,7 @@ static void tell_sent(struct end *e, const uint8_t *bytes, const struct frame *f
 	bool readable = decode(bytes, frame->size, monitor_version(&e->monitor), &p, &finding) == CODEC_OK;
 
 	fuzz_packets++;
+	offence_sent(&e->offence, readable ? &p : NULL, bytes[0] >> 4, frame->overlong, monitor_version(&e->monitor));
 	monitor_sent(&e->monitor, bytes, frame->size, readable ? &p : NULL);
 	if (judged.dues)
 		dues_sent(judged.dues, (unsigned)(e - judged.ends), readable ? &p : NULL, !monitor_is_lenient(&e->monitor));
@@ -188,8 +202,8 @@ static void begin(struct end *e, const uint8_t *bytes, size_t len)
 	e->len += len;
 }
 
-/* The monitor is told first, packet by packet, as they become whole. */
-static void tell(struct end *e, const uint8_t *bytes, size_t len)
+/* The monitor is told first, packet by packet, as they become whole. True: one has, or it is no packet. */
+static bool tell(struct end *e, const uint8_t *bytes, size_t len)
 {
 	struct frame frame;
 	struct finding finding;
@@ -197,7 +211,7 @@ static void tell(struct end *e, const uint8_t *bytes, size_t len)
 	size_t taken = 0;
 
 	if (e->garbled)
-		return;
+		return true;
 	if (e->len) {
 		begin(e, bytes, len);
 		bytes = e->begun;
@@ -209,6 +223,7 @@ static void tell(struct end *e, const uint8_t *bytes, size_t len)
 	}
 	if (taken < len && status == FRAME_BAD) {
 		e->garbled = true;
+		e->offence.why = "not framed as a packet";
 		monitor_misbehaved(&e->monitor);
 		if (judged.dues)
 			dues_sent(judged.dues, (unsigned)(e - judged.ends), NULL, false);
@@ -219,19 +234,26 @@ static void tell(struct end *e, const uint8_t *bytes, size_t len)
 	} else {
 		begin(e, bytes + taken, len - taken);
 	}
+	return taken || e->garbled;
 }
 
-/* Once, in one piece, from room of its own, so that reading past it is seen. */
+/* Once, in one piece, from room of its own, so that reading past it is seen. As long as no packet is whole it costs what was sent, not what was announced. */
 static void send_piece(struct end *e, const uint8_t *bytes, size_t len)
 {
+	struct broker_stats before, after;
 	uint8_t *exact;
+	bool whole;
 
 	if (!e->link || !len)
 		return;
-	tell(e, bytes, len);
+	e->sent += len;
+	whole = tell(e, bytes, len);
 	MUST((exact = OWN(malloc)(len)));
 	memcpy(exact, bytes, len);
+	broker_stats(judged.broker, &before);
 	broker_receive(judged.broker, e->link, exact, len, judged.now_ns);
+	broker_stats(judged.broker, &after);
+	MUST(whole || after.memory <= before.memory + 4 * e->sent + 4096);
 	free(exact);
 }
 
@@ -247,6 +269,7 @@ static void wait_for(uint64_t ns)
 		settle();
 	}
 	judged.now_ns = end;
+	check_offenders();
 }
 
 /* ---- the broker's configuration ---- */
@@ -291,7 +314,7 @@ static struct broker_config configured(unsigned limits)
 	config.max_queued_per_session = 20;
 	config.max_retained = 20;
 	config.max_output = limits & 1 ? 200 : 1 << 16;
-	config.max_memory = limits & 2 ? 40000 : 1 << 22;
+	config.max_memory = limits & 2 ? 40000 : 1 << 24;
 	config.receive_maximum = limits & 4 ? 2 : 65535;
 	config.maximum_packet_size = limits & 8 ? 200 : 1 << 20;
 	config.work_at_once = limits & 4 ? 5 : 2000;

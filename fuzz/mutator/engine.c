@@ -7,11 +7,17 @@ size_t LLVMFuzzerMutate(uint8_t *bytes, size_t len, size_t cap) __attribute__((w
 size_t LLVMFuzzerCustomMutator(uint8_t *bytes, size_t len, size_t cap, unsigned seed);
 size_t LLVMFuzzerCustomCrossOver(const uint8_t *a, size_t a_len, const uint8_t *b, size_t b_len, uint8_t *out, size_t cap, unsigned seed);
 
+/* A corpus may have inputs as large as can be; others do not grow to their size, for the smaller are played faster. */
+enum { USUAL_MOST = 4096, GROWS_BY = 1024 };
+
 size_t LLVMFuzzerCustomMutator(uint8_t *bytes, size_t len, size_t cap, unsigned seed)
 {
 	struct random random;
+	size_t usual = len + GROWS_BY > USUAL_MOST ? len + GROWS_BY : USUAL_MOST;
 
 	random_seed(&random, seed);
+	if (cap > usual && random_below(&random, 64))
+		cap = usual;
 	if (LLVMFuzzerMutate && random_below(&random, 2))
 		return LLVMFuzzerMutate(bytes, len, cap);
 	do
