@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "codec/codec.h"
+#include "fuzz/effort.h"
 #include "fuzz/must.h"
 #include "fuzz/mutator/engine.h"
 #include "fuzz/target.h"
@@ -54,6 +55,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct frame frame;
 	struct finding finding;
 	uint8_t *copy = NULL;
+	uint64_t begun = effort_ns(size);
 
 	if (frame_next(data, size, &frame, &finding) != FRAME_OK)
 		return 0;
@@ -65,6 +67,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	for (enum version version = MQTT_3_1; version <= MQTT_5; version++)
 		one_packet(data, frame.size, version);
+	effort_judge(begun, size);
 	free(copy);
 	return 0;
 }

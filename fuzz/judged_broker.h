@@ -310,7 +310,7 @@ static struct broker_config configured(unsigned limits)
 	config.seed = 1;
 	config.authentication = &asking;
 	config.max_sessions = 20;
-	config.max_subscriptions_per_session = 50;
+	config.max_subscriptions_per_session = limits & 2 ? 50 : 1000;
 	config.max_queued_per_session = 20;
 	config.max_retained = 20;
 	config.max_output = limits & 1 ? 200 : 1 << 16;
