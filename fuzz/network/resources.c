@@ -120,6 +120,38 @@ bool resources_of(struct subject subject, struct resources *resources)
 	return n;
 }
 
+/* Of all its threads: time on a core, time that it waited for one, and how often. */
+static uint64_t waited_ns(pid_t pid)
+{
+	char path[80], text[128];
+	unsigned long long waited;
+	struct dirent *thread;
+	uint64_t sum = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", pid);
+	DIR *threads = opendir(path);
+	while (threads && (thread = readdir(threads))) {
+		snprintf(path, sizeof(path), "/proc/%d/task/%.20s/schedstat", pid, thread->d_name);
+		if (thread->d_name[0] != '.' && procfs_text("", path, text, sizeof(text)) && sscanf(text, "%*u %llu", &waited) == 1)
+			sum += waited;
+	}
+	if (threads)
+		closedir(threads);
+	return sum;
+}
+
+uint64_t resources_waited_ns(struct subject subject)
+{
+	size_t n;
+	struct one *ours = members(subject, &n);
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < n; i++)
+		sum += waited_ns(ours[i].pid);
+	free(ours);
+	return sum;
+}
+
 /* A line of maps: "7fff8000-10007fff8000 rw-p 00000000 00:00 0    /path". */
 static bool tells_of_sanitizer(const char *line)
 {

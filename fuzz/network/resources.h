@@ -20,6 +20,9 @@ struct resources {
 /* False: none of them lives, or nothing is to be seen. A look through /proc, so some 100 us. */
 bool resources_of(struct subject subject, struct resources *resources);
 
+/* How long their threads were ready to run and had no core, since each began: on a busy machine who computes all the time waits most of it. 0 unknown. */
+uint64_t resources_waited_ns(struct subject subject);
+
 /* Whether one of them has what a sanitizer that looks for leaks needs: its shadow or its allocator's arena of many gigabytes, or valgrind. */
 bool resources_sanitized(struct subject subject);
 
