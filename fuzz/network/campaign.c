@@ -256,7 +256,7 @@ static void on_tick(struct timer *timer, struct loop *loop)
 	struct campaign *c = (struct campaign *)((char *)timer - offsetof(struct campaign, tick));
 
 	campaign_progress(c);
-	if (is_over(c) || (c->epoch && campaign_now(c) >= c->leaks_at_ns))
+	if (is_over(c) || (warden_baseline(c->warden)->rss && campaign_now(c) >= c->leaks_at_ns))
 		c->drains = true;
 	if (interrupts > 1 || (c->drains && !c->busy))
 		loop_stop(loop);
@@ -366,8 +366,12 @@ static void look_at_rest(struct campaign *c)
 	size_t n;
 
 	warden_check(c->warden, true, &symptom);
-	if (symptom.oracle == ORACLE_NONE)
+	if (symptom.oracle == ORACLE_NONE) {
+		if (!warden_sees_leaks(c->warden))	/* else they may have leaked, and it is ended now */
+			c->n_epoch = 0;
+		c->leaks_at_ns = campaign_now(c) + LEAKS_S * SECOND;
 		return;
+	}
 	c->range.spoilt = true;
 	if (c->epoch) {
 		suspect_epoch(c, &symptom);
@@ -413,7 +417,7 @@ static void recover(struct campaign *c)
 
 static void after_playing(struct campaign *c)
 {
-	bool last = is_over(c);
+	bool due = is_over(c) || campaign_now(c) >= c->leaks_at_ns;
 	size_t n = 0;
 	struct case_id *ids = c->alarm.oracle != ORACLE_NONE ? suspects(c, &n) : NULL;	/* as long as it is known who was under way */
 
@@ -421,9 +425,9 @@ static void after_playing(struct campaign *c)
 	pause_clock(c);
 	if (ids)
 		look_into(c, ids, n);
-	else if (!c->n_pending && !c->once && (last || campaign_now(c) >= c->leaks_at_ns) && !interrupts)
+	else if (!c->n_pending && !c->once && due && !interrupts)
 		look_at_rest(c);
-	if (!ids && !c->range.spoilt && c->epoch && c->n_epoch && !c->n_pending && (last || campaign_now(c) >= c->leaks_at_ns))
+	if (!ids && !c->range.spoilt && c->epoch && c->n_epoch && !c->n_pending && due && warden_sees_leaks(c->warden))
 		look_for_leaks(c);
 	for (unsigned i = 0; i < c->n_pending; i++) {
 		triage(c, &c->pending[i]);
@@ -521,7 +525,7 @@ static int prepare(struct campaign *c)
 		c->jobs = 1;
 	}
 	c->slots = calloc(c->jobs, sizeof(*c->slots));
-	if (warden_sees_leaks(c->warden) && warden_can_restart(c->warden))
+	if (warden_can_restart(c->warden))
 		c->epoch = malloc(MOST_EPOCH * sizeof(*c->epoch));
 	c->range.loop = &c->loop;
 	c->range.warden = c->warden;

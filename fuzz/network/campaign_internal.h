@@ -42,7 +42,7 @@ struct campaign {
 
 	struct case_id recent[RECENT];		/* the last that were done, a ring */
 	uint64_t n_recent;
-	struct case_id *epoch;			/* all since the target was started, where leaks can be seen */
+	struct case_id *epoch;			/* all since the target was started, or since all was well at rest; where it can be made new */
 	size_t n_epoch;
 
 	uint32_t states[MOST_STATES];		/* hashes of answers; 0: free */
@@ -58,7 +58,7 @@ struct campaign {
 	struct timer end, tick, pace;
 	double allowance;			/* cases that --rate still lets begin */
 	uint64_t allowed_ns;
-	uint64_t leaks_at_ns;			/* when the target is to be ended in order next */
+	uint64_t leaks_at_ns;			/* when the target is looked at while nobody plays next, and ended in order if that tells its leaks */
 	uint64_t shown_cases, shown_ns;
 	double per_s;
 };
