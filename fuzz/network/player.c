@@ -163,6 +163,8 @@ static void close_client(struct client *c, bool reset)
 	if (c->pending)
 		client_is_heard(c);
 	conn_close(&c->conn, reset);
+	if (c->play && c->play->judges_dues)
+		dues_ended(c->play->dues, number_of(c));
 }
 
 /* Its connection is open, or there is none (any more); false: not yet. */
@@ -212,7 +214,7 @@ static void send_move(struct play *p, struct client *c, const struct move *move)
 }
 
 /* What was made of the client's state has this case's names already. */
-static void send_made(struct play *p, struct client *c, const struct move *move, const struct writer *w)
+void play_sends_made(struct play *p, struct client *c, const struct move *move, const struct writer *w)
 {
 	struct move did = { .kind = w->len > UINT8_MAX ? MOVE_SEND_LONG : MOVE_SEND, .client = move->client };
 
@@ -236,7 +238,7 @@ static bool answer(struct play *p, struct client *c, const struct move *move)
 	uint64_t deadline_ns;
 
 	if (steered_answer(&c->steered, move->value % N_ANSWERS, &w))
-		send_made(p, c, move, &w);
+		play_sends_made(p, c, move, &w);
 	else if (!has_settled(p, c, &deadline_ns) && !is_past(p, deadline_ns))
 		return false;
 	return true;
@@ -266,7 +268,7 @@ static bool move_client(struct play *p, struct client *c, const struct move *mov
 		w = made_room(p);
 		if (!c->conn.finished) {
 			steered_next(&c->steered, move->value, &w);
-			send_made(p, c, move, &w);
+			play_sends_made(p, c, move, &w);
 		}
 		return true;
 	case MOVE_ANSWER:
@@ -279,6 +281,8 @@ static bool move_client(struct play *p, struct client *c, const struct move *mov
 		if (c->conn.finished)
 			return true;
 		conn_finish(&c->conn);
+		if (p->judges_dues)
+			dues_ended(p->dues, number_of(c));
 		client_stirs(c);
 		break;
 	case MOVE_STOP_READING:
@@ -360,6 +364,12 @@ static void put_by(struct player *player, struct play *p)
 	player->idle = p;
 }
 
+static void free_play(struct play *p)
+{
+	dues_free(p->dues);
+	free(p);
+}
+
 static void finish(struct play *p)
 {
 	struct player *player = p->player;
@@ -368,7 +378,7 @@ static void finish(struct play *p)
 	release(p);
 	p->done(p->context, &p->played);
 	if (player->closed)
-		free(p);
+		free_play(p);
 	else
 		put_by(player, p);
 }
@@ -377,21 +387,44 @@ static void finish(struct play *p)
  * Before they are dropped the connections are asked whether all that was sent to them has come: the answer to a ping stands behind it. So what the last move
  * leads to, for whomever, is seen however slow the target is.
  */
+bool client_serves(const struct client *c)
+{
+	return client_lives(c) && c->conn.open && !c->conn.finished && conn_reads(&c->conn) && c->steered.connected && !c->part && !c->astray && !c->given_up;
+}
+
+void play_pings(struct client *c)
+{
+	memcpy(room_for(&c->play->player->bytes, 2), "\xc0", 2);
+	client_send(c, 2, 0);
+}
+
 static bool ping_all(struct play *p)
 {
 	bool some = false;
 
 	for (struct client *c = p->clients; !p->pinged && c < p->clients + MOVES_CLIENTS; c++) {
-		if (!client_lives(c) || !c->conn.open || c->conn.finished || !conn_reads(&c->conn) || !c->steered.connected || c->part || c->astray || c->given_up)
+		if (!client_serves(c))
 			continue;
 		if (c->last_sent == PINGREQ && c->heard_at >= p->clock)
 			continue;
-		memcpy(room_for(&p->player->bytes, 2), "\xc0", 2);
-		client_send(c, 2, 0);
+		play_pings(c);
 		some = true;
 	}
 	p->pinged = true;
 	return some;
+}
+
+/* What the moves have led to has come. False: not yet. */
+static bool is_over(struct play *p)
+{
+	uint64_t deadline_ns;
+
+	if (!p->pinged || !p->judges_dues)
+		return await_all(p);
+	while (!play_dues_settled(p, &deadline_ns))
+		if (!is_past(p, deadline_ns))
+			return false;
+	return true;
 }
 
 static void play_run(struct play *p)
@@ -401,7 +434,7 @@ static void play_run(struct play *p)
 
 		if (!p->waiting)
 			p->wait_ns = now_ns(p);
-		p->waiting = over ? !await_all(p) : !make_move(p, &p->moves->at[p->at]);
+		p->waiting = over ? !is_over(p) : !make_move(p, &p->moves->at[p->at]);
 		if (p->waiting) {
 			play_tell_parts(p);
 			return;
@@ -460,7 +493,8 @@ static struct play *new_play(struct player *player)
 	p->timer.fire = on_timer;
 	p->at = p->clock = p->stirred_at = 0;
 	p->n_late = p->last_client = 0;
-	p->waiting = p->pinged = false;
+	p->waiting = p->pinged = p->asked_last = false;
+	p->owed_since_ns = 0;
 	p->accused = NULL;
 	memset(&p->played, 0, offsetof(struct played, symptom));
 	p->played.symptom.oracle = ORACLE_NONE;
@@ -481,6 +515,11 @@ void player_play(struct player *player, const struct moves *moves, uint64_t numb
 	p->played.number = number;
 	p->begun_ns = now_ns(p);
 	moves_name(p->name, number);
+	p->judges_dues = player->options.owed_ns != 0;
+	if (p->judges_dues) {
+		p->dues = must(p->dues ? p->dues : dues_new());
+		dues_begin(p->dues, span_of(p->name, MOVES_NAME_LEN));
+	}
 	if (did)
 		did->n = did->used = 0;
 	p->prev = NULL;
@@ -540,7 +579,7 @@ void player_free(struct player *player)
 		struct play *p = player->idle;
 
 		player->idle = p->next;
-		free(p);
+		free_play(p);
 	}
 	monitor_world_free(player->world);
 	free(player->bytes.at);

@@ -33,6 +33,11 @@ struct player_options {
 	struct span user_name, password;
 	uint64_t patience_ns;			/* of MOVE_AWAIT; the campaign adapts it to the baseline */
 	uint64_t longest_wait_ns;		/* MOVE_WAIT is cut to it */
+	/*
+	 * How long what subscribers are owed (harness/dues.h) may take, when the moves are over: then it is lost. Who waits for it answers what he owes meanwhile, which `did` takes down. A
+	 * right target has nothing left to come by then, so that nobody waits. 0: it is not judged, as where the target is known to permit us less than it says.
+	 */
+	uint64_t owed_ns;
 	bool (*accepted)(void *context, uint8_t version, const char *clause);	/* a known deviation: no symptom of it; NULL: none */
 	void *context;
 };

@@ -209,6 +209,18 @@ static void name_accused(struct client *c, const char *type, const struct packet
 	snprintf(symptom->text, sizeof(symptom->text), "%.200s; to c%d came %s%s", text, (int)(c - c->play->clients), len ? printed : type, w.len > w.cap ? "..." : "");
 }
 
+static void note_due(struct client *c, const struct packet *packet)
+{
+	struct play *p = c->play;
+	struct span topic = { 0 };
+	struct due_breach breach;
+
+	if (packet->type == PUBLISH && !monitor_topic(&c->conn.monitor, packet, &topic))
+		topic = (struct span){ 0 };
+	if (!dues_received(p->dues, number_of(c), packet, topic, &breach))
+		play_breach(c, &breach);
+}
+
 /* ---- events ---- */
 
 static void on_opened(struct conn *conn)
@@ -233,6 +245,8 @@ static void on_packet(struct conn *conn, const uint8_t *bytes, size_t len, const
 	play_answer(p, c, packet ? packet->type : UNREADABLE, packet ? how_of(packet) : bytes[0] >> 4);
 	c->heard_at = p->clock;
 	c->active_ns = conn->loop->now_ns;
+	if (packet && p->judges_dues)
+		note_due(c, packet);
 	if (packet) {
 		steered_received(&c->steered, packet);
 		time_answer(c, packet);
@@ -250,6 +264,8 @@ static void on_ended(struct conn *conn, enum conn_end how)
 	struct play *p = c->play;
 
 	client_is_heard(c);
+	if (p->judges_dues)
+		dues_ended(p->dues, number_of(c));
 	if (p->accused == c)
 		name_accused(c, how == END_GARBAGE ? "bytes" : "frame", NULL);
 	if (how == END_REFUSED)

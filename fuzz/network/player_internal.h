@@ -4,6 +4,7 @@
 #include "fuzz/mutator/steer.h"
 #include "fuzz/network/player.h"
 #include "harness/conn.h"
+#include "harness/dues.h"
 
 /* What the files of the player share; nobody else includes this. */
 
@@ -48,6 +49,9 @@ struct play {
 	uint64_t stirred_ns;
 	uint8_t n_late, n_ids, last_client;
 	bool queued, waiting, pinged;
+	struct dues *dues;		/* what its clients are owed; NULL before the first case that has it judged */
+	uint64_t owed_since_ns;		/* the moves are over, and something is; 0 */
+	bool judges_dues, asked_last;	/* whoever waits was asked whether all has come */
 	char name[MOVES_NAME_LEN + 1];
 	struct client *accused;		/* whose packet the symptom is about, until it is known which packet that is; NULL */
 	struct { uint8_t len; uint8_t at[CLIENT_ID_LEN]; } ids[CLIENT_IDS];	/* whose sessions the monitor is to forget */
@@ -88,6 +92,21 @@ static inline void client_is_heard(struct client *c)
 
 uint8_t *room_for(struct room *room, size_t len);
 void play_wake(struct play *p);
+
+static inline unsigned number_of(const struct client *c)
+{
+	return (unsigned)(c - c->play->clients);
+}
+
+void play_sends_made(struct play *p, struct client *c, const struct move *move, const struct writer *w);
+void play_pings(struct client *c);
+bool client_serves(const struct client *c);	/* it is connected, reads, and has been answered all the while */
+
+/* ---- player_dues.c ---- */
+
+/* All that is owed has come, or it is known that it has not. False: *deadline_ns is until when it may. */
+bool play_dues_settled(struct play *p, uint64_t *deadline_ns);
+void play_breach(struct client *c, const struct due_breach *breach);
 
 /* ---- player_send.c ---- */
 
