@@ -193,12 +193,23 @@ struct finding_play {
 	bool unseen, unjudged;		/* memory and CPU time; some other step that judges */
 	bool aborted, asking;
 	bool lingers, quiet, lingered;
+	struct dues *dues;		/* where a rule of those is watched; NULL */
+	uint64_t owed_since_ns;		/* all is played, and something is owed; 0 */
+	bool asked_last;		/* whoever waits for it was asked whether all has come */
 	struct timer linger;
 	unsigned n_notes;
 	uint32_t n_passed_over;
 	uint32_t n_told, stirred_at;	/* packets sent and got by all; the last one sent */
 	uint64_t stirred_ns;
 };
+
+/* play_dues.c: what a finding's actors are owed as subscribers, where it watches for that. */
+void finding_dues_new(struct timeline *t);
+void answer_unanswered(struct timeline *t, struct actor_state *a);	/* play_finding.c: it acknowledges all that it has not */
+void finding_dues_sent(struct actor_state *a, const struct packet *p);	/* NULL: it cannot be read */
+void finding_dues_arrived(struct actor_state *a, const struct packet *p);
+void finding_dues_ended(struct actor_state *a);
+bool finding_dues_settled(struct timeline *t);	/* false: it may come yet */
 
 /* How far a fresh exchange went. */
 enum exchange_reached { REACHED_NOTHING, REACHED_CONNACK, REACHED_SUBACK, REACHED_ACKNOWLEDGEMENT, REACHED_DELIVERY };

@@ -1,3 +1,4 @@
+#include "harness/dues.h"
 #include "harness/play.h"
 
 #include <stdarg.h>
@@ -192,6 +193,7 @@ void finding_sent(struct actor_state *a, const struct packet *p)
 	struct finding_client *c = &f->clients[a->number];
 	unsigned answer = p ? answer_to(p) : 0;
 
+	finding_dues_sent(a, p);
 	f->stirred_at = ++f->n_told;
 	c->sent_ns = f->stirred_ns = now(a->timeline);
 	if (!p || p->type == DISCONNECT || p->type == CONNACK || (p->type >= SUBACK && p->type % 2 && p->type != AUTH))
@@ -226,6 +228,7 @@ bool finding_arrived(struct actor_state *a, const struct packet *p)
 	c->heard_at = ++f->n_told;
 	if (!p)
 		return false;
+	finding_dues_arrived(a, p);
 	c->due[p->type] -= c->due[p->type] > 0;
 	if (p->type == AUTH)			/* in place of CONNACK, until the client has answered */
 		c->due[CONNACK] -= c->due[CONNACK] > 0;
@@ -245,6 +248,7 @@ void finding_opens(struct actor_state *a)
 {
 	struct finding_client *c = &a->timeline->finding->clients[a->number];
 
+	finding_dues_ended(a);
 	memset(c->due, 0, sizeof(c->due));
 	c->end_due = c->flooded = false;
 	c->n_unanswered = 0;
@@ -311,9 +315,8 @@ static void take_delivery(struct actor_state *a, struct unanswered u)
 		}
 }
 
-void begin_answers(struct timeline *t, struct strand *s)
+static bool answer_oldest(struct timeline *t, struct actor_state *a)
 {
-	struct actor_state *a = &t->actors[s->step->actor];
 	struct finding_client *c = &t->finding->clients[a->number];
 
 	if (c->n_unanswered) {
@@ -321,7 +324,20 @@ void begin_answers(struct timeline *t, struct strand *s)
 
 		take_delivery(a, u);
 		send_packet(t, a, u.qos == 1 ? PUBACK : u.qos == 2 ? PUBREC : PUBCOMP, u.packet_id);	/* which removes it from the list */
+		return true;
 	}
+	return false;
+}
+
+void answer_unanswered(struct timeline *t, struct actor_state *a)
+{
+	while (is_open(a) && !a->conn.finished && answer_oldest(t, a))
+		;
+}
+
+void begin_answers(struct timeline *t, struct strand *s)
+{
+	answer_oldest(t, &t->actors[s->step->actor]);
 	step_done(t, s);
 }
 
@@ -441,6 +457,7 @@ void finding_new(struct timeline *t)
 	uint64_t keep_alive = 60 + waits_s(t->script->steps);
 	f->keep_alive = keep_alive < UINT16_MAX ? (uint16_t)keep_alive : UINT16_MAX;
 	f->judges = t->script->n_watches;
+	finding_dues_new(t);
 	f->takers = takers(t->script->steps, &f->judges, &f->lives);
 }
 
@@ -452,6 +469,7 @@ void finding_free(struct timeline *t)
 	for (uint32_t i = 0; i < t->script->n_actors; i++)
 		free(t->finding->clients[i].unanswered);
 	free(t->finding->clients);
+	dues_free(t->finding->dues);
 	free(t->finding);
 	t->finding = NULL;
 }
@@ -492,8 +510,10 @@ bool finding_may_end(struct timeline *t)
 	struct finding_play *f = t->finding;
 	bool all = true;
 
-	if (!t->script->n_watches || f->shown.oracle || f->lingered || f->aborted)
+	if (!t->script->n_watches || f->shown.oracle || f->aborted)
 		return true;
+	if (f->lingered)
+		return finding_dues_settled(t);
 	for (uint32_t i = 0; i < t->script->n_actors; i++)
 		all &= is_answered(t, &t->actors[i]);
 	if (!f->lingers)
@@ -517,6 +537,7 @@ static void judge_watches(struct timeline *t)
 		bool broken = s->oracle && !strcmp(s->oracle, "rule") && monitor_implies(s->version, s->rule, script->watches[i]);
 
 		r->clauses[r->n_clauses++] = (struct clause_verdict){ script->watches[i], broken ? VERDICT_FAIL :
+		                             (t->finding->dues && dues_judges(script->watch_versions[i], script->watches[i])) ||
 		                             monitor_held(t->log, script->watch_versions[i], span_text(script->watches[i])) > 0 ? VERDICT_PASS : VERDICT_SKIP };
 	}
 }

@@ -206,6 +206,7 @@ static void account(struct timeline *t, struct actor_state *a, struct span bytes
 		t->n_sent++;
 		if (frame_next(bytes.at, bytes.len, &frame, &finding) != FRAME_OK) {
 			monitor_misbehaved(&a->conn.monitor);
+			finding_dues_sent(a, NULL);
 			return;
 		}
 		if (frame.first >> 4 == CONNECT) {
