@@ -7,6 +7,7 @@
 #include "codec/codec.h"
 #include "fuzz/must.h"
 #include "fuzz/offence.h"
+#include "fuzz/routes.h"
 #include "fuzz/target.h"
 #include "harness/dues.h"
 #include "harness/monitor.h"
@@ -42,6 +43,7 @@ static struct judged {
 	struct dues *dues;		/* told of every packet; NULL: what subscribers are owed is not judged */
 	bool starved;			/* allocations fail: what can be counted is not known to be */
 	struct end ends[N_ENDS];
+	struct routes routes;
 	/* NULL, or told of every packet that can be read. */
 	void (*sent)(unsigned end, const struct packet *packet);
 	void (*received)(unsigned end, const struct packet *packet);
@@ -90,6 +92,7 @@ static void judge_packet(struct end *e, struct span bytes, const struct frame *f
 	if (judged.dues)
 		note_due(e, &p);
 	offence_received(&e->offence, &p);
+	routes_received(&judged.routes, (unsigned)(e - judged.ends), &p);
 	if (judged.received)
 		judged.received((unsigned)(e - judged.ends), &p);
 }
@@ -173,6 +176,7 @@ static void open_end(struct end *e)
 	e->done = false;
 	e->sent = 0;
 	e->offence = (struct offence){ 0 };
+	routes_opened(&judged.routes, (unsigned)(e - judged.ends));
 	monitor_open(&e->monitor, judged.world, &judged.log);
 }
 
@@ -185,6 +189,8 @@ static void tell_sent(struct end *e, const uint8_t *bytes, const struct frame *f
 	fuzz_packets++;
 	offence_sent(&e->offence, readable ? &p : NULL, bytes[0] >> 4, frame->overlong, monitor_version(&e->monitor));
 	monitor_sent(&e->monitor, bytes, frame->size, readable ? &p : NULL);
+	if (readable)
+		routes_sent(&judged.routes, (unsigned)(e - judged.ends), &p);
 	if (judged.dues)
 		dues_sent(judged.dues, (unsigned)(e - judged.ends), readable ? &p : NULL, !monitor_is_lenient(&e->monitor));
 	if (readable && judged.sent)
@@ -333,6 +339,7 @@ static bool judged_start(unsigned limits)
 	struct broker_config config = configured(limits);
 
 	judged.now_ns = 1;
+	judged.routes = (struct routes){ 0 };
 	judged.max_memory = config.max_memory;
 	judged.log.violated = judged_violated;
 	judged.broker = broker_new(&config, judged.now_ns);
