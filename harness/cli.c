@@ -244,7 +244,7 @@ static int set_number(const struct command *command, const struct cli_option *ro
 		if (row->max)
 			snprintf(expected, sizeof(expected), "%s to %s", low, high);
 		else
-			snprintf(expected, sizeof(expected), "at least %s", low);
+			snprintf(expected, sizeof(expected), row->kind == OPTION_COUNT ? "at least %s" : "more than 0", low);
 		return not_a_value(command, row, value, expected);
 	}
 	*row->to.number = number;

@@ -62,6 +62,7 @@ struct cli_option {
 #define OPT_STRING(c, name_, var, arg, text)        { .kind = OPTION_STRING, .letter = (c), .name = (name_), .to.string = &(var), .argument = (arg), .help = (text) }
 #define OPT_LIST(c, name_, var, arg, text)          { .kind = OPTION_LIST, .letter = (c), .name = (name_), .to.list = &(var), .argument = (arg), .help = (text) }
 #define OPT_DURATION(c, name_, var, arg, text)      { .kind = OPTION_DURATION, .letter = (c), .name = (name_), .to.number = &(var), .argument = (arg), .help = (text) }
+#define OPT_SOME_TIME(c, name_, var, arg, text)     { .kind = OPTION_DURATION, .letter = (c), .name = (name_), .to.number = &(var), .min = 1, .argument = (arg), .help = (text) }
 #define OPT_SIZE(c, name_, var, arg, text)          { .kind = OPTION_SIZE, .letter = (c), .name = (name_), .to.number = &(var), .argument = (arg), .help = (text) }
 #define OPT_COUNT(c, name_, var, lo, hi, arg, text) { .kind = OPTION_COUNT, .letter = (c), .name = (name_), .to.number = &(var), .min = (lo), .max = (hi), .argument = (arg), .help = (text) }
 #define OPT_REAL(c, name_, var, arg, text)          { .kind = OPTION_REAL, .letter = (c), .name = (name_), .to.real = &(var), .argument = (arg), .help = (text) }
