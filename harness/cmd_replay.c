@@ -26,6 +26,7 @@ extern const struct command replay_command;
 
 static struct {
 	struct string_list broker;
+	int way;
 	const char *user;
 	uint64_t timeout_ns;
 } given;
@@ -70,6 +71,8 @@ static int apply_to_file(int n_args)
 		return cli_usage(&replay_command, "--%s is about the built-in broker; name no target", given.broker.n ? "broker" : "break");
 	if (given.broker.n)
 		conf->broker = given.broker;
+	if (given.way)
+		conf->way = given.way;
 	if (given.user)
 		conf->user = given.user;
 	if (given.timeout_ns)
@@ -245,6 +248,8 @@ static int apply(const char *folder, struct replay_file *file)
 	for (int i = 0; i < 3; i++)
 		if (!strcmp(file->version, versions[i]))
 			conf->mqtt = i;
+	if (given.way)
+		conf->way = given.way;
 	if (given.user)
 		conf->user = given.user;
 	if (given.timeout_ns)
@@ -308,6 +313,7 @@ static const struct cli_option rows[] = {
 	OPT_HEADING("The target"),
 	OPT_STRING(0, "exec", conform_options.exec, "CMD", "start the target: {port} {tls_port} {ws_port} {dir} are filled in"),
 	OPT_DURATION(0, "start-timeout", conform_options.start_timeout_ns, "D", "how long it may take until it answers a CONNECT"),
+	OPT_ENUM(0, "transport", given.way, way_names, "over which the built-in broker, or one that --exec starts, is played"),
 	OPT_COUNT(0, "pid", conform_options.pid, 1, 1 << 30, "N", "the target's process, on this machine, where `target lives` asks about it"),
 	OPT_STRING('u', "user", given.user, "NAME", "user name given in every CONNECT, in place of the folder's"),
 	OPT_STRING(0, "password-file", conform_options.password_file, "FILE", "file whose first line is the password"),

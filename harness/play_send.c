@@ -36,6 +36,19 @@ static bool is_ours(const struct timeline *t, const struct step *step)
 	return false;
 }
 
+/* A CONNECT of a finding that names no user and can be read is given ours, as `fuzz` gave it one; what is wrong with another stays as it is. */
+static bool takes_ours(const struct timeline *t, const struct step *step)
+{
+	if (!t->stage->user_name.at)
+		return false;
+	if (step_says(step, "user_name"))
+		return !step_says(step, "password") && is_ours(t, step);
+	for (uint32_t i = 0; i < step->n_assigns; i++)
+		if (step->assigns[i].illegal || step->assigns[i].kind != ASSIGN_FIELD)
+			return false;
+	return true;
+}
+
 static void log_in(struct timeline *t, const struct step *step, struct packet *p)
 {
 	if (t->stage->user_name.at && !step_says(step, "user_name")) {
@@ -54,7 +67,7 @@ static bool defaults(struct timeline *t, struct actor_state *a, const struct ste
 	char *id;
 
 	if (t->finding && step->kind == STEP_SEND) {	/* all that it sends is said; but who we are need not stand in the file */
-		if (p->type == CONNECT && t->stage->user_name.at && !step_says(step, "password") && is_ours(t, step))
+		if (p->type == CONNECT && takes_ours(t, step))
 			log_in(t, step, p);
 		return true;
 	}
