@@ -17,6 +17,7 @@ const struct patience warden_patience = {
 	.warm_up_ns = 700 * MS, .timed_ns = 800 * MS, .idle_ns = 300 * MS, .glance_ns = 60 * MS, .settle_ns = 300 * MS, .memory_ns = 200 * MS, .late_ns = 250 * MS,
 };
 
+#define ASK_NS (100 * MS)
 #define ORDERLY_NS (5000 * MS)		/* for a target to end in: looking for leaks takes it a while */
 
 /* ---- waiting ---- */
@@ -167,9 +168,23 @@ static void on_pidfd(struct watch *watch, unsigned events, struct loop *loop)
 	warden_wake(w);
 }
 
+bool warden_interrupted(const struct warden *w)
+{
+	return w->interrupted && w->interrupted();
+}
+
+static void on_ask(struct timer *timer, struct loop *loop)
+{
+	struct warden *w = (struct warden *)((char *)timer - offsetof(struct warden, ask));
+
+	loop_timer(loop, timer, clock_now(&loop->clock) + ASK_NS);
+	if (warden_interrupted(w))
+		warden_wake(w);
+}
+
 static bool has_started(struct warden *w)
 {
-	return w->state != STATE_STARTING;
+	return w->state != STATE_STARTING || warden_interrupted(w);
 }
 
 static bool start_command(struct warden *w)
@@ -179,7 +194,11 @@ static bool start_command(struct warden *w)
 	w->reported_ns = 0;
 	w->oom_kills = resources_oom_kills();
 	process_start(w->process);
+	loop_timer(w->loop, &w->ask, clock_now(&w->loop->clock) + ASK_NS);
 	warden_wait(w, has_started);
+	loop_timer_stop(w->loop, &w->ask);
+	if (w->state == STATE_STARTING)
+		snprintf(w->how, sizeof(w->how), "interrupted while it started");
 	return w->state == STATE_SERVES;
 }
 
@@ -223,7 +242,9 @@ struct warden *warden_new(const struct warden_options *o, char *why, size_t cap)
 	w->loop = o->loop;
 	w->address = o->address;
 	w->pid = o->exec ? 0 : o->pid;
-	w->timeout_ns = o->timeout_ns ? o->timeout_ns : DEFAULT_TIMEOUT_NS;
+	w->timeout_ns = w->usual_timeout_ns = o->timeout_ns ? o->timeout_ns : DEFAULT_TIMEOUT_NS;
+	w->interrupted = o->interrupted;
+	w->ask.fire = on_ask;
 	w->grows = o->grows ? o->grows : DEFAULT_GROWS;
 	w->pidfd.fd = -1;
 	w->pause.fire = on_pause;
@@ -249,6 +270,7 @@ void warden_free(struct warden *w)
 		return;
 	warden_watch(w, 0, NULL, NULL);
 	loop_timer_stop(w->loop, &w->pause);
+	loop_timer_stop(w->loop, &w->ask);
 	inquiry_drop(&w->inquiry);
 	for (size_t i = 0; i < WARM_UP_VISITS; i++)
 		visit_drop(&w->visits[i]);
@@ -343,7 +365,7 @@ const struct address *warden_address(const struct warden *w)
 
 void warden_timeout(struct warden *w, uint64_t timeout_ns)
 {
-	w->timeout_ns = timeout_ns ? timeout_ns : DEFAULT_TIMEOUT_NS;
+	w->timeout_ns = timeout_ns ? timeout_ns : w->usual_timeout_ns;
 }
 
 bool warden_sees_leaks(const struct warden *w)

@@ -25,6 +25,7 @@ struct warden_options {
 	 * memory stays flat) are added where the user's environment does not say otherwise.
 	 */
 	const char *folder;
+	bool (*interrupted)(void);		/* asked while it starts: true and it is given up; NULL: never */
 };
 
 struct warden_baseline {

@@ -164,5 +164,9 @@ bool warden_measure(struct warden *w, char *why, size_t cap)
 	if (!probe_versions(w, why, cap) || !measure_visits(w, why, cap))
 		return false;
 	measure_resources(w);
+	if (warden_interrupted(w)) {
+		snprintf(why, cap, "interrupted before a single case was played");
+		return false;
+	}
 	return !w->process || end_in_order(w, why, cap);
 }

@@ -79,7 +79,9 @@ enum state {
 struct warden {
 	struct loop *loop;
 	struct address address;
-	uint64_t timeout_ns, grows;
+	uint64_t timeout_ns, usual_timeout_ns, grows;	/* usual: of the options */
+	bool (*interrupted)(void);
+	struct timer ask;		/* it, while the command starts */
 	struct patience patience;
 	bool (*resources)(struct subject subject, struct resources *resources);	/* resources_of() */
 	struct warden_baseline baseline;
@@ -124,6 +126,7 @@ struct warden {
 };
 
 struct subject warden_subject(const struct warden *warden);
+bool warden_interrupted(const struct warden *warden);
 void warden_wait(struct warden *warden, bool (*until)(struct warden *warden));
 void warden_pause(struct warden *warden, uint64_t for_ns);
 void warden_wake(struct warden *warden);
