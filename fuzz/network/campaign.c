@@ -18,7 +18,7 @@
 
 enum { WATCH_MS = 100, TICK_MS = 250, LEAKS_S = 20, MOST_BUCKETS = 1000 };
 
-static volatile sig_atomic_t interrupts;
+static volatile sig_atomic_t interrupts, enough = 1;	/* so many end it at once: one before the first case, then two */
 
 static void interrupt(int sig)
 {
@@ -29,7 +29,7 @@ static void interrupt(int sig)
 
 bool campaign_interrupted(void)
 {
-	return interrupts > 1;		/* once: no new cases, what was found is written; twice: triage too */
+	return interrupts >= enough;	/* once: no new cases, what was found is written; twice: triage too */
 }
 
 uint64_t campaign_now(const struct campaign *c)
@@ -480,6 +480,7 @@ static int open_target(struct campaign *c)
 	struct warden_options options = c->o->target;
 	options.loop = &c->loop;
 	options.folder = c->o->folder;
+	options.interrupted = campaign_interrupted;
 	c->warden = warden_new(&options, why, sizeof(why));
 	if (!c->warden) {
 		console_error("%s: %s", console_safe(c->o->label), why);
@@ -518,7 +519,7 @@ static int prepare(struct campaign *c)
 	c->jobs = c->o->jobs > MOST_JOBS ? MOST_JOBS : c->o->jobs;
 	if (c->o->only) {
 		if (!cases_find(c->cases, c->o->only, &id, &fault)) {
-			console_error("%s", fault.text);
+			console_error("--case %s", fault.text);
 			return EXIT_USAGE;
 		}
 		c->once = true;
@@ -585,6 +586,7 @@ static int run(struct campaign *c)
 
 	if (code || (code = prepare(c)))
 		return code;
+	enough = 2;
 	campaign_began(c);
 	c->began_ns = clock_now(&c->loop.clock);
 	c->allowed_ns = c->began_ns;
@@ -617,6 +619,7 @@ int campaign_run(const struct campaign_options *options, struct campaign_result 
 	c->o = options;
 	c->result = result;
 	interrupts = 0;
+	enough = 1;
 	sigaction(SIGINT, &act, &old_int);
 	sigaction(SIGTERM, &act, &old_term);
 	code = run(c);

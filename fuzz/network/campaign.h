@@ -14,6 +14,7 @@
 struct campaign_options {
 	struct warden_options target;
 	const char *label;			/* of the target */
+	const char *reach;			/* it, as words for a shell: --exec 'CMD' or a URL, and the options that it takes to be served there */
 	unsigned versions;			/* bits; 0: all that it serves */
 	uint64_t seed, for_ns, cases;		/* 0: no end */
 	unsigned jobs;				/* cases at once */

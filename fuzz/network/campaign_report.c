@@ -1,10 +1,13 @@
 #include <stdio.h>
+#include <string.h>
 
 #include "fuzz/network/campaign_internal.h"
 #include "harness/console.h"
 #include "harness/report.h"
 
 /* What a campaign says: how the target is before it, how it goes, what it found. */
+
+enum { SEEN = 200 };
 
 const char *campaign_time(uint64_t ns, char *buf, size_t cap)
 {
@@ -15,6 +18,17 @@ const char *campaign_time(uint64_t ns, char *buf, size_t cap)
 	else
 		snprintf(buf, cap, "%llu:%02llu", s / 60, s % 60);
 	return buf;
+}
+
+/* "1 finding", "2 findings": in turn one of few rooms. */
+static const char *count(uint64_t n, const char *of)
+{
+	static char rooms[8][48];
+	static unsigned next;
+	char *room = rooms[next++ % 8];
+
+	snprintf(room, sizeof(rooms[0]), "%llu %s%s", (unsigned long long)n, of, n == 1 ? "" : "s");
+	return room;
 }
 
 static const char *size(uint64_t bytes, char *buf, size_t cap)
@@ -41,8 +55,8 @@ void campaign_began(const struct campaign *c)
 	if (b->rss)
 		fprintf(stderr, "; %s resident", size(b->rss, rss, sizeof(rss)));
 	if (b->n_leaks)
-		fprintf(stderr, "; %u leaks without our doing, passed over", b->n_leaks);
-	fprintf(stderr, "\n%zu seeds; seed %llu\n", c->seeds.n, (unsigned long long)c->o->seed);
+		fprintf(stderr, "; %s without our doing, passed over", count(b->n_leaks, "leak"));
+	fprintf(stderr, "\n%zu conversations to begin with; seed %llu\n", c->seeds.n, (unsigned long long)c->o->seed);
 	if (!b->rss)
 		fprintf(stderr, "its process is not known: memory, CPU and the way it dies are not looked at (--exec CMD or --pid N)\n");
 }
@@ -59,8 +73,8 @@ void campaign_progress(struct campaign *c)
 	}
 	if (c->o->quiet || !console_has_progress())
 		return;
-	console_progress("%s  %llu cases, %.0f a second  %u answers seen  %u kept  %u restarts  %zu findings", campaign_time(now, time, sizeof(time)),
-	                 (unsigned long long)c->result->cases, c->per_s, c->result->states, c->result->kept, warden_restarts(c->warden), c->result->n_buckets);
+	console_progress("%s  %s, %.0f a second  %s  %u kept  %s  %s", campaign_time(now, time, sizeof(time)), count(c->result->cases, "case"), c->per_s,
+	                 count(c->result->states, "answer"), c->result->kept, count(warden_restarts(c->warden), "restart"), count(c->result->n_buckets, "finding"));
 }
 
 static FILE *out_of(const struct campaign *c)
@@ -75,11 +89,11 @@ void campaign_found(const struct campaign *c, const struct bucket_count *b, cons
 
 	console_print(out, "%s%s%s  %s\n", console_style(out, STYLE_RED), oracle_names[b->symptom.oracle], console_style(out, STYLE_PLAIN), title);
 	console_print(out, "  bucket   %s\n", b->symptom.bucket);
-	console_print(out, "  seen     %s\n", b->symptom.text);
-	console_print(out, "  case     %llu, after %s; %u packets on %u connections; shows %u of %u\n", (unsigned long long)b->first_case,
-	              campaign_time(b->first_ns, time, sizeof(time)), b->n_packets, b->n_clients, b->shows, b->of);
-	console_print(out, "  again    mqassay replay %s %s%s%s\n", console_safe(b->path), c->o->target.exec ? "--exec '" : "",
-	              console_safe(c->o->target.exec ? c->o->target.exec : c->o->label), c->o->target.exec ? "'" : "");
+	console_print(out, "  seen     %.*s%s\n", SEEN, b->symptom.text, strlen(b->symptom.text) > SEEN ? "..." : "");	/* report.txt has all of it */
+	console_print(out, "  case     %llu, after %s; %s on %s; shows %u of %u\n", (unsigned long long)b->first_case, campaign_time(b->first_ns, time, sizeof(time)),
+	              count(b->n_packets, "packet"), count(b->n_clients, "connection"), b->shows, b->of);
+	if (b->path[0])
+		console_print(out, "  again    mqassay replay %s %s\n", console_safe(b->path), c->o->reach);
 	fflush(out);
 }
 
@@ -94,13 +108,13 @@ void campaign_ended(const struct campaign *c)
 	console_progress("%s", "");
 	for (size_t i = 0; i < r->n_buckets; i++) {
 		hits += r->buckets[i].hits;
-		if (r->buckets[i].hits > 1)
-			console_print(out, "%8llu hits  %s\n", (unsigned long long)r->buckets[i].hits, r->buckets[i].symptom.bucket);
+		console_print(out, "%8llu %s  %s\n", (unsigned long long)r->buckets[i].hits, r->buckets[i].hits == 1 ? "hit " : "hits", r->buckets[i].symptom.bucket);
 	}
 	if (r->ended[0])
 		console_print(out, "ended early: %s\n", r->ended);
-	console_print(out, "%llu cases, %llu packets in %s: %.0f cases a second; %u answers seen, %u cases kept; %s of triage, %u restarts\n",
-	              (unsigned long long)r->cases, (unsigned long long)r->packets, campaign_time(r->for_ns, time, sizeof(time)), s > 0 ? (double)r->cases / s : 0, r->states,
-	              r->kept, campaign_time(r->triage_ns, rest, sizeof(rest)), r->restarts);
-	console_print(out, "%zu findings, %llu hits\n", r->n_buckets, (unsigned long long)hits);
+	console_print(out, "%s, %s in %s: %.0f cases a second; %s seen, %s kept; %s of triage, %s\n", count(r->cases, "case"), count(r->packets, "packet"),
+	              campaign_time(r->for_ns, time, sizeof(time)), s > 0 ? (double)r->cases / s : 0, count(r->states, "answer"), count(r->kept, "case"),
+	              campaign_time(r->triage_ns, rest, sizeof(rest)), count(r->restarts, "restart"));
+	console_print(out, "%s, %s", count(r->n_buckets, "finding"), count(hits, "hit"));
+	console_print(out, r->n_buckets ? "; see %s\n" : "\n", console_safe(c->o->folder));
 }

@@ -204,19 +204,43 @@ static bool read_number(const char **at, uint64_t *number)
 	return !errno && *number && (*end == '/' || !*end);
 }
 
-bool cases_find(struct cases *c, const char *lineage, struct case_id *id, struct fault *fault)
+/* The numbers of it, from the case on. */
+static bool read_lineage(const char *lineage, uint64_t numbers[static LINEAGE_MAX], size_t *n, struct fault *fault)
 {
-	uint64_t numbers[LINEAGE_MAX];
-	size_t n = 0;
 	const char *at = lineage;
 
+	*n = 0;
 	do {
-		if (n == LINEAGE_MAX || !read_number(&at, &numbers[n++])) {
-			snprintf(fault->text, sizeof(fault->text), "--case %s: expected a number of a case, or it and those that it comes from, 88213/5120, as findings tell them",
+		if (*n == LINEAGE_MAX || !read_number(&at, &numbers[*n])) {
+			snprintf(fault->text, sizeof(fault->text), "%s: expected a number of a case, or it and those that it comes from, 88213/5120, as findings tell them",
 			         console_safe(lineage));
 			return false;
 		}
+		if (*n && numbers[*n] >= numbers[*n - 1]) {
+			snprintf(fault->text, sizeof(fault->text), "%s: case %llu cannot come from %llu, which is made later", console_safe(lineage),
+			         (unsigned long long)numbers[*n - 1], (unsigned long long)numbers[*n]);
+			return false;
+		}
+		++*n;
 	} while (*at++ == '/');
+	return true;
+}
+
+bool case_lineage_check(const char *lineage, struct fault *fault)
+{
+	uint64_t numbers[LINEAGE_MAX];
+	size_t n;
+
+	return read_lineage(lineage, numbers, &n, fault);
+}
+
+bool cases_find(struct cases *c, const char *lineage, struct case_id *id, struct fault *fault)
+{
+	uint64_t numbers[LINEAGE_MAX];
+	size_t n;
+
+	if (!read_lineage(lineage, numbers, &n, fault))
+		return false;
 	*id = (struct case_id){ 0, CASE_NO_PARENT };
 	while (n--) {
 		if (id->number) {

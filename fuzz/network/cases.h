@@ -41,7 +41,10 @@ void cases_make(struct cases *cases, struct case_id id, struct moves *moves, str
 void cases_keep(struct cases *cases, struct case_id id);
 size_t cases_kept(const struct cases *cases);
 
-/* --case: each step of the lineage kept in turn. False: fault->text says what was expected. */
+/* Whether it is one: numbers, each made before those it led to. False: fault->text says what was expected. */
+bool case_lineage_check(const char *lineage, struct fault *fault);
+
+/* --case: each step of the lineage kept in turn. False: as above. */
 bool cases_find(struct cases *cases, const char *lineage, struct case_id *id, struct fault *fault);
 
 #endif

@@ -45,6 +45,7 @@ static int choose_url(struct campaign_options *campaign, const char *url)
 		return cli_usage(&fuzz_command, "--pid %llu: there is no such process", (unsigned long long)o->pid);
 	campaign->label = target.label;
 	campaign->target.address = target.address;
+	fuzz_reach(campaign, url);
 	return 0;
 }
 
@@ -54,7 +55,7 @@ static int choose_target(struct campaign_options *campaign, int n_args, char **a
 		return cli_usage(&fuzz_command, "--exec starts the target; name no other");
 	if (!o->exec.n && !n_args)
 		return cli_usage(&fuzz_command, "name a TARGET, or say with --exec how to start one");
-	if (o->exec.n > 1 || o->labels.n > 1)
+	if (o->exec.n > 1)
 		return cli_usage(&fuzz_command, "several targets are for `fuzz score`");
 	if (o->exec.n && (o->pid || o->allow_host))
 		return cli_usage(&fuzz_command, "--%s is about a TARGET; --exec starts one here and knows its process", o->pid ? "pid" : "allow-host");
@@ -75,8 +76,8 @@ static int run(int n_args, char **args)
 		return score_run(n_args - 1, args + 1);
 	if (n_args > 1)
 		return cli_usage(&fuzz_command, "expected one TARGET");
-	if (o->report)
-		return cli_usage(&fuzz_command, "--report is about `fuzz score`");
+	if (o->report || o->seeds || o->labels.n)
+		return cli_usage(&fuzz_command, "--%s is about `fuzz score`", o->report ? "report" : o->seeds ? "seeds" : "label");
 	if ((code = choose_target(&campaign, n_args, args)))
 		return code;
 	code = campaign_run(&campaign, &result);
@@ -92,6 +93,9 @@ const struct command fuzz_command = {
 	           "watches: does the broker live, answer, answer as fast as before, stay as small and as idle, keep the rules, and spare those who mind their\n"
 	           "own business. What shows is minimised, played ten times more, and written down as a file that `mqassay replay` plays.\n"
 	           "Only what is on this machine is a TARGET, unless --allow-host names it. With --exec findings are minimised on a target that is new each time.\n"
+	           "SIGINT or SIGTERM once ends it in order: what has shown is still made smaller and written. Twice: that as well is cut short.\n"
+	           "Exit code 0: nothing was found; 1: something was; 2: a mistake on the command line; 3: it could not be played, since the target was\n"
+	           "not reached or not well before the first case, or what was found could not be written.\n"
 	           "`fuzz score` runs campaigns against several targets and tells how long each bug took to be found.",
 	.example = "mqassay fuzz --exec 'mosquitto -p {port}' --for 10m\n"
 	           "mqassay fuzz localhost:1883 --pid $(pidof mosquitto) --rate 500\n"

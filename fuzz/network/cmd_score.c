@@ -13,6 +13,11 @@
 
 static const struct fuzz_options *const o = &fuzz_options;
 
+static uint64_t n_seeds(void)
+{
+	return o->seeds ? o->seeds : 5;
+}
+
 static int check(int n_args)
 {
 	if (n_args)
@@ -54,10 +59,10 @@ static int score_one(struct score_target *target, size_t n)
 	char folder[4096];
 	int code;
 
-	*target = (struct score_target){ .label = o->labels.at[n], .campaigns = calloc(o->seeds, sizeof(*target->campaigns)) };
+	*target = (struct score_target){ .label = o->labels.at[n], .campaigns = calloc(n_seeds(), sizeof(*target->campaigns)) };
 	if (!target->campaigns)
 		abort();
-	for (; target->n < o->seeds; target->n++) {
+	for (; target->n < n_seeds(); target->n++) {
 		struct score_campaign *c = &target->campaigns[target->n];
 
 		c->seed = o->seed + target->n;

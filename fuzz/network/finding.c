@@ -241,6 +241,8 @@ void finding_hex(FILE *out, const struct finding_file *f)
 {
 	struct moves *m = named(f);
 
+	fputs("# What each connection sends, a packet a line; for the order among them and for waits see finding.scn. To send one:\n"
+	      "# (sed -n '/^# c0$/,/^# c/{/^#/!p}' wire.hex | xxd -r -p; sleep 1) | nc localhost 1883 | xxd\n", out);
 	for (uint8_t client = 0; client < MOVES_CLIENTS; client++) {
 		bool open = false;
 		unsigned n = 0;

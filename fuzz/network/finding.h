@@ -34,7 +34,7 @@ void finding_write(FILE *out, const struct finding_file *finding);
 /* "a -> PUBLISH ..." sentences are the title's matter: "Death after PUBREL with an unknown id, 2 connections": one line, from symptom and moves. */
 void finding_title(const struct finding_file *finding, char *title, size_t cap);
 
-/* Every client's bytes, as a file that xxd -r -p and nc send: `# c0` lines and hex. */
+/* Every client's bytes, for xxd -r -p and nc, which its head shows: `# c0` lines and hex. */
 void finding_hex(FILE *out, const struct finding_file *finding);
 
 /*

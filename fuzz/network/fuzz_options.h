@@ -26,6 +26,9 @@ int fuzz_options_campaign(struct campaign_options *campaign);
 /* The n-th --exec as the target, with its label. 0, or an exit code after one line on stderr. */
 int fuzz_choose_exec(struct campaign_options *campaign, size_t n);
 
+/* Fills in its `reach`: what is written of --exec or, where url is not NULL, of that TARGET to be typed again. Lives until the next call. */
+void fuzz_reach(struct campaign_options *campaign, const char *url);
+
 /* cmd_score.c */
 int score_run(int n_args, char **args);
 

@@ -9,7 +9,6 @@
 #include "harness/console.h"
 #include "harness/pcap_writer.h"
 #include "harness/report.h"
-#include "harness/shell.h"
 
 /* From a symptom and its suspects to a finding: the least that shows it, how often, and the files that tell it. */
 
@@ -127,10 +126,11 @@ static char *command_of(const struct campaign *c, const char *lineage)
 	fprintf(out, "mqassay fuzz --seed %llu --case %s ", (unsigned long long)c->o->seed, lineage);
 	if (c->o->versions)
 		fprintf(out, "--mqtt %s ", version_text((unsigned)__builtin_ctz(c->o->versions)));
-	if (c->o->target.exec)
-		fputs("--exec ", out);
-	shell_word(out, c->o->target.exec ? c->o->target.exec : c->o->label);
-	fclose(out);
+	if (c->o->valid_only)
+		fputs("--valid ", out);
+	fputs(c->o->reach, out);
+	if (fclose(out))
+		abort();
 	return text;
 }
 
