@@ -430,11 +430,11 @@ static void after_playing(struct campaign *c)
 	if (!ids && !c->range.spoilt && c->epoch && c->n_epoch && !c->n_pending && due && warden_sees_leaks(c->warden))
 		look_for_leaks(c);
 	for (unsigned i = 0; i < c->n_pending; i++) {
-		triage(c, &c->pending[i]);
+		if (!c->o->stop_at_first || !c->result->n_buckets)
+			triage(c, &c->pending[i]);
 		free(c->pending[i].ids);
-		if (c->o->stop_at_first)
-			c->over = true;
 	}
+	c->over |= c->o->stop_at_first && c->result->n_buckets;
 	c->n_pending = 0;
 	recover(c);
 	go_on(c);

@@ -90,8 +90,12 @@ void campaign_found(const struct campaign *c, const struct bucket_count *b, cons
 	console_print(out, "%s%s%s  %s\n", console_style(out, STYLE_RED), oracle_names[b->symptom.oracle], console_style(out, STYLE_PLAIN), title);
 	console_print(out, "  bucket   %s\n", b->symptom.bucket);
 	console_print(out, "  seen     %.*s%s\n", SEEN, b->symptom.text, strlen(b->symptom.text) > SEEN ? "..." : "");	/* report.txt has all of it */
-	console_print(out, "  case     %llu, after %s; %s on %s; shows %u of %u\n", (unsigned long long)b->first_case, campaign_time(b->first_ns, time, sizeof(time)),
-	              count(b->n_packets, "packet"), count(b->n_clients, "connection"), b->shows, b->of);
+	console_print(out, "  case     %llu, after %s; %s on %s; ", (unsigned long long)b->first_case, campaign_time(b->first_ns, time, sizeof(time)),
+	              count(b->n_packets, "packet"), count(b->n_clients, "connection"));
+	if (b->of)
+		fprintf(out, "shows %u of %u\n", b->shows, b->of);
+	else
+		fputs("a guess: the target was gone before it could be tried\n", out);
 	if (b->path[0])
 		console_print(out, "  again    mqassay replay %s %s\n", console_safe(b->path), c->o->reach);
 	fflush(out);

@@ -94,8 +94,8 @@ const struct command fuzz_command = {
 	           "own business. What shows is minimised, played ten times more, and written down as a file that `mqassay replay` plays.\n"
 	           "Only what is on this machine is a TARGET, unless --allow-host names it. With --exec findings are minimised on a target that is new each time.\n"
 	           "SIGINT or SIGTERM once ends it in order: what has shown is still made smaller and written. Twice: that as well is cut short.\n"
-	           "Exit code 0: nothing was found; 1: something was; 2: a mistake on the command line; 3: it could not be played, since the target was\n"
-	           "not reached or not well before the first case, or what was found could not be written.\n"
+	           "Exit code 0: nothing was found; 1: something was; 2: a mistake on the command line; 3: it could not be played: the target\n"
+	           "was not reached, or not well before the first case.\n"
 	           "`fuzz score` runs campaigns against several targets and tells how long each bug took to be found.",
 	.example = "mqassay fuzz --exec 'mosquitto -p {port}' --for 10m\n"
 	           "mqassay fuzz localhost:1883 --pid $(pidof mosquitto) --rate 500\n"

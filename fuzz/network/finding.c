@@ -56,7 +56,9 @@ static void put_origin(FILE *out, const struct finding_file *f)
 			fprintf(out, " (%s)", finding_line(f->anomaly->path, path, sizeof(path)));
 		fputc('\n', out);
 	}
-	if (!f->minimised.complete)
+	if (!f->minimised.of)
+		fputs("# a guess: the last case before it was seen; the target was gone before that could be tried\n", out);
+	else if (!f->minimised.complete)
 		fputs("# not the least: the time for making it smaller was over first\n", out);
 	fputs("# mqassay replay finding.scn TARGET\n", out);
 	if (f->command && *f->command)

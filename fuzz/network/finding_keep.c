@@ -91,6 +91,11 @@ static void put_row(FILE *out, const char *name, const char *text)
 	fputc('\n', out);
 }
 
+static const char *plural(unsigned n)
+{
+	return n == 1 ? "" : "s";
+}
+
 static void write_report(FILE *out, const struct finding_file *f)
 {
 	unsigned n_packets = 0, clients = 0;
@@ -113,8 +118,13 @@ static void write_report(FILE *out, const struct finding_file *f)
 	put_row(out, "made from", f->seed_name);
 	put_row(out, "by", f->anomaly ? f->anomaly->name : NULL);
 	put_row(out, "at", f->anomaly ? f->anomaly->path : NULL);
-	fprintf(out, "shows     %u of %u\n", f->minimised.shows, f->minimised.of);
-	fprintf(out, "least     %u packets of %d clients, after %u trials%s\n", n_packets, __builtin_popcount(clients), f->minimised.n_trials,
+	if (f->minimised.of)
+		fprintf(out, "shows     %u of %u\n", f->minimised.shows, f->minimised.of);
+	else
+		fputs("shows     not tried: the target was gone; the last case before it was seen is a guess\n", out);
+	int n_clients = __builtin_popcount(clients);
+	fprintf(out, "least     %u packet%s of %d client%s, after %u trial%s%s\n", n_packets, plural(n_packets), n_clients, plural((unsigned)n_clients), f->minimised.n_trials,
+	        plural(f->minimised.n_trials),
 	        f->minimised.complete ? "" : "; the time was over before it could be made smaller");
 	put_row(out, "again", f->command);
 	if (f->symptom->detail[0]) {

@@ -157,6 +157,8 @@ static void write_down(struct inquiry *q, struct bucket_count *bucket, const cha
 	int error = finding_keep(c->o->folder, &finding, pcap[0] ? pcap : NULL, bucket->path, sizeof(bucket->path));
 	if (error)
 		console_error("write %s: %s", console_safe(bucket->path), strerror(-error));
+	if (error)
+		bucket->path[0] = '\0';
 	finding_title(&finding, title, sizeof(title));
 	bucket->shows = q->minimised.shows;
 	bucket->of = q->minimised.of;
