@@ -131,7 +131,7 @@ static void what_is_no_lineage_is_told(void **state)
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++) {
 		fault.text[0] = '\0';
 		assert_false(cases_find(cases, wrong[i], &id, &fault));
-		assert_non_null(strstr(fault.text, "expected a number of a case"));
+		assert_true(strstr(fault.text, "expected a number of a case") || strstr(fault.text, "which is made later"));
 	}
 	assert_true(cases_find(cases, "88213", &id, &fault));
 	assert_int_equal(id.number, 88213);
