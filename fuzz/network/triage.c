@@ -189,10 +189,11 @@ void triage(struct campaign *c, const struct suspicion *s)
 	q.least->n = q.did->n = 0;
 	if (console_has_progress())
 		console_progress("%s: looking for the least that shows it", s->symptom.bucket);
-	c->range.trial.give_up_ns = clock_now(&c->loop.clock) + c->o->triage_s * SECOND;
 	range_seek(&c->range, &s->symptom);
 	if (q.n > AT_HAND)
 		narrow(&q);
+	/* Which of thousands it is takes as long as it takes to play them: without that there is nothing to make smaller. */
+	c->range.trial.give_up_ns = clock_now(&c->loop.clock) + c->o->triage_s * SECOND;
 	find_least(&q);
 	record(&q, pcap, sizeof(pcap));
 	range_done(&c->range);

@@ -14,7 +14,7 @@
 #define DEFAULT_TIMEOUT_NS (5000 * MS)
 #define DEFAULT_GROWS (UINT64_C(64) << 20)
 const struct patience warden_patience = {
-	.warm_up_ns = 700 * MS, .timed_ns = 800 * MS, .idle_ns = 300 * MS, .glance_ns = 60 * MS, .settle_ns = 300 * MS, .memory_ns = 200 * MS, .late_ns = 250 * MS,
+	.warm_up_ns = 700 * MS, .timed_ns = 800 * MS, .idle_ns = 300 * MS, .glance_ns = 200 * MS, .settle_ns = 300 * MS, .memory_ns = 200 * MS, .late_ns = 250 * MS,
 };
 
 #define ASK_NS (100 * MS)
