@@ -194,16 +194,17 @@ seen() {		# STARTED LOG
 	printf '%s\t%s %s\n' "$(echo "$(date +%s.%N) $1" | awk '{ printf "%.1f", $1 - $2 }')" "$(what "$2")" "$(where "$2")"
 }
 
+# Seconds with the making smaller in them. What was seen: bucket, size beside that of the one made by hand, and how often it shows.
 by_network() {		# NAME TARGET SEED
 	log=$found/$1-network-$3.log
 	rm -rf "$found/$1-network-$3"
 	started=$(date +%s.%N)
-	timeout $((limit + 120)) build/mqassay fuzz --exec "'$tree/build/san/mqassay' broker --listen tcp://127.0.0.1:{port}" --for "${limit}s" --seed "$3" \
+	timeout -s KILL $((limit + 180)) build/mqassay fuzz --exec "'$tree/build/san/mqassay' broker --listen tcp://127.0.0.1:{port}" --for "${limit}s" --seed "$3" \
 		--first --findings "$found/$1-network-$3" >"$log" 2>&1
 	code=$?
 	if [ $code -eq 1 ]; then
 		printf '%s\t%s\n' "$(echo "$(date +%s.%N) $started" | awk '{ printf "%.1f", $1 - $2 }')" \
-			"$(cat "$found/$1-network-$3"/*.scn "$found/$1-network-$3"/*.finding 2>/dev/null | sed -n 's/^finding //p' | head -n 1)"
+			"$(awk -v hand="$(said "$1" minimal)" -f fuzz/planted/found.awk "$log")"
 	elif [ $code -eq 0 ]; then
 		printf -- '-\t\n'
 	else
