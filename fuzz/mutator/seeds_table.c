@@ -15,7 +15,7 @@ struct table {
 
 static const char *const version_names[] = { [MQTT_3_1] = "3.1", [MQTT_3_1_1] = "3.1.1", [MQTT_5] = "5" };
 
-/* ---- the conversations: $F is where the field stands, $E what it leads to, $S a session that lasts, in 5 ---- */
+/* ---- the conversations: $F is where the field stands, $E what it leads to; in 5 $S is a session that lasts, $R a window of one, $X a message that expires at once ---- */
 
 static const char on_connect[] =
 	"a -> CONNECT $F\n"
@@ -182,6 +182,37 @@ static const char on_reading[] =
 	"s reads freely\n"
 	"repeat 12 { s receives }\n";
 
+/* What waits behind a full window, expires there, and goes on when it opens. */
+static const char on_window[] =
+	"a connects client_id=\"$(topic)x\" $R\n"
+	"a subscribes ($topic $F)\n"
+	"a publishes $F payload=\"1\"\n"
+	"a publishes $F payload=\"2\" $X\n"
+	"a publishes $F payload=\"3\"\n"
+	"maybe a receives payload=\"1\"\n"
+	"maybe a receives payload=\"2\"\n"
+	"maybe a receives payload=\"3\"\n"
+	"a pings\n"
+	"a disconnects\n";
+
+/* What was under way is acknowledged on the next connection: at once, as if nothing had been in between, and again when it has come again. */
+static const char on_resumption[] =
+	"a connects client_id=\"$(topic)x\" clean_start=0 $S $R\n"
+	"a subscribes ($topic $F)\n"
+	"a publishes $F payload=\"1\"\n"
+	"a publishes $F payload=\"2\" $X\n"
+	"a publishes $F payload=\"3\"\n"
+	"a <- PUBLISH payload=\"1\" packet_id as $p\n"
+	"a drops\n"
+	"a -> CONNECT client_id=\"$(topic)x\" clean_start=0 keep_alive=60 $S $R\n"
+	"a -> $E packet_id=$p\n"
+	"a <- CONNACK\n"
+	"maybe a receives payload=\"1\"\n"
+	"maybe a receives payload=\"2\"\n"
+	"maybe a receives payload=\"3\"\n"
+	"a pings\n"
+	"a disconnects\n";
+
 /* What each packet says beside the field in question, which replaces one of the same name. */
 static const struct base {
 	enum packet_type type;
@@ -299,6 +330,12 @@ static void put_words(char *text, size_t *len, const char *words, const char *bu
 	}
 }
 
+static void put_in_5(const struct table *t, char *text, size_t *len, const char *s)
+{
+	if (t->version == MQTT_5)
+		put(text, len, s, strlen(s));
+}
+
 /* False: it is no scenario. */
 static bool scenario(const struct table *t, const char *title, const char *needs, const char *conversation, const char *fields, const char *expects)
 {
@@ -314,10 +351,14 @@ static bool scenario(const struct table *t, const char *title, const char *needs
 		else if (!strncmp(at, "$E", 2))
 			put(text, &len, expects, strlen(expects));
 		else if (!strncmp(at, "$S", 2))
-			put(text, &len, "session_expiry_interval=10", t->version == MQTT_5 ? 26 : 0);
+			put_in_5(t, text, &len, "session_expiry_interval=10");
+		else if (!strncmp(at, "$R", 2))
+			put_in_5(t, text, &len, "receive_maximum=1");
+		else if (!strncmp(at, "$X", 2))
+			put_in_5(t, text, &len, "message_expiry_interval=0");
 		else
 			put(text, &len, at, 1);
-		at += at[0] == '$' && strchr("FES", at[1]) ? 2 : 1;
+		at += at[0] == '$' && strchr("FESRX", at[1]) ? 2 : 1;
 	}
 	made = scenario_parse("table", span_of(text, len), NULL, 0, &found);
 	if (!made)
@@ -374,9 +415,9 @@ static void add_one(const struct table *t, const struct base *base, const struct
 	assert(added);
 }
 
-static void add(const struct table *t, const char *title, const char *conversation, const char *fields)
+static void add(const struct table *t, const char *title, const char *conversation, const char *fields, const char *expects)
 {
-	bool added = scenario(t, title, "", conversation, fields, "");
+	bool added = scenario(t, title, "", conversation, fields, expects);
 
 	assert(added);
 }
@@ -395,7 +436,7 @@ static void filters(const struct table *t)
 
 		snprintf(fields, sizeof(fields), "packet_id=1 (%s)", forms[i]);
 		snprintf(title, sizeof(title), "SUBSCRIBE (%s)", forms[i]);
-		add(t, title, on_subscribe, fields);
+		add(t, title, on_subscribe, fields, "");
 	}
 }
 
@@ -438,6 +479,12 @@ void table_scripts(enum version version, void (*take)(void *context, const char 
 
 		snprintf(fields, sizeof(fields), "qos=%u", qos);
 		snprintf(title, sizeof(title), "reading stops, qos=%u", qos);
-		add(&t, title, on_reading, fields);
+		add(&t, title, on_reading, fields, "");
+		if (!qos)
+			continue;
+		snprintf(title, sizeof(title), "a full window, qos=%u", qos);
+		add(&t, title, on_window, fields, "");
+		snprintf(title, sizeof(title), "a session with some under way, qos=%u", qos);
+		add(&t, title, on_resumption, fields, qos == 1 ? "PUBACK" : "PUBREC");
 	}
 }

@@ -16,7 +16,7 @@
 #define MS UINT64_C(1000000)
 #define SECOND (1000 * MS)
 
-enum { WATCH_MS = 100, TICK_MS = 250, LEAKS_S = 20, MOST_BUCKETS = 1000 };
+enum { WATCH_MS = 100, TICK_MS = 250, LEAKS_S = 20, MOST_BUCKETS = 1000, MOST_UNCONFIRMED = 3, MOST_SILENT = 8 };
 
 static volatile sig_atomic_t interrupts, enough = 1;	/* so many end it at once: one before the first case, then two */
 
@@ -80,7 +80,8 @@ static void suspect(struct campaign *c, const struct symptom *symptom, struct ca
 		bucket->hits++;
 	if (!n)			/* there is nothing to play again */
 		console_error("%s, though nobody had played since it was started: no case is to blame", console_safe(symptom->text));
-	if (!n || bucket || c->n_pending == MOST_PENDING || c->result->n_buckets + c->n_pending == MOST_BUCKETS || waits_for_triage(c, symptom)) {
+	if (!n || bucket || c->unconfirmed[symptom->oracle] == MOST_UNCONFIRMED || c->n_pending == MOST_PENDING ||
+	    c->result->n_buckets + c->n_pending == MOST_BUCKETS || waits_for_triage(c, symptom)) {
 		free(ids);
 		return;
 	}
@@ -169,8 +170,11 @@ static void account(struct campaign *c, struct slot *slot, const struct played *
 	if (led && !c->once)
 		cases_keep(c->cases, slot->id);
 	c->result->kept = (unsigned)cases_kept(c->cases);
-	c->recent[c->n_recent++ % RECENT] = slot->id;
-	if (c->epoch && c->n_epoch < MOST_EPOCH)
+	c->silent = played->n_received ? 0 : c->silent + 1;
+	bool was_in = played->n_sent || !played->n_refused;	/* who was not let in has done nothing */
+	if (was_in)
+		c->recent[c->n_recent++ % RECENT] = slot->id;
+	if (was_in && c->epoch && c->n_epoch < MOST_EPOCH)
 		c->epoch[c->n_epoch++] = slot->id;
 	if (played->symptom.oracle != ORACLE_NONE)
 		suspect_one(c, &played->symptom, slot->id);
@@ -240,6 +244,8 @@ static void feed(struct campaign *c)
 			continue;
 		if (is_over(c))
 			c->drains = true;
+		else if (c->silent >= MOST_SILENT && c->busy)	/* it is dying, and writes why: who comes now only hides who did it */
+			break;
 		else if (allowed(c))
 			begin(c, &c->slots[i], cases_next(c->cases));
 		else
@@ -290,14 +296,17 @@ static void rest(struct campaign *c)
 	loop_timer_stop(&c->loop, &c->tick);
 	loop_timer_stop(&c->loop, &c->pace);
 	player_abandon(c->range.player);
-	for (unsigned i = 0; i < c->jobs; i++)
+	for (unsigned i = 0; i < c->jobs; i++) {
+		c->slots[i].abandoned = c->slots[i].busy;
 		c->slots[i].busy = false;
+	}
 	c->busy = 0;
 }
 
 static void play(struct campaign *c)
 {
 	c->drains = false;
+	c->silent = 0;
 	c->alarm = (struct symptom){ 0 };
 	watch(c);
 	c->tick.fire = on_tick;
@@ -324,11 +333,40 @@ static void restarted(struct campaign *c)
 	c->leaks_at_ns = campaign_now(c) + LEAKS_S * SECOND;
 }
 
+static void cleared_up(void *context, const struct played *played)
+{
+	struct campaign *c = ((struct slot *)context)->campaign;
+
+	(void)played;
+	c->busy--;
+	loop_stop(&c->loop);
+}
+
+/* What those that were abandoned have left with the target takes memory, and rightly so. */
+static void clear_up_abandoned(struct campaign *c)
+{
+	for (unsigned i = 0; i < c->jobs; i++) {
+		struct slot *slot = &c->slots[i];
+
+		if (!slot->abandoned || !janitor_follow(&slot->moves, &slot->after))
+			continue;
+		c->busy++;
+		player_play(c->range.player, &slot->after, slot->id.number, NULL, NULL, cleared_up, slot);
+	}
+	while (c->busy && !campaign_interrupted())
+		if (!loop_run(&c->loop))
+			break;
+	player_abandon(c->range.player);
+	c->busy = 0;
+}
+
 /* An alarm is looked into before anybody is blamed: what is well again by then was none. ids: taken. */
 static void look_into(struct campaign *c, struct case_id *ids, size_t n)
 {
 	struct symptom symptom = { 0 };
 
+	if (c->alarm.oracle == ORACLE_MEMORY)
+		clear_up_abandoned(c);
 	warden_check(c->warden, c->alarm.oracle == ORACLE_MEMORY || c->alarm.oracle == ORACLE_CPU, &symptom);
 	/* Whoever was ended by a stranger closed all its connections, and that is no symptom. */
 	if (symptom.oracle == ORACLE_NONE && symptom.text[0] && c->alarm.oracle != ORACLE_SANITIZER) {

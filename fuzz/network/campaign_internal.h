@@ -15,7 +15,7 @@ struct slot {				/* a case under way */
 	struct campaign *campaign;
 	struct case_id id;
 	uint64_t order;			/* in which it began */
-	bool busy, clears_up;
+	bool busy, clears_up, abandoned;
 	struct moves moves, after;
 };
 
@@ -38,6 +38,7 @@ struct campaign {
 	struct cases *cases;
 	struct slot *slots;
 	unsigned jobs, busy;
+	unsigned silent;			/* cases in a row that were told nothing */
 	uint64_t order;
 
 	struct case_id recent[RECENT];		/* the last that were done, a ring */
@@ -49,6 +50,7 @@ struct campaign {
 	struct suspicion pending[MOST_PENDING];
 	unsigned n_pending;
 	struct symptom alarm;			/* of who watches; ORACLE_NONE */
+	unsigned unconfirmed[N_ORACLES];	/* alarms that did not show again */
 	bool drains;				/* nothing new is begun */
 	bool once;				/* --case: one is played */
 	bool over;
@@ -75,6 +77,7 @@ void triage(struct campaign *c, const struct suspicion *suspicion);
 void campaign_began(const struct campaign *c);
 void campaign_progress(struct campaign *c);
 void campaign_found(const struct campaign *c, const struct bucket_count *bucket, const char *title);
+void campaign_unconfirmed(const struct campaign *c, const struct symptom *symptom);
 void campaign_ended(const struct campaign *c);
 const char *campaign_time(uint64_t ns, char *buf, size_t cap);	/* "1:02:03"; returns buf */
 

@@ -101,6 +101,13 @@ void campaign_found(const struct campaign *c, const struct bucket_count *b, cons
 	fflush(out);
 }
 
+void campaign_unconfirmed(const struct campaign *c, const struct symptom *symptom)
+{
+	console_progress("%s", "");
+	if (!c->o->quiet)
+		fprintf(stderr, "passed over, it did not show again: %s\n", symptom->text);
+}
+
 void campaign_ended(const struct campaign *c)
 {
 	const struct campaign_result *r = c->result;

@@ -131,3 +131,37 @@ bool janitor_follow(const struct moves *moves, struct moves *after)
 		add_end(&left, left.of_topics);
 	return true;
 }
+
+/* As when it is over: all that is open is dropped. */
+static bool drop_open(struct moves *moves)
+{
+	unsigned open = 0;
+	bool fits = true;
+
+	for (uint32_t i = 0; i < moves->n; i++) {
+		unsigned bit = 1u << moves->at[i].client % MOVES_CLIENTS;
+
+		open = moves->at[i].kind == MOVE_OPEN ? open | bit : moves->at[i].kind == MOVE_DROP ? open & ~bit : open;
+	}
+	for (uint8_t client = 0; client < MOVES_CLIENTS; client++)
+		if (open >> client & 1)
+			fits &= moves_insert(moves, moves->n, (struct move){ .kind = MOVE_DROP, .client = client });
+	return fits;
+}
+
+void janitor_join(struct moves *moves)
+{
+	static struct moves after;
+	uint32_t n = moves->n, used = moves->used;
+	bool fits = janitor_follow(moves, &after) && drop_open(moves);
+
+	for (uint32_t i = 0; i < after.n && fits; i++) {
+		struct move move = after.at[i];
+
+		fits = moves_keep(moves, move.bytes, &move.bytes) && moves_insert(moves, moves->n, move);
+	}
+	if (!fits) {
+		moves->n = n;
+		moves->used = used;
+	}
+}

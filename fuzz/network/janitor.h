@@ -11,4 +11,7 @@
 /* False: nothing is left, *after is void. The client that clears up is number 0; names as MOVES_NAME, to be played under the case's number. */
 bool janitor_follow(const struct moves *moves, struct moves *after);
 
+/* Puts that behind the case itself, whose connections are dropped first; where there is no room for all of it, nothing. */
+void janitor_join(struct moves *moves);
+
 #endif

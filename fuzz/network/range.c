@@ -6,6 +6,7 @@
 
 enum { MEMORY_PLAYS = 2000, AT_ONCE = 32, MANY = 8 };
 #define MS UINT64_C(1000000)
+#define LONGEST_NS (5000 * MS)		/* that cases are played again and again in one trial */
 #define TRIAL_TIMEOUT_NS (1000 * MS)	/* a target that hangs is asked no longer than this when it is known to be able to */
 
 /* ---- playing ---- */
@@ -16,6 +17,7 @@ struct round {
 	const struct moves *const *cases;	/* or */
 	const struct source *source;
 	size_t n, begun, under_way, at_once, n_plays;
+	uint64_t until_ns;			/* no more are begun */
 	struct moves after[AT_ONCE], made[AT_ONCE];
 	struct tap *tap;
 	struct moves *did;
@@ -40,6 +42,14 @@ static bool shows(const struct range *range, const struct symptom *symptom)
 	return symptom->oracle != ORACLE_NONE && (range->sought.oracle == ORACLE_NONE || !strcmp(symptom->bucket, range->sought.bucket));
 }
 
+/*
+ * What is judged is what will be told: the case, and nothing that clears up behind it. But where what one case leaves may harm the next, and where memory is looked at, since what clients may leave takes some.
+ */
+static bool clears_up_behind(const struct round *round)
+{
+	return round->range->sought.oracle == ORACLE_MEMORY || (round->range->sought.oracle == ORACLE_RULE && round->n > 1);
+}
+
 static void turn_done(void *context, const struct played *played)
 {
 	struct turn *turn = context;
@@ -50,7 +60,7 @@ static void turn_done(void *context, const struct played *played)
 	/* One that cannot be connected to any more has died, or will be found to. */
 	if (played->n_refused && played->n_received == 0)
 		round->over = true;
-	if (!turn->clears_up && !round->over && janitor_follow(turn->moves, turn->after)) {
+	if (clears_up_behind(round) && !turn->clears_up && !round->over && janitor_follow(turn->moves, turn->after)) {
 		turn->clears_up = true;
 		player_play(round->range->player, turn->after, turn->name, round->tap, NULL, turn_done, turn);
 		return;
@@ -64,6 +74,8 @@ static void begin(struct turn *turn)
 	struct round *round = turn->round;
 	struct range *range = round->range;
 
+	if (!round->over && round->n_plays != round->n)		/* thousands that take their time would take all of it */
+		round->over = clock_now(&range->loop->clock) >= round->until_ns;
 	if (round->over || round->begun == round->n_plays) {
 		if (!round->under_way)
 			loop_stop(range->loop);
@@ -93,7 +105,8 @@ struct matter {
 	size_t n;
 };
 
-static void play(struct range *range, const struct matter *matter, size_t n_plays, struct tap *tap, struct moves *did, struct symptom *symptom)
+/* False: not all of it was played. */
+static bool play(struct range *range, const struct matter *matter, size_t n_plays, struct tap *tap, struct moves *did, struct symptom *symptom)
 {
 	static struct round round;
 
@@ -108,6 +121,7 @@ static void play(struct range *range, const struct matter *matter, size_t n_play
 	round.did = did;
 	round.symptom = symptom;
 	round.over = false;
+	round.until_ns = range->until_ns;
 	for (size_t i = 0; i < round.at_once; i++)
 		turns[i] = (struct turn){ .round = &round, .after = &round.after[i] };
 	for (size_t i = 0; i < round.at_once && round.begun < n_plays && !round.over; i++)
@@ -116,6 +130,7 @@ static void play(struct range *range, const struct matter *matter, size_t n_play
 		if (!loop_run(range->loop))
 			break;
 	player_abandon(range->player);
+	return !round.over && round.begun == n_plays;
 }
 
 /* ---- looking ---- */
@@ -142,10 +157,13 @@ static void look_at_memory(struct range *range, const struct matter *matter, str
 	struct symptom seen = { 0 };
 	uint64_t before, after;
 
-	play(range, matter, range->repeats / 4, NULL, NULL, &seen);
+	range->until_ns = clock_now(&range->loop->clock) + LONGEST_NS;
+	if (!play(range, matter, range->repeats / 4, NULL, NULL, &seen))
+		return;
 	warden_check(range->warden, false, &seen);
 	before = warden_rss(range->warden);
-	play(range, matter, range->repeats, NULL, NULL, &seen);
+	if (!play(range, matter, range->repeats, NULL, NULL, &seen))
+		return;
 	warden_check(range->warden, false, &seen);
 	after = warden_rss(range->warden);
 	if (before && after > before + range->grows)
@@ -170,6 +188,26 @@ static bool make_new(struct range *range, struct symptom *symptom)
 static void unnoticed(void *context, const struct symptom *symptom)
 {
 	(void)context, (void)symptom;		/* bystander_settle() says what it noticed */
+}
+
+static void cleared_up(void *context, const struct played *played)
+{
+	(void)played;
+	loop_stop(((struct range *)context)->loop);
+}
+
+/* Behind one that was judged, on a target that goes on. */
+static void clear_up(struct range *range, const struct moves *moves)
+{
+	static struct moves after;
+
+	if (!janitor_follow(moves, &after))
+		return;
+	player_play(range->player, &after, RANGE_FIRST_NAME + range->n_names - 1, NULL, NULL, cleared_up, range);
+	while (player_busy(range->player) && !range->interrupted())
+		if (!loop_run(range->loop))
+			break;
+	player_abandon(range->player);
 }
 
 static bool try(struct range *range, const struct matter *matter, struct tap *tap, struct moves *did, struct symptom *shown)
@@ -197,6 +235,8 @@ static bool try(struct range *range, const struct matter *matter, struct tap *ta
 	/* Whatever it is, also what is not looked for now: nothing is judged on a target that is not well. */
 	range->spoilt = seen.oracle != ORACLE_NONE || range->sought.oracle == ORACLE_MEMORY || range->sought.oracle == ORACLE_CPU || range->sought.oracle == ORACLE_BYSTANDER;
 	saw(shown, range, &seen);
+	if (!range->spoilt && matter->cases && matter->n == 1)
+		clear_up(range, matter->cases[0]);
 	if (is_leak(&range->sought) && range->sought.oracle == ORACLE_SANITIZER && shown->oracle == ORACLE_NONE && warden_can_restart(range->warden)) {
 		seen = (struct symptom){ 0 };
 		range->spoilt = !warden_restart(range->warden, true, &seen);
@@ -235,7 +275,7 @@ void range_init(struct range *range)
 void range_seek(struct range *range, const struct symptom *sought)
 {
 	range->sought = *sought;
-	range->spoilt = true;
+	range->spoilt |= sought->oracle != ORACLE_RULE;		/* which leaves a target as well as it was */
 	if (sought->oracle == ORACLE_LIVENESS)
 		warden_timeout(range->warden, TRIAL_TIMEOUT_NS);
 }

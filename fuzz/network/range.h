@@ -25,6 +25,7 @@ struct range {
 	bool spoilt;				/* the target has shown something: it has to be made new before it is judged again */
 	unsigned repeats;			/* ORACLE_MEMORY: how often the cases are played to be seen */
 	uint64_t grows;				/* and how many bytes more than before show it */
+	uint64_t until_ns;			/* they are played no longer than that */
 };
 
 /* The rest is the caller's to fill in. */

@@ -21,8 +21,8 @@ struct warden_options {
 	uint64_t start_timeout_ns, timeout_ns;	/* timeout_ns: after which a target that does not answer hangs */
 	uint64_t grows;				/* bytes of resident memory over the baseline that are a symptom once they stay; 0: 64 MiB */
 	/*
-	 * Where the sanitizers' reports are to go, in a folder of its own that is removed in the end; exists. Of the *SAN_OPTIONS of the command log_path is ours, print_stacktrace=1, handle_abort=1 and quarantine_size_mb=1 (so that
-	 * memory stays flat) are added where the user's environment does not say otherwise.
+	 * Where the sanitizers' reports are to go, in a folder of its own that is removed in the end; exists. Of the *SAN_OPTIONS of the command log_path is ours, print_stacktrace=1, handle_abort=1 and quarantine_size_mb=1 and
+	 * allocator_release_to_os_interval_ms=500 (so that memory stays flat) are added where the user's environment does not say otherwise.
 	 */
 	const char *folder;
 	bool (*interrupted)(void);		/* asked while it starts: true and it is given up; NULL: never */

@@ -16,6 +16,7 @@
  */
 #define FILE_PREFIX "report."
 #define MAY_GO_ON_NS (200 * MS)		/* nothing has come for that long: it is whole */
+#define STACK_NS (2000 * MS)		/* its stack may follow: symbols are looked up first, for long on a busy machine */
 #define WORDS_NS (1000 * MS)		/* last words are followed by death */
 #define GOES_ON_NS (10000 * MS)		/* its end is to come, but symbols are looked up at leisure */
 #define MOST_NS (60000 * MS)		/* other words may come all the time */
@@ -65,7 +66,7 @@ static void add_options(struct warden *w, const char *variable, const char *cons
 
 void reports_init(struct warden *w, const char *folder)
 {
-	static const char *const address[] = { "print_stacktrace=1", "quarantine_size_mb=1", "handle_abort=1", NULL };
+	static const char *const address[] = { "print_stacktrace=1", "quarantine_size_mb=1", "allocator_release_to_os_interval_ms=500", "handle_abort=1", NULL };
 	static const char *const others[] = { "print_stacktrace=1", "handle_abort=1", NULL };
 	static const char *const leak[] = { NULL };
 	char absolute[PATH_MAX];
@@ -131,6 +132,11 @@ void reports_symptom(const struct sanitizer_report *report, struct symptom *symp
 
 /* ---- looking ---- */
 
+static bool has_stack(const struct sanitizer_report *report)
+{
+	return memmem(report->text.at, report->text.len, "#0 ", 3) || memmem(report->text.at, report->text.len, "   at 0x", 8);
+}
+
 static bool is_whole(const struct source *source, const struct sanitizer_report *report, uint64_t now)
 {
 	uint64_t quiet_ns = now - source->changed_ns;
@@ -139,7 +145,7 @@ static bool is_whole(const struct source *source, const struct sanitizer_report 
 		return quiet_ns >= WORDS_NS || now - source->began_ns >= GOES_ON_NS;
 	switch (report->end) {
 	case REPORT_ENDS:       return true;
-	case REPORT_MAY_GO_ON:  return quiet_ns >= MAY_GO_ON_NS || now - source->began_ns >= GOES_ON_NS;
+	case REPORT_MAY_GO_ON:  return quiet_ns >= (has_stack(report) ? MAY_GO_ON_NS : STACK_NS) || now - source->began_ns >= GOES_ON_NS;
 	case REPORT_GOES_ON:    break;
 	}
 	return quiet_ns >= GOES_ON_NS || now - source->began_ns >= MOST_NS;
