@@ -16,7 +16,7 @@
 #define MS UINT64_C(1000000)
 #define SECOND (1000 * MS)
 
-enum { WATCH_MS = 100, TICK_MS = 250, LEAKS_S = 20, MOST_BUCKETS = 1000, MOST_UNCONFIRMED = 3, MOST_SILENT = 8 };
+enum { WATCH_MS = 100, TICK_MS = 250, FIRST_LEAKS_S = 2, LEAKS_S = 20, MOST_BUCKETS = 1000, MOST_UNCONFIRMED = 3, MOST_SILENT = 8 };
 
 static volatile sig_atomic_t interrupts, enough = 1;	/* so many end it at once: one before the first case, then two */
 
@@ -330,7 +330,7 @@ static void restarted(struct campaign *c)
 	player_address(c->range.player, warden_address(c->warden));
 	c->n_epoch = 0;
 	c->n_recent = 0;
-	c->leaks_at_ns = campaign_now(c) + LEAKS_S * SECOND;
+	c->leaks_at_ns = campaign_now(c) + c->leaks_every_ns;
 }
 
 static void cleared_up(void *context, const struct played *played)
@@ -430,6 +430,7 @@ static void look_for_leaks(struct campaign *c)
 	}
 	if (symptom.oracle != ORACLE_NONE && c->n_epoch)
 		suspect_epoch(c, &symptom);
+	c->leaks_every_ns = 2 * c->leaks_every_ns < LEAKS_S * SECOND ? 2 * c->leaks_every_ns : LEAKS_S * SECOND;
 	restarted(c);
 }
 
@@ -576,7 +577,7 @@ static int prepare(struct campaign *c)
 	                                                       .password = c->range.password, .patience_ns = 100 * MS, .longest_wait_ns = 2 * SECOND,
 	                                                       .owed_ns = warden_baseline(c->warden)->denied ? 0 : c->o->target.timeout_ns,
 	                                                       .accepted = accepted, .context = c });
-	c->leaks_at_ns = LEAKS_S * SECOND;
+	c->leaks_at_ns = c->leaks_every_ns = FIRST_LEAKS_S * SECOND;
 	return c->slots && c->range.player ? 0 : (console_error("out of memory"), EXIT_UNABLE);
 }
 

@@ -60,7 +60,7 @@ struct campaign {
 	struct timer end, tick, pace;
 	double allowance;			/* cases that --rate still lets begin */
 	uint64_t allowed_ns;
-	uint64_t leaks_at_ns;			/* when the target is looked at while nobody plays next, and ended in order if that tells its leaks */
+	uint64_t leaks_at_ns, leaks_every_ns;	/* when the target is looked at while nobody plays next, and ended in order if that tells its leaks; soon at first: few cases are suspects then */
 	uint64_t shown_cases, shown_ns;
 	double per_s;
 };

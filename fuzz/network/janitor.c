@@ -149,6 +149,14 @@ static bool drop_open(struct moves *moves)
 	return fits;
 }
 
+void janitor_leave(struct moves *moves, uint8_t half_seconds)
+{
+	uint32_t n = moves->n;
+
+	if (!drop_open(moves) || !moves_insert(moves, moves->n, (struct move){ .kind = MOVE_WAIT, .value = half_seconds }))
+		moves->n = n;
+}
+
 void janitor_join(struct moves *moves)
 {
 	static struct moves after;

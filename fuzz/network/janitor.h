@@ -14,4 +14,7 @@ bool janitor_follow(const struct moves *moves, struct moves *after);
 /* Puts that behind the case itself, whose connections are dropped first; where there is no room for all of it, nothing. */
 void janitor_join(struct moves *moves);
 
+/* Puts nothing behind it but time: what it leaves comes to its end by itself. */
+void janitor_leave(struct moves *moves, uint8_t half_seconds);
+
 #endif

@@ -14,6 +14,7 @@
 /* From a symptom and its suspects to a finding: the least that shows it, how often, and the files that tell it. */
 
 enum { AT_HAND = 320 };			/* suspects that are held as moves at once */
+enum { LINGERS = 4 };			/* half seconds: timers of the protocol count seconds */
 #define SECOND UINT64_C(1000000000)
 
 struct inquiry {
@@ -24,6 +25,7 @@ struct inquiry {
 	struct moves *least, *did;
 	struct minimised minimised;
 	bool shown;
+	bool lingers;			/* the cases leave what they leave, and wait for what comes of it */
 };
 
 /*
@@ -34,7 +36,9 @@ static void make_case(struct inquiry *q, size_t i, struct moves *moves)
 	enum oracle oracle = q->suspicion->symptom.oracle;
 
 	cases_make(q->c->cases, q->ids[i], moves, NULL);
-	if (oracle != ORACLE_RULE && oracle != ORACLE_MEMORY)
+	if (q->lingers)
+		janitor_leave(moves, LINGERS);
+	else if (oracle != ORACLE_RULE && oracle != ORACLE_MEMORY)
 		janitor_join(moves);
 }
 
@@ -194,6 +198,15 @@ static struct bucket_count *add_bucket(struct campaign *c, const struct suspicio
 	return &r->buckets[r->n_buckets++];
 }
 
+/* What shows in no trial may be some timer's doing, behind the end of all connections. */
+static bool may_be_late(const struct inquiry *q)
+{
+	enum oracle oracle = q->suspicion->symptom.oracle;
+
+	return !q->shown && q->minimised.of && !campaign_interrupted() && (oracle == ORACLE_DEATH || oracle == ORACLE_SANITIZER) &&
+	       strncmp(q->suspicion->symptom.bucket, "sanitizer leak", 14);
+}
+
 /* A busy machine, or what clients may leave behind by right, looks like this once. */
 static bool is_chance(const struct inquiry *q)
 {
@@ -219,6 +232,11 @@ void triage(struct campaign *c, const struct suspicion *s)
 	/* Which of thousands it is takes as long as it takes to play them: without that there is nothing to make smaller. */
 	c->range.trial.give_up_ns = clock_now(&c->loop.clock) + c->o->triage_s * SECOND;
 	find_least(&q);
+	if (may_be_late(&q)) {
+		q.lingers = true;
+		c->range.trial.give_up_ns = clock_now(&c->loop.clock) + c->o->triage_s * SECOND;
+		find_least(&q);
+	}
 	if (is_chance(&q)) {
 		range_done(&c->range);
 		c->result->n_buckets--;
