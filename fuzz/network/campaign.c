@@ -360,6 +360,12 @@ static void clear_up_abandoned(struct campaign *c)
 	c->busy = 0;
 }
 
+static void look_later(struct campaign *c)
+{
+	c->leaks_every_ns = 2 * c->leaks_every_ns < LEAKS_S * SECOND ? 2 * c->leaks_every_ns : LEAKS_S * SECOND;
+	c->leaks_at_ns = campaign_now(c) + c->leaks_every_ns;
+}
+
 /* An alarm is looked into before anybody is blamed: what is well again by then was none. ids: taken. */
 static void look_into(struct campaign *c, struct case_id *ids, size_t n)
 {
@@ -407,7 +413,7 @@ static void look_at_rest(struct campaign *c)
 	if (symptom.oracle == ORACLE_NONE) {
 		if (!warden_sees_leaks(c->warden))	/* else they may have leaked, and it is ended now */
 			c->n_epoch = 0;
-		c->leaks_at_ns = campaign_now(c) + LEAKS_S * SECOND;
+		look_later(c);
 		return;
 	}
 	c->range.spoilt = true;
@@ -430,7 +436,7 @@ static void look_for_leaks(struct campaign *c)
 	}
 	if (symptom.oracle != ORACLE_NONE && c->n_epoch)
 		suspect_epoch(c, &symptom);
-	c->leaks_every_ns = 2 * c->leaks_every_ns < LEAKS_S * SECOND ? 2 * c->leaks_every_ns : LEAKS_S * SECOND;
+	look_later(c);
 	restarted(c);
 }
 
