@@ -411,9 +411,10 @@ static void look_at_rest(struct campaign *c)
 
 	warden_check(c->warden, true, &symptom);
 	if (symptom.oracle == ORACLE_NONE) {
-		if (!warden_sees_leaks(c->warden))	/* else they may have leaked, and it is ended now */
+		if (!warden_sees_leaks(c->warden)) {	/* else they may have leaked, and it is ended now */
 			c->n_epoch = 0;
-		look_later(c);
+			look_later(c);
+		}
 		return;
 	}
 	c->range.spoilt = true;
