@@ -582,7 +582,7 @@ static int prepare(struct campaign *c)
 	range_init(&c->range);
 	c->range.player = player_new(&(struct player_options){ .loop = &c->loop, .address = warden_address(c->warden), .user_name = c->range.user_name,
 	                                                       .password = c->range.password, .patience_ns = 100 * MS, .longest_wait_ns = 2 * SECOND,
-	                                                       .owed_ns = warden_baseline(c->warden)->denied ? 0 : c->o->target.timeout_ns,
+	                                                       .owed_ns = warden_baseline(c->warden)->denied ? 0 : c->o->target.timeout_ns < 2 * SECOND ? c->o->target.timeout_ns : 2 * SECOND,
 	                                                       .accepted = accepted, .context = c });
 	c->leaks_at_ns = c->leaks_every_ns = FIRST_LEAKS_S * SECOND;
 	return c->slots && c->range.player ? 0 : (console_error("out of memory"), EXIT_UNABLE);

@@ -5,6 +5,7 @@
 
 #include "codec/text.h"
 #include "fuzz/network/finding_internal.h"
+#include "harness/dues.h"
 #include "harness/escape.h"
 #include "harness/script.h"
 #include "harness/units.h"
@@ -217,7 +218,9 @@ void finding_write(FILE *out, const struct finding_file *f)
 	unsigned n_published = 0;
 
 	finding_cast(m, f->symptom->oracle == ORACLE_RULE ? f->symptom->version : 0, &cast);
-	finding_steps(m, &cast, f->symptom->oracle == ORACLE_RULE, &lines, &n_stimulus);
+	/* What may be owed to a client is judged behind the last step: it is to be there still. */
+	finding_steps(m, &cast, f->symptom->oracle == ORACLE_RULE,
+	              f->symptom->oracle == ORACLE_RULE && dues_judges((enum version)f->symptom->version, f->symptom->clause), &lines, &n_stimulus);
 	put_header(out, f, &cast);
 	if (has_bystander(f))
 		fputs("by connects\n", out);

@@ -34,9 +34,9 @@ void lines_free(struct lines *lines);
 
 /*
  * The moves as steps, up to the end of the last connection. *n_stimulus: how many lines come before the connections are ended. asks: whether each is
- * asked before, as players do, whether all has come; where what came is judged.
+ * asked before, as players do, whether all has come; where what came is judged. stays: they are not ended, for somebody may be owed something.
  */
-void finding_steps(const struct moves *m, const struct cast *cast, bool asks, struct lines *lines, size_t *n_stimulus);
+void finding_steps(const struct moves *m, const struct cast *cast, bool asks, bool stays, struct lines *lines, size_t *n_stimulus);
 
 /*
  * A whole packet in the notation, that encodes to these very bytes in that version; given. NULL: the notation cannot say it, or it takes more than is left of the budget, since

@@ -363,8 +363,8 @@ static void tell(struct teller *t, uint32_t i)
 	}
 }
 
-/* As players do at the end: they wait until all is answered, ask whether all has come, and drop what is open. */
-static void tell_end(struct teller *t, bool asks)
+/* As players do at the end: they wait until all is answered, ask whether all has come, and drop what is open; stays: not whom something may be owed. */
+static void tell_end(struct teller *t, bool asks, bool stays)
 {
 	bool unanswered = false;
 
@@ -380,17 +380,17 @@ static void tell_end(struct teller *t, bool asks)
 			lines_add(t->lines, "%c -> PINGREQ", letter((int)k));
 			lines_add(t->lines, "%c settles", letter((int)k));
 		}
-	for (uint32_t k = 0; k < t->cast->n; k++)
+	for (uint32_t k = 0; !stays && k < t->cast->n; k++)
 		if (t->state[k].open)
 			lines_add(t->lines, "%c drops", letter((int)k));
 }
 
-void finding_steps(const struct moves *m, const struct cast *cast, bool asks, struct lines *lines, size_t *n_stimulus)
+void finding_steps(const struct moves *m, const struct cast *cast, bool asks, bool stays, struct lines *lines, size_t *n_stimulus)
 {
 	struct teller t = { .m = m, .cast = cast, .lines = lines, .budget = FINDING_BUDGET };
 
 	for (uint32_t i = 0; i < m->n; i++)
 		tell(&t, i);
 	*n_stimulus = lines->n;
-	tell_end(&t, asks);
+	tell_end(&t, asks, stays);
 }
