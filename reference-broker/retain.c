@@ -148,12 +148,19 @@ static void unpin(struct broker *b, struct node *node)
 static bool send_some(struct link *link, struct wanted *w, uint64_t until)
 {
 	struct broker *b = link->broker;
+	bool first = true;
 
 	while (w->at < w->len) {
 		struct span bare, filter = filter_at(w);
+		uint64_t before = b->work;
 		const struct subscription *s = subscription_of(link, filter, &bare);
+		uint64_t found = b->work - before;
 		struct node *node;
 
+		/* a filter of many levels may take a whole turn to be found: as much again is done, or nothing would ever be */
+		if (first && until < b->work + found)
+			until = b->work + found;
+		first = false;
 		while (s && !w->cover.done) {	/* it may have been cancelled meanwhile */
 			if (b->work >= until || link->state != CONNECTED || has_enough(link))
 				return false;
