@@ -44,7 +44,7 @@ lib     := $(call obj,$(codec) $(harness) $(broker) $(pcap) $(fuzz))
 objs    := $(lib) $(call obj,harness/main.c $(engines) $(tests) $(benches) $(targets) $(wildcard fuzz/replay.c fuzz/write_seeds.c fuzz/seeds_packets.c fuzz/write_dict.c fuzz/network/tests/fake_broker.c))
 
 .PHONY: all help tests everything deps deps-build deps-check conform check test list-tests bench bench-load \
-        fuzz planted fuzz-targets fuzz-afl fuzz-afl-targets fuzz-replays fuzz-check fuzz-speed fuzz-replay-speed coverage fuzz-coverage fuzz-seeds fuzz-dict list-fuzz install uninstall clean FORCE
+        fuzz planted fuzz-targets fuzz-afl fuzz-afl-targets fuzz-replays fuzz-check fuzz-replay-all fuzz-speed fuzz-replay-speed coverage fuzz-coverage fuzz-seeds fuzz-dict list-fuzz install uninstall clean FORCE
 .DELETE_ON_ERROR:
 
 share   := build/share/man/man1/mqassay.1 build/share/bash-completion/completions/mqassay \
@@ -224,12 +224,18 @@ coverage: fuzz-seeds	## print how much of the codec the seeds reach, and of the 
 fuzz-coverage: $(patsubst %,$B/fuzz/replay_%,roundtrip text websocket mutate broker scenario link alloc)
 	@fuzz/coverage.sh $B '$(codec)' '$(core)'
 
+# Those that take longest come first, so that what runs side by side ends together.
+slowest    := conversations load workload alloc check scenario
+in_order   := $(slowest) $(filter-out $(slowest),$(patsubst fuzz/fuzz_%.c,%,$(targets)))
 list-fuzz:
-	@echo $(patsubst fuzz/fuzz_%.c,%,$(targets))
+	@echo $(in_order)
 $B/fuzz/write_seeds: $B/fuzz/seeds_packets.o
 fuzz-replays: $(replays)
-fuzz-check: fuzz-replays	## replay every corpus, without a fuzzer
-	@for t in $(patsubst fuzz/fuzz_%.c,%,$(targets)); do $B/fuzz/replay_$$t fuzz/corpus/$$t || exit 1; done
+sanitizers := address,undefined
+fuzz-check:	## replay every corpus under the sanitizers, side by side, without a fuzzer
+	@$(MAKE) --no-print-directory SAN=$(or $(SAN),$(sanitizers)) fuzz-replay-all
+fuzz-replay-all: fuzz-replays
+	@printf '%s\n' $(in_order) | xargs -P "$$(nproc)" -n 1 sh -c 'exec "$$0/replay_$$1" "fuzz/corpus/$$1"' $B/fuzz
 fuzz-seeds: $B/fuzz/write_seeds	## write seeds, out of scenarios and tables, into build/seeds/TARGET/
 	@rm -rf build/seeds && mkdir -p build
 	@$< build/seeds
