@@ -197,7 +197,12 @@ build/afl/%: $B/fuzz/%.o $B/fuzz/afl.o $B/libmqassay.a
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(ldflags) $(LDFLAGS) -o $@ $^ $(libs) $(LDLIBS)
-build/afl/leaks_%: $B/fuzz/fuzz_%.o $B/fuzz/afl.o $B/libmqassay.a
+# What a target of the broker is made of, for the build that looks for leaks: nothing else is compiled once more.
+$B/libbroker.a: $(call obj,$(codec) $(broker) $(filter fuzz/mutator/%,$(fuzz)) $(wildcard harness/monitor*.c harness/dues*.c harness/console.c harness/escape.c))
+	@rm -f $@
+	$(call say,AR,$@)
+	$(Q)ar rcs $@ $^
+build/afl/leaks_%: $B/fuzz/fuzz_%.o $B/fuzz/afl.o $B/libbroker.a
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(ldflags) $(LDFLAGS) -o $@ $^ $(libs) $(LDLIBS)
@@ -207,7 +212,7 @@ engine_sources := fuzz/mutator/engine_afl.c fuzz/mutator/anomalies.c fuzz/mutato
 build/afl/engine.so: $(engine_sources) $(wildcard fuzz/mutator/*.h codec/*.h)
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
-	$(Q)gcc $(cflags) -fPIC -shared -o $@ $(engine_sources)
+	$(Q)gcc $(filter-out -fsanitize=%,$(cflags)) -fPIC -shared -o $@ $(engine_sources)	# afl-fuzz itself has no sanitizer
 
 fuzz-speed:	## print what a second of one core does with the corpora, in the build of `make fuzz`; TARGETS= for some
 	@$(MAKE) --no-print-directory CC=clang FUZZ=1 SAN=address,undefined fuzz-replay-speed

@@ -169,7 +169,7 @@ fuzz_corpus() {
 live_target() {		# TARGET
 	rm -rf "$logs/live_$1"
 	mkdir -p "$logs/live_$1" "fuzz/corpus/$1"
-	run "live $1" timeout 120 "build/fuzz/fuzz_$1" -max_total_time=3 -timeout=5 -rss_limit_mb=2048 \
+	run "live $1" timeout 120 "build/fuzz/fuzz_$1" -max_total_time=2 -timeout=5 -rss_limit_mb=2048 \
 		-print_final_stats=1 -artifact_prefix="$logs/live_$1-" "$logs/live_$1" "fuzz/corpus/$1"
 }
 
@@ -178,7 +178,7 @@ fuzz_live() {		# a few seconds each: enough to see that the targets work, and fo
 	side_by_side live_target $(make -s list-fuzz)
 }
 
-# AFL++ runs the same functions; that they start and find nothing at once is seen with those that read captures, and with the one that sees leaks.
+# AFL++ runs the same functions; that they start and find nothing at once is seen with one that reads files, with the broker, and with the one that sees leaks.
 afl_plays() {		# TARGET
 	out=$logs/afl_$1
 	rm -rf "$out"
@@ -195,7 +195,7 @@ afl_target() {		# TARGET
 
 fuzz_afl() {
 	make -j"$jobs" fuzz-afl || return 1
-	side_by_side afl_target fuzz_capture fuzz_reassembly fuzz_stream fuzz_tls fuzz_conversations leaks_broker
+	side_by_side afl_target fuzz_capture fuzz_broker leaks_broker
 }
 
 make_help() {
