@@ -363,6 +363,25 @@ static void tell(struct teller *t, uint32_t i)
 	}
 }
 
+static uint32_t who_serves(const struct teller *t)
+{
+	uint32_t some = 0;
+
+	for (uint32_t k = 0; k < t->cast->n; k++)
+		if (t->state[k].open && t->state[k].connect_sent && !t->state[k].reads_not)
+			some |= UINT32_C(1) << k;
+	return some;
+}
+
+static void tell_pings(struct teller *t, uint32_t actors)
+{
+	for (uint32_t k = 0; k < t->cast->n; k++)
+		if (actors & UINT32_C(1) << k) {
+			lines_add(t->lines, "%c -> PINGREQ", letter((int)k));
+			lines_add(t->lines, "%c settles", letter((int)k));
+		}
+}
+
 /* As players do at the end: they wait until all is answered, ask whether all has come, and drop what is open; stays: not whom something may be owed. */
 static void tell_end(struct teller *t, bool asks, bool stays)
 {
@@ -375,11 +394,12 @@ static void tell_end(struct teller *t, bool asks, bool stays)
 		}
 	if (unanswered)		/* what has no answer is to be read before the connection is gone */
 		lines_add(t->lines, "wait 20ms");
-	for (uint32_t k = 0; asks && k < t->cast->n; k++)
-		if (t->state[k].open && t->state[k].connect_sent && !t->state[k].reads_not) {
-			lines_add(t->lines, "%c -> PINGREQ", letter((int)k));
-			lines_add(t->lines, "%c settles", letter((int)k));
-		}
+	if (asks) {
+		uint32_t all = who_serves(t);
+
+		tell_pings(t, all);	/* and once more who was asked before others: what they sent may have come since */
+		tell_pings(t, all & ~(all ? UINT32_C(1) << (31 - __builtin_clz(all)) : 0));
+	}
 	for (uint32_t k = 0; !stays && k < t->cast->n; k++)
 		if (t->state[k].open)
 			lines_add(t->lines, "%c drops", letter((int)k));

@@ -383,10 +383,6 @@ static void finish(struct play *p)
 		put_by(player, p);
 }
 
-/*
- * Before they are dropped the connections are asked whether all that was sent to them has come: the answer to a ping stands behind it. So what the last move
- * leads to, for whomever, is seen however slow the target is.
- */
 bool client_serves(const struct client *c)
 {
 	return client_lives(c) && c->conn.open && !c->conn.finished && conn_reads(&c->conn) && c->steered.connected && !c->part && !c->astray && !c->given_up;
@@ -398,20 +394,22 @@ void play_pings(struct client *c)
 	client_send(c, 2, 0);
 }
 
+/*
+ * Before they are dropped the connections are asked whether all that was sent to them has come: the answer to a ping stands behind it. Where there are several, once more: what the
+ * first pings waited behind has been sent on to the others by then. So what the last move leads to, for whomever, is seen however slow the target is.
+ */
 static bool ping_all(struct play *p)
 {
-	bool some = false;
+	unsigned n = 0;
 
-	for (struct client *c = p->clients; !p->pinged && c < p->clients + MOVES_CLIENTS; c++) {
-		if (!client_serves(c))
-			continue;
-		if (c->last_sent == PINGREQ && c->heard_at >= p->clock)
+	for (struct client *c = p->clients; p->n_pinged < 2 && c < p->clients + MOVES_CLIENTS; c++) {
+		if (!client_serves(c) || (!p->n_pinged && c->last_sent == PINGREQ && c->heard_at >= p->clock))
 			continue;
 		play_pings(c);
-		some = true;
+		n++;
 	}
-	p->pinged = true;
-	return some;
+	p->n_pinged += n > 1 ? 1 : 2;
+	return n;
 }
 
 /* What the moves have led to has come. False: not yet. */
@@ -419,7 +417,7 @@ static bool is_over(struct play *p)
 {
 	uint64_t deadline_ns;
 
-	if (!p->pinged || !p->judges_dues)
+	if (!p->n_pinged || !p->judges_dues)
 		return await_all(p);
 	while (!play_dues_settled(p, &deadline_ns))
 		if (!is_past(p, deadline_ns))
@@ -493,7 +491,8 @@ static struct play *new_play(struct player *player)
 	p->timer.fire = on_timer;
 	p->at = p->clock = p->stirred_at = 0;
 	p->n_late = p->last_client = 0;
-	p->waiting = p->pinged = p->asked_last = false;
+	p->waiting = p->asked_last = false;
+	p->n_pinged = 0;
 	p->owed_since_ns = 0;
 	p->accused = NULL;
 	memset(&p->played, 0, offsetof(struct played, symptom));

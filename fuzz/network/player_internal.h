@@ -48,7 +48,8 @@ struct play {
 	uint32_t clock, stirred_at;	/* counts what is sent; when something was that others may notice */
 	uint64_t stirred_ns;
 	uint8_t n_late, n_ids, last_client;
-	bool queued, waiting, pinged;
+	uint8_t n_pinged;		/* rounds of pings at its end */
+	bool queued, waiting;
 	struct dues *dues;		/* what its clients are owed; NULL before the first case that has it judged */
 	uint64_t owed_since_ns;		/* the moves are over, and something is; 0 */
 	bool judges_dues, asked_last;	/* whoever waits was asked whether all has come */

@@ -180,6 +180,8 @@ static void a_rule_is_watched(void **state)
 	           "a settles\n"
 	           "c -> PINGREQ\n"
 	           "c settles\n"
+	           "a -> PINGREQ\n"
+	           "a settles\n"
 	           "a drops\n"
 	           "c drops\n");
 }
