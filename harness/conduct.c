@@ -470,7 +470,7 @@ int conduct(const struct suite *suite, const struct conduct_options *o, struct c
 	if (!o->simulated && getrandom(&c.names, sizeof(c.names), 0) != sizeof(c.names))
 		c.names = o->seed ^ c.loop.now_ns;
 	struct usage usage = { 0 };
-	if (o->pid && usage_of_process((pid_t)o->pid, &usage))
+	if (o->pid && usage_of((struct subject){ (pid_t)o->pid, false }, &usage))
 		c.pid_began = usage.began;
 	arena_init(&c.scratch, must(malloc(SCRATCH_SIZE)), SCRATCH_SIZE);
 	c.packet = must(malloc(SCRATCH_SIZE));

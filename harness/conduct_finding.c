@@ -19,14 +19,14 @@ void conductor_health(void *context, bool usage, struct health *h)
 
 	*h = (struct health){ 0 };
 	if (!c->process) {
-		h->lives = usage_of_process((pid_t)c->o->pid, &h->usage) && h->usage.began == c->pid_began;
+		h->lives = usage_of((struct subject){ (pid_t)c->o->pid, false }, &h->usage) && h->usage.began == c->pid_began;
 		snprintf(h->how, sizeof(h->how), "%s", h->lives ? "" : "ended");
 		return;
 	}
 	child = process_child(c->process);
 	h->lives = child->runs;
 	if (child->runs && usage)
-		usage_of_group(child->pid, &h->usage);
+		usage_of((struct subject){ child->pid, true }, &h->usage);
 	if (!h->lives)
 		snprintf(h->how, sizeof(h->how), "%s", c->end);
 	health_find_report(said, child_output(child, 0, said, sizeof(said)), h->sanitizer, sizeof(h->sanitizer));

@@ -251,7 +251,8 @@ struct timeline {
 	const char *reported_before;		/* by a sanitizer, when the test began */
 	const char *not_served;			/* why the fresh exchange did not come about */
 	unsigned n_news;			/* times that it was asked after the death of it */
-	uint64_t grown_from, busy_from;		/* the target's size when the test began; its CPU time when it was to be idle */
+	uint64_t grown_from;			/* the target's size when the test began */
+	struct usage busy_from;			/* what it had used when it was to be idle */
 	struct left_behind *left_topics, *left_sessions;	/* in the target, for whoever clears up */
 	struct left_behind **left;		/* both, by hash */
 	uint32_t n_left, cap_left;

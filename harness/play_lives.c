@@ -79,7 +79,7 @@ static void look_whether_busy(struct timeline *t, struct strand *s)
 		well(t, s);
 		return;
 	}
-	t->busy_from = t->health->usage.cpu_ns;
+	t->busy_from = t->health->usage;
 	rest(t, s, PHASE_BUSY, SECOND_NS);
 }
 
@@ -139,14 +139,14 @@ void lives_expired(struct timeline *t, struct strand *s)
 			      "the target grew too much");
 		else
 			look_whether_busy(t, s);
-	} else if (t->health->usage.cpu_ns < t->busy_from + step->busy) {
+	} else if (usage_wanted(&t->busy_from, &t->health->usage) < step->busy) {
 		well(t, s);
 	} else if (s->phase == PHASE_BUSY) {		/* what was left to do may be done by now */
-		t->busy_from = t->health->usage.cpu_ns;
+		t->busy_from = t->health->usage;
 		rest(t, s, PHASE_STILL_BUSY, SECOND_NS);
 	} else {
-		fails(t, s, "cpu", result_text(t->result, "in a second in which nothing was sent it used %s of CPU time",
-		                               duration_text(t, t->health->usage.cpu_ns - t->busy_from)), "the target is busy with nothing");
+		fails(t, s, "cpu", result_text(t->result, "in a second in which nothing was sent it wanted %s of CPU time",
+		                               duration_text(t, usage_wanted(&t->busy_from, &t->health->usage))), "the target is busy with nothing");
 	}
 }
 

@@ -280,7 +280,7 @@ bool process_lives(void *process, uint64_t *rss)
 	struct usage usage;
 
 	if (rss)
-		*rss = p->child.pid && usage_of_group(p->child.pid, &usage) ? usage.rss : 0;	/* the leader may be only the shell that CMD runs in */
+		*rss = p->child.pid && usage_of((struct subject){ p->child.pid, true }, &usage) ? usage.rss : 0;	/* the leader may be only the shell that CMD runs in */
 	return p->child.runs;
 }
 

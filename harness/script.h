@@ -166,7 +166,7 @@ struct step {
 	int32_t bind_moment;		/* slot of `as $t` behind a step that is not a match; -1 */
 	const struct expr *from, *to;	/* repeat */
 	int32_t slot;
-	uint64_t rate, grows, busy;	/* grows: bytes, busy: nanoseconds of CPU time in a second; 0 for none */
+	uint64_t rate, grows, busy;	/* grows: bytes, busy: nanoseconds of CPU time wanted in a second, see usage_wanted(); 0 for none */
 	const struct expr *in_flight;	/* of `publishes`: on while fewer exchanges are open; NULL: each is waited for */
 	uint32_t meeting;		/* number, in script.meetings */
 };

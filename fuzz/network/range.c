@@ -7,7 +7,6 @@
 enum { MEMORY_PLAYS = 2000, AT_ONCE = 32, MANY = 8 };
 #define MS UINT64_C(1000000)
 #define LONGEST_NS (5000 * MS)		/* that cases are played again and again in one trial */
-#define TRIAL_TIMEOUT_NS (1000 * MS)	/* a target that hangs is asked no longer than this when it is known to be able to */
 
 /* ---- playing ---- */
 
@@ -276,8 +275,7 @@ void range_seek(struct range *range, const struct symptom *sought)
 {
 	range->sought = *sought;
 	range->spoilt |= sought->oracle != ORACLE_RULE;		/* which leaves a target as well as it was */
-	if (sought->oracle == ORACLE_LIVENESS)
-		warden_timeout(range->warden, TRIAL_TIMEOUT_NS);
+	warden_haste(range->warden, sought->oracle == ORACLE_LIVENESS || sought->oracle == ORACLE_CPU);
 }
 
 void range_done(struct range *range)
@@ -285,7 +283,7 @@ void range_done(struct range *range)
 	struct symptom symptom;
 
 	range->sought = (struct symptom){ 0 };
-	warden_timeout(range->warden, 0);
+	warden_haste(range->warden, false);
 	make_new(range, &symptom);
 }
 

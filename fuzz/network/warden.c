@@ -14,10 +14,13 @@
 #define DEFAULT_TIMEOUT_NS (5000 * MS)
 #define DEFAULT_GROWS (UINT64_C(64) << 20)
 const struct patience warden_patience = {
-	.warm_up_ns = 700 * MS, .timed_ns = 800 * MS, .idle_ns = 300 * MS, .glance_ns = 200 * MS, .settle_ns = 300 * MS, .memory_ns = 200 * MS, .late_ns = 250 * MS,
+	.warm_up_ns = 700 * MS, .timed_ns = 800 * MS, .idle_ns = 300 * MS, .glance_ns = 200 * MS, .tidy_ns = 1000 * MS, .settle_ns = 300 * MS, .memory_ns = 200 * MS, .late_ns = 250 * MS,
 };
 
 #define ASK_NS (100 * MS)
+#define HASTE_NS (500 * MS)		/* at least, and so many times what exchanges took at first: */
+enum { HASTE_FACTOR = 50 };
+
 #define ORDERLY_NS (5000 * MS)		/* for a target to end in: looking for leaks takes it a while */
 
 /* ---- waiting ---- */
@@ -204,10 +207,10 @@ static bool start_command(struct warden *w)
 
 static bool look_at_pid(struct warden *w, char *why, size_t cap)
 {
-	struct resources resources;
+	struct usage usage;
 	int error;
 
-	if (!resources_of(warden_subject(w), &resources)) {
+	if (!usage_of(warden_subject(w), &usage)) {
 		snprintf(why, cap, "--pid %d: there is no such process", w->pid);
 		return false;
 	}
@@ -242,14 +245,14 @@ struct warden *warden_new(const struct warden_options *o, char *why, size_t cap)
 	w->loop = o->loop;
 	w->address = o->address;
 	w->pid = o->exec ? 0 : o->pid;
-	w->timeout_ns = w->usual_timeout_ns = o->timeout_ns ? o->timeout_ns : DEFAULT_TIMEOUT_NS;
+	w->timeout_ns = w->patience_ns = o->timeout_ns ? o->timeout_ns : DEFAULT_TIMEOUT_NS;
 	w->interrupted = o->interrupted;
 	w->ask.fire = on_ask;
 	w->grows = o->grows ? o->grows : DEFAULT_GROWS;
 	w->pidfd.fd = -1;
 	w->pause.fire = on_pause;
 	w->patience = warden_patience;
-	w->resources = resources_of;
+	w->usage = usage_of;
 	health_init(&w->health, w->loop, &w->address, o->user_name, o->password);
 	fine = begin(w, o, why, cap);
 	if (fine && w->process) {
@@ -363,9 +366,14 @@ const struct address *warden_address(const struct warden *w)
 	return &w->address;
 }
 
-void warden_timeout(struct warden *w, uint64_t timeout_ns)
+void warden_haste(struct warden *w, bool haste)
 {
-	w->timeout_ns = timeout_ns ? timeout_ns : w->usual_timeout_ns;
+	uint64_t least_ns = HASTE_FACTOR * w->baseline.p99_ns;
+
+	if (least_ns < HASTE_NS)
+		least_ns = HASTE_NS;
+	w->haste = haste;
+	w->timeout_ns = haste && least_ns < w->patience_ns ? least_ns : w->patience_ns;
 }
 
 bool warden_sees_leaks(const struct warden *w)
@@ -375,9 +383,9 @@ bool warden_sees_leaks(const struct warden *w)
 
 uint64_t warden_rss(const struct warden *w)
 {
-	struct resources resources;
+	struct usage usage;
 
-	return w->resources(warden_subject(w), &resources) ? resources.rss : 0;
+	return w->usage(warden_subject(w), &usage) ? usage.rss : 0;
 }
 
 void warden_symptom(struct symptom *symptom, enum oracle oracle, const char *bucket, const char *format, ...)

@@ -66,8 +66,8 @@ bool warden_can_restart(const struct warden *warden);
 bool warden_restart(struct warden *warden, bool leaks, struct symptom *symptom);
 unsigned warden_restarts(const struct warden *warden);
 
-/* From now on, in place of the option (0: the option again): trials ask for less patience than a campaign that must not cry wolf. */
-void warden_timeout(struct warden *warden, uint64_t timeout_ns);
+/* From now on, or no more: trials of what is known to be there ask for less patience than a campaign, which must not cry wolf: who is silent or busy is so sooner. */
+void warden_haste(struct warden *warden, bool haste);
 
 /* Its process has a sanitizer's shadow, so that its end may bring leak reports: worth ending it in order now and then. */
 bool warden_sees_leaks(const struct warden *warden);

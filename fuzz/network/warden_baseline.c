@@ -104,7 +104,7 @@ static bool measure_visits(struct warden *w, char *why, size_t cap)
 static void measure_resources(struct warden *w)
 {
 	struct warden_baseline *b = &w->baseline;
-	struct resources before, after;
+	struct usage before, after;
 	struct subject subject = warden_subject(w);
 
 	if (!subject.pid)
@@ -113,11 +113,11 @@ static void measure_resources(struct warden *w)
 	for (unsigned i = 0; i < IDLE_WINDOWS && b->cpu_idle_permille >= BUSY_PERMILLE; i++) {
 		uint64_t began_ns = clock_now(&w->loop->clock), permille;
 
-		bool seen = w->resources(subject, &before);
+		bool seen = w->usage(subject, &before);
 		warden_pause(w, w->patience.idle_ns);
-		if (!seen || !w->resources(subject, &after))
+		if (!seen || !w->usage(subject, &after))
 			break;
-		permille = after.cpu_ns > before.cpu_ns ? (after.cpu_ns - before.cpu_ns) * 1000 / (clock_now(&w->loop->clock) - began_ns) : 0;
+		permille = usage_wanted(&before, &after) * 1000 / (clock_now(&w->loop->clock) - began_ns);
 		if (permille < b->cpu_idle_permille)
 			b->cpu_idle_permille = permille;
 		b->rss = after.rss;

@@ -108,59 +108,37 @@ static bool is_quick(struct warden *w, struct symptom *symptom)
 
 /* ---- as idle, as small? ---- */
 
-/* CPU time that it uses while nobody asks anything; wanted: and that it would use if it had a core whenever it is ready to. */
-struct load {
-	uint64_t used_ns, used_permille, wanted_permille;
-};
-
-static struct load load_of(struct warden *w, uint64_t for_ns)
+/* CPU time that it wants while nobody asks anything. */
+static uint64_t busy_permille(struct warden *w, uint64_t for_ns, uint64_t *used_ns)
 {
-	struct resources before, after;
-	uint64_t began_ns = clock_now(&w->loop->clock), waited_ns = resources_waited_ns(warden_subject(w)), now_waited_ns, took_ns;
-	bool seen = w->resources(warden_subject(w), &before);
-	struct load load = { 0 };
+	struct usage before, after;
+	uint64_t began_ns = clock_now(&w->loop->clock);
+	bool seen = w->usage(warden_subject(w), &before);
 
 	warden_pause(w, for_ns);
-	if (!seen || !w->resources(warden_subject(w), &after) || after.cpu_ns < before.cpu_ns)
-		return load;
-	now_waited_ns = resources_waited_ns(warden_subject(w));
-	took_ns = clock_now(&w->loop->clock) - began_ns;
-	load.used_ns = after.cpu_ns - before.cpu_ns;
-	load.used_permille = load.used_ns * 1000 / took_ns;
-	load.wanted_permille = load.used_permille + (now_waited_ns > waited_ns ? (now_waited_ns - waited_ns) * 1000 / took_ns : 0);
-	return load;
+	if (!seen || !w->usage(warden_subject(w), &after) || after.cpu_ns < before.cpu_ns)
+		return 0;
+	*used_ns += after.cpu_ns - before.cpu_ns;
+	return usage_wanted(&before, &after) * 1000 / (clock_now(&w->loop->clock) - began_ns);
 }
 
-/* What takes a second on a machine that is idle takes many where others compute as well: it is given as much CPU time in either case. */
-static bool is_busy(struct warden *w, uint64_t *permille)
-{
-	uint64_t used_ns = 0, most_ns = WINDOWS * w->patience.idle_ns * BUSY_PERMILLE / 1000;
-
-	for (unsigned n = 0; n < WINDOWS || used_ns < most_ns; n++) {
-		struct load load = load_of(w, w->patience.idle_ns);
-
-		if (load.used_permille < IDLE_PERMILLE || load.wanted_permille <= BUSY_PERMILLE)
-			return false;
-		used_ns += load.used_ns;
-		*permille = load.wanted_permille;
-	}
-	return true;
-}
-
-/* There may be much to tidy up after many clients: it has seconds for that. */
+/*
+ * There may be much to tidy up after many clients: it has seconds for that, and it is CPU time that they are counted in, for on a busy machine little gets done in a second.
+ */
 static bool is_idle(struct warden *w, struct symptom *symptom)
 {
-	uint64_t permille;
+	uint64_t permille = 0, used_ns = 0;
 
-	if (w->baseline.cpu_idle_permille >= IDLE_PERMILLE || load_of(w, w->patience.glance_ns).used_permille < GLANCE_PERMILLE)
+	if (w->baseline.cpu_idle_permille >= IDLE_PERMILLE || busy_permille(w, w->patience.glance_ns, &used_ns) < GLANCE_PERMILLE)
 		return true;
-	for (unsigned i = 0; i < LOOKS; i++) {
-		if (!is_busy(w, &permille))
-			return true;
-		if (i + 1 < LOOKS)
+	for (unsigned i = 0; i < (w->haste ? WINDOWS : LOOKS * WINDOWS) || (!w->haste && used_ns < w->patience.tidy_ns); i++) {
+		if (i == WINDOWS)
 			warden_pause(w, w->patience.settle_ns);
+		permille = busy_permille(w, w->patience.idle_ns, &used_ns);
+		if (permille <= BUSY_PERMILLE)
+			return true;
 	}
-	warden_symptom(symptom, ORACLE_CPU, "cpu", "nobody asks anything, and the target wants %llu %% of a core, where it used %.1f %% at first",
+	warden_symptom(symptom, ORACLE_CPU, "cpu", "nobody asks anything, and the target wants %llu %% of a core, where it was %.1f %% at first",
 	               (unsigned long long)permille / 10, (double)w->baseline.cpu_idle_permille / 10);
 	return false;
 }

@@ -62,6 +62,7 @@ struct patience {
 	uint64_t warm_up_ns, timed_ns;		/* benign visits before the baseline; those that it is made of: at most */
 	uint64_t idle_ns;			/* a look at the CPU time of an idle target */
 	uint64_t glance_ns;			/* a short one, by which most are found to be idle */
+	uint64_t tidy_ns;			/* CPU time that it may need to tidy up */
 	uint64_t settle_ns;			/* before whatever looks wrong is looked at again */
 	uint64_t memory_ns;			/* between looks at memory */
 	uint64_t late_ns;			/* an exchange that takes less is never late */
@@ -79,11 +80,12 @@ enum state {
 struct warden {
 	struct loop *loop;
 	struct address address;
-	uint64_t timeout_ns, usual_timeout_ns, grows;	/* usual: of the options */
 	bool (*interrupted)(void);
 	struct timer ask;		/* it, while the command starts */
+	uint64_t timeout_ns, patience_ns, grows;	/* of an exchange: at present; but in haste */
+	bool haste;
 	struct patience patience;
-	bool (*resources)(struct subject subject, struct resources *resources);	/* resources_of() */
+	bool (*usage)(struct subject subject, struct usage *usage);	/* usage_of() */
 	struct warden_baseline baseline;
 	enum state state;
 	bool waiting;			/* in a loop of our own: whatever changes stops it */
@@ -106,7 +108,7 @@ struct warden {
 	unsigned turn;			/* versions take turns */
 	struct inquiry inquiry;
 	bool inquiring;
-	struct resources asked;		/* when the inquiry began */
+	struct usage asked;		/* when the inquiry began */
 	struct visit visits[WARM_UP_VISITS];
 	uint64_t *took;			/* of the visits of a round */
 	size_t n_took, cap_took, n_failed, n_to_start, n_under_way;

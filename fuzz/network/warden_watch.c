@@ -116,17 +116,17 @@ void warden_inquire(struct warden *w, void (*done)(struct inquiry *inquiry, void
 {
 	enum version version = warden_next_version(w);
 
-	if (!w->resources(warden_subject(w), &w->asked))
-		w->asked = (struct resources){ 0 };
+	if (!w->usage(warden_subject(w), &w->asked))
+		w->asked = (struct usage){ 0 };
 	inquiry_start(&w->inquiry, &w->health, version, w->manner[version], w->timeout_ns, done, w);
 }
 
 void warden_hangs(const struct warden *w, struct symptom *symptom)
 {
-	struct resources now;
+	struct usage now;
 	char does[120] = "";
 
-	if (w->asked.n && w->resources(warden_subject(w), &now) && now.cpu_ns >= w->asked.cpu_ns)
+	if (w->asked.n && w->usage(warden_subject(w), &now) && now.cpu_ns >= w->asked.cpu_ns)
 		snprintf(does, sizeof(does), "; the process is there, and used %.2g s of CPU time meanwhile", (double)(now.cpu_ns - w->asked.cpu_ns) / 1e9);
 	warden_symptom(symptom, ORACLE_LIVENESS, "liveness", "no valid exchange on a fresh connection within %.3g s: %s%s", (double)w->timeout_ns / 1e9, w->inquiry.trouble, does);
 }

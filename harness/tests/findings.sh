@@ -140,7 +140,7 @@ poison dies-late 'death: the target exited with 7'
 poison hangs 'liveness: a fresh CONNECT was not answered in time$' --repeat 2
 says 'hangs: every time' '^  shows 2 of 2$'
 poison grows 'memory: it grew by [0-9]{8} bytes$'
-poison burns 'cpu: in a second in which nothing was sent it used [0-9.]+ m?s of CPU time$'
+poison burns 'cpu: in a second in which nothing was sent it wanted [0-9.]+ m?s of CPU time$'
 poison reports 'sanitizer: SUMMARY: AddressSanitizer: heap-use-after-free toy\.c:7:3 in take \[5:survives\]$'
 replay $findings/poison.scn --exec "$bad {port} ok poison" --timeout 500ms
 is 'ok: exit 0' 0 $code

@@ -336,13 +336,13 @@ static void a_report_is_told_once(void **state)
 static void sees_what_hangs(void **state)
 {
 	(void)state;
-	warden_timeout(w, 100 * MS);
+	w->timeout_ns = 100 * MS;
 	watch_and_make_ill(HANGS);
 	assert_int_equal(alarm_seen.oracle, ORACLE_LIVENESS);
 	assert_string_equal(alarm_seen.bucket, "liveness");
 	look(true);
 	assert_int_equal(symptom.oracle, ORACLE_LIVENESS);
-	warden_timeout(w, PATIENCE_NS);
+	w->timeout_ns = PATIENCE_NS;
 	restart();
 }
 
@@ -387,15 +387,15 @@ static void sees_what_grows(void **state)
 
 /* CPU time that runs a hundred times as fast as the clock, however little of it there is for us; in so many looks, then it rests. */
 static unsigned n_busy;
-static bool spinning(struct subject subject, struct resources *resources)
+static bool spinning(struct subject subject, struct usage *usage)
 {
-	bool seen = resources_of(subject, resources);
+	bool seen = usage_of(subject, usage);
 	static uint64_t ns;
 
 	if (n_busy)
 		ns = clock_now(&loop.clock) * 100;
 	n_busy -= n_busy > 0;
-	resources->cpu_ns = ns;
+	usage->cpu_ns = ns;
 	return seen;
 }
 
@@ -403,7 +403,7 @@ static void sees_what_spins(void **state)
 {
 	(void)state;
 	w->patience.idle_ns = w->patience.glance_ns = w->patience.settle_ns = 5 * MS;
-	w->resources = spinning;
+	w->usage = spinning;
 	n_busy = 1000;
 	look(true);
 	assert_int_equal(symptom.oracle, ORACLE_CPU);
@@ -417,7 +417,7 @@ static void sees_what_spins(void **state)
 	look(true);
 	assert_int_equal(symptom.oracle, ORACLE_NONE);
 	w->baseline.cpu_idle_permille = 0;
-	w->resources = resources_of;
+	w->usage = usage_of;
 	w->patience = warden_patience;
 }
 
