@@ -22,7 +22,7 @@
 
 enum { LATE_NS = 400000000, GROWS = 4 << 20, MOST_QUEUED = 1 << 22 };
 
-enum trigger { WHEN_NEVER, WHEN_ALIAS, WHEN_TOPIC, WHEN_TAKEOVER, WHEN_UNSUBSCRIBE, WHEN_CONNECTED };
+enum trigger { WHEN_NEVER, WHEN_ALIAS, WHEN_TOPIC, WHEN_TAKEOVER, WHEN_UNSUBSCRIBE, WHEN_CONNECTED, WHEN_TWICE };
 enum deed {
 	DOES_NOTHING, DOES_ABORT, DOES_EXIT, DOES_OVERRUN, DOES_HANG, DOES_ANSWER_LATE, DOES_GROW, DOES_LEAK, DOES_SPIN, DOES_BREAK, DOES_BREAK_FORM, DOES_DROP, DOES_DOUBLE, DOES_CLOSE,
 	DOES_REPORT,
@@ -39,6 +39,7 @@ static const struct word {
 	{ "takeover", WHEN_TAKEOVER, "a CONNECT with a client id that another connection has" },
 	{ "unsubscribe", WHEN_UNSUBSCRIBE, "an UNSUBSCRIBE behind a PUBLISH of QoS 2 on one connection" },
 	{ "connected", WHEN_CONNECTED, "a second CONNECT on one connection" },
+	{ "qos2", WHEN_TWICE, "a PUBLISH of QoS 2 behind a CONNECT" },
 }, acts[] = {
 	{ "nothing", DOES_NOTHING, "goes on" },
 	{ "aborts", DOES_ABORT, "dies of SIGABRT" },
@@ -74,7 +75,7 @@ struct relay {			/* a client's connection, and the one behind it to the broker *
 	struct task reaper;
 	uint8_t version;
 	uint64_t client_id;			/* its hash; 0 before CONNECT */
-	bool published, dead, broker_closed;
+	bool greeted, published, dead, broker_closed;
 	bool drops, doubles;			/* the next delivery to it */
 };
 
@@ -312,6 +313,8 @@ static bool is_it(struct relay *r, const struct packet *p)
 		return p->type == PUBLISH && property_number(p->properties, PROP_topic_alias, 0) == 65535;
 	case WHEN_TOPIC:
 		return p->type == PUBLISH && memmem(p->topic.at, p->topic.len, "zz", 2);
+	case WHEN_TWICE:
+		return p->type == PUBLISH && publish_qos(p) == 2 && r->greeted;
 	case WHEN_UNSUBSCRIBE:
 		r->published |= p->type == PUBLISH && publish_qos(p) == 2;
 		return p->type == UNSUBSCRIBE && r->published;
@@ -334,8 +337,10 @@ static void look_at_client(struct relay *r)
 
 	while (!r->dead && frame_next(r->from_client.at, r->from_client.len, &frame, &finding) == FRAME_OK) {
 		if (decode(r->from_client.at, frame.size, r->version, &packet, &finding) == CODEC_OK) {
-			if (packet.type == CONNECT)
+			if (packet.type == CONNECT) {
 				r->version = packet.version;
+				r->greeted = true;
+			}
 			if (is_it(r, &packet))
 				act(r);
 		}
