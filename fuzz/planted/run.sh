@@ -171,7 +171,7 @@ build() {		# LOG VARIABLE=... GOAL
 	(cd "$tree" && make -s -j"$(nproc)" "$@") >"$log" 2>&1 && ! grep -q 'warning:' "$log"
 }
 
-# Each prints seconds and what was seen; a dash and nothing when nothing was.
+# Each prints seconds and what was seen; a dash and nothing when nothing was. -entropic=0: to weigh its corpus takes libFuzzer more time than to play it.
 by_libfuzzer() {	# NAME TARGET SEED
 	log=$found/$1-$3.log
 	corpus=$found/$1-$3.corpus
@@ -179,7 +179,7 @@ by_libfuzzer() {	# NAME TARGET SEED
 	mkdir -p "$corpus"
 	dictionary=$(awk -v target="$2" '$1 == target && $2 != "-" { print "-dict=fuzz/" $2 ".dict" }' fuzz/dictionaries)
 	started=$(date +%s.%N)
-	(cd "$tree" && timeout $((limit + 60)) "build/fuzz/fuzz_$2" -seed="$3" -max_total_time="$limit" -timeout=10 -rss_limit_mb=2048 $dictionary \
+	(cd "$tree" && timeout $((limit + 60)) "build/fuzz/fuzz_$2" -seed="$3" -entropic=0 -max_total_time="$limit" -timeout=10 -rss_limit_mb=2048 $dictionary \
 		-artifact_prefix="$found/$1-$3-" "$corpus" "$top/fuzz/corpus/$2") >"$log" 2>&1
 	code=$?
 	rm -rf "$corpus"
