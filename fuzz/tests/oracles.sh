@@ -51,7 +51,7 @@ TIMES=${TIMES-1}
 
 {
 	oracle hangs     'liveness'
-	oracle grows     'memory'            --grows 2M
+	oracle grows     'memory'            --grows 1M
 	oracle malforms  'rule .*SUBACK'
 	oracle closes    'bystander closed'
 	oracle doubles   'bystander doubled'
