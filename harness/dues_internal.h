@@ -1,0 +1,105 @@
+#ifndef HARNESS_DUES_INTERNAL_H
+#define HARNESS_DUES_INTERNAL_H
+
+#include "harness/dues.h"
+
+/* The inside of dues, shared by dues*.c and by nobody else. */
+
+enum { SESSIONS = 32, SUBSCRIPTIONS = 96, MESSAGES = 160, MOST_TOPICS = 48, TEXT = 128, OWN = 16, MOST_PAYLOAD = 1 << 14, NOBODY = -1 };
+
+struct session {			/* at the broker, of one client id */
+	uint64_t key;			/* 0: this place is free */
+	int client;			/* that has it; NOBODY */
+	uint32_t subscribed_at;		/* the first SUBSCRIBE of its connection; 0: none */
+	uint8_t version;
+	bool limited;			/* a Maximum Packet Size */
+	bool temporary;			/* it ends with its connection */
+	bool resumed;			/* by its connection: something of before may come on it */
+	bool spoilt;			/* our side broke a rule in it */
+	bool unknown;			/* it has subscriptions that did not fit */
+};
+
+struct subscription {
+	char filter[TEXT];		/* "": this place is free */
+	uint16_t packet_id;		/* of the SUBSCRIBE that waits for its SUBACK; 0: granted */
+	uint8_t session, nth, qos;	/* nth of that SUBSCRIBE */
+	bool no_local;
+};
+
+enum taken { SENT, RECEIVED /* QoS 2: PUBREC came */, COMPLETE, REFUSED };
+
+struct message {
+	uint64_t hash;			/* of topic and payload */
+	char topic[TEXT];
+	uint32_t owed;			/* bit per session that has not got it yet */
+	uint32_t again;			/* those of them that got it, and lost their connection before they acknowledged it */
+	uint32_t sure;			/* that were owed it when it was published, and by no shared subscription as well */
+	uint32_t got, got_0;		/* that got it at QoS 2; at QoS 0, on the connection they have */
+	uint16_t packet_id;
+	uint8_t publisher, qos, taken;	/* enum taken */
+	bool retain;
+	bool released;			/* PUBREL was sent: its packet id may mean another by now */
+	bool alone;			/* no other has that topic and payload, and it is not retained: a second delivery is a duplicate */
+};
+
+struct delivery {			/* QoS 1 and 2, not acknowledged by us */
+	uint16_t packet_id;
+	uint8_t qos;
+	int message;			/* NOBODY: none that we know */
+	bool received;			/* QoS 2: PUBREC sent */
+};
+
+struct topic {				/* what is retained on it */
+	char name[TEXT];
+	uint32_t removed_at;		/* 0: it is not known to be empty */
+	uint32_t loose;			/* bit per client that has published what is retained there at QoS 0 on the connection it has */
+	uint16_t packet_id;		/* of the PUBLISH that removes it; 0: none is under way */
+	uint8_t publisher, n_open;	/* messages to be retained that are not acknowledged yet */
+	uint8_t only_for;		/* removed at QoS 0: what the client of that number less one sends is behind it; 0: for anybody */
+	bool unknown;
+};
+
+struct dues {
+	struct session sessions[SESSIONS];
+	struct subscription subscriptions[SUBSCRIPTIONS];
+	struct message messages[MESSAGES];
+	struct topic topics[MOST_TOPICS];
+	struct delivery deliveries[SESSIONS][64];
+	int session_of[DUES_CLIENTS];	/* by client; NOBODY before CONNACK */
+	struct connecting { uint64_t key; uint8_t version; bool clean, limited, temporary, lawful; } connecting[DUES_CLIENTS];
+	uint32_t now;			/* counts packets */
+	unsigned n_subscriptions, n_messages, n_topics;
+	uint8_t n_deliveries[SESSIONS];
+	bool murky;			/* something unreadable was sent */
+	bool full;			/* messages did not fit */
+	uint8_t own[OWN];		/* only names with this in them are nobody else's */
+	size_t own_len;
+};
+
+static inline bool is_5(uint8_t version)
+{
+	return version == MQTT_5;
+}
+
+/* dues.c */
+bool dues_keep_text(char text[TEXT], struct span s);
+bool dues_is_own(const struct dues *d, struct span name);
+bool dues_tell(struct due_breach *b, uint8_t version, const char *before_5, const char *in_5, unsigned client, const char *what, const char *topic);
+
+/* dues_sessions.c: who is connected as whom, and has subscribed to what */
+void dues_spoil(struct dues *d, unsigned client);
+void dues_connack(struct dues *d, unsigned client, const struct packet *p);
+void dues_connect(struct dues *d, unsigned client, const struct packet *p, bool lawful);
+void dues_subscribe(struct dues *d, int s, const struct packet *p);
+void dues_suback(struct dues *d, int s, const struct packet *p);
+void dues_unsubscribe(struct dues *d, int s, const struct packet *p);
+
+/* dues_messages.c: what is published, retained and delivered */
+void dues_publish(struct dues *d, int s, const struct packet *p);
+void dues_released(struct dues *d, int s, const struct packet *p);
+void dues_acknowledged(struct dues *d, int s, const struct packet *p);
+void dues_answered(struct dues *d, unsigned client, int s, const struct packet *p);
+bool dues_delivered(struct dues *d, unsigned client, int s, const struct packet *p, struct span topic, struct due_breach *b);
+bool dues_was_removed(struct dues *d, unsigned client, int s, const struct packet *p, struct span topic, struct due_breach *b);
+
+#endif
