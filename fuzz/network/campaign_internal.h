@@ -66,9 +66,23 @@ struct campaign {
 };
 
 /* campaign.c */
+unsigned campaign_interrupts(void);	/* signals so far that ask it to end */
+void campaign_pause(struct campaign *c);	/* its time stands still */
+void campaign_go_on(struct campaign *c);
 uint64_t campaign_now(const struct campaign *c);	/* since it began, without what it paused for */
 bool campaign_interrupted(void);
+
+/* campaign_play.c */
+bool campaign_is_over(const struct campaign *c);
+void campaign_play(struct campaign *c);		/* until it is over, or something has shown */
+void campaign_play_once(struct campaign *c);	/* --case: one case with every oracle */
+void campaign_rest(struct campaign *c);		/* nobody plays or watches any more; who did is abandoned */
+
+/* campaign_look.c */
 struct bucket_count *campaign_bucket(struct campaign *c, const struct symptom *symptom);	/* NULL: new */
+void campaign_suspect(struct campaign *c, const struct symptom *symptom, struct case_id id);
+void campaign_alarmed(void *context, const struct symptom *symptom);	/* for whom watches; context is the campaign */
+void campaign_look(struct campaign *c);		/* after it has played: what has shown is looked into, tried and told; the target is made fit again */
 
 /* triage.c: minimises, repeats and writes down what has shown; counts it. */
 void triage(struct campaign *c, const struct suspicion *suspicion);
