@@ -381,24 +381,35 @@ static void write_alias(struct making *m)
 	give(m);
 }
 
-static void write_subscribe(struct making *m)
+/* more: what only 5 has, an identifier and No Local (which no shared subscription may ask for). */
+static void subscribe(struct making *m, bool more)
 {
 	uint8_t list[128];
 	struct writer w = writer_to(list, sizeof(list));
 	struct packet *p = begin(m, m->n & 1 ? SUBSCRIBE : UNSUBSCRIBE);
 	struct span filter = m->n & 2 ? span_text("#") : a_filter(m);
-	bool shares = m->n & 4 && filter.len < 60 && memcmp(filter.at, "$", 1);
+	bool plain = memcmp(filter.at, "$", 1), shares = m->n & 4 && filter.len < 60 && plain;
 
 	p->packet_id = m->n & 8 ? id_in_use(m, ~0u) : id_free(m);
 	wr_u16(&w, (unsigned)filter.len + (shares ? 9 : 0));
 	wr_text(&w, shares ? "$share/g/" : "");
 	wr_bytes(&w, filter);
 	if (p->type == SUBSCRIBE)
-		wr_u8(&w, m->n / 2 % 3 | (p->version == MQTT_5 ? m->n & 0x10 : 0));
+		wr_u8(&w, m->n / 2 % 3 | (more && plain && !shares && p->version == MQTT_5 ? SUBSCRIBE_NO_LOCAL : 0));
 	p->list = wr_span(&w);
-	if (p->type == SUBSCRIBE && m->n & 16)
+	if (more && p->type == SUBSCRIBE)
 		property(m, PROP_subscription_identifier, 1 + m->n);
 	give(m);
+}
+
+static void write_subscribe(struct making *m)
+{
+	subscribe(m, false);
+}
+
+static void write_subscribe_more(struct making *m)
+{
+	subscribe(m, true);
 }
 
 /* The next of a handshake, one that is out of turn, or one that nobody began. */
@@ -480,7 +491,7 @@ void steered_next(struct steered *s, uint8_t value, struct writer *w)
 {
 	static write_fn *const unconnected[] = { write_connect, write_connect, write_connect, write_connect, write_publish, write_auth, write_ping, write_servers };
 	static write_fn *const connected[] = {
-		write_publish, write_publish, write_again, write_past_receive_maximum, write_alias, write_subscribe, write_subscribe, write_handshake,
+		write_publish, write_publish, write_again, write_past_receive_maximum, write_alias, write_subscribe, write_subscribe_more, write_handshake,
 		write_handshake, write_connect, write_disconnect, write_auth, write_large, write_ping, write_servers,
 	};
 	struct making m = { .s = s, .w = w };

@@ -286,6 +286,40 @@ static void large_is_as_large_as_may_be(void **unused)
 	}
 }
 
+/* With and without what only 5 has; No Local for no shared subscription, and nothing of it before 5. */
+static void subscriptions_with_identifiers(void **unused)
+{
+	(void)unused;
+	for (enum version version = MQTT_3_1; version <= MQTT_5; version++) {
+		unsigned identified = 0, not_local = 0, shared = 0, simple = 0;
+
+		connect_as(version);
+		for (unsigned value = 0; value < 256; value++) {
+			static uint8_t bytes[STEER_MOST];
+			static char text[1024];
+			struct writer w = writer_to(bytes, sizeof(bytes)), t = writer_to(text, sizeof(text) - 1);
+			struct finding finding;
+			struct packet p;
+
+			steered_next(&state, (uint8_t)value, &w);
+			if (bytes[0] >> 4 != SUBSCRIBE)
+				continue;
+			assert_int_equal(decode(bytes, w.len, version, &p, &finding), CODEC_OK);
+			packet_print(&p, FROM_CLIENT, &t);
+			text[t.len] = '\0';
+			bool local = !strstr(text, "no_local"), share = strstr(text, "$share/"), identifier = strstr(text, "subscription_identifier=");
+
+			assert_true(local || !share);
+			identified += identifier;
+			not_local += !local;
+			shared += share;
+			simple += local && !share && !identifier;
+		}
+		assert_true(shared && simple);
+		assert_true(version == MQTT_5 ? identified && not_local : !identified && !not_local);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -296,6 +330,7 @@ int main(void)
 		cmocka_unit_test(wrong_answers),
 		cmocka_unit_test(more_than_it_can_keep),
 		cmocka_unit_test(every_value_writes_packets),
+		cmocka_unit_test(subscriptions_with_identifiers),
 		cmocka_unit_test(large_is_as_large_as_may_be),
 	};
 
