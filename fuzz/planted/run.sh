@@ -258,9 +258,9 @@ for name in $patches; do
 		printf '%s\n' "$result" | cut -f 1 >>"$work/seconds"
 		seed=$((seed + 1))
 	done
-	printf '%s\t%s\tmedian\t%s\t\n' "$name" "$fuzzer" "$(median <"$work/seconds")"
+	[ "$seeds" -eq 1 ] || printf '%s\t%s\tmedian\t%s\t\n' "$name" "$fuzzer" "$(median <"$work/seconds")"
 	weed "$name"
-done | if [ "$seeds" -gt 1 ]; then cat; else awk -F '\t' '$3 != "median" || $5 != "" { print; fflush() }'; fi | tee -a "$table"
+done | tee -a "$table"
 
 if [ "$seeds" -gt 1 ]; then
 	awk -F '\t' '$3 == "median" { n++; f += $4 != "-" } END { printf "%d found of %d\n", f, n; exit f != n }' "$table"
