@@ -31,15 +31,16 @@ oracle() {
 	if [ -z "$bucket" ]; then
 		if [ $code = 0 ]; then echo "ok $deed: no finding"; else echo "not ok $deed: exit $code: $(grep -m1 bucket "$dir/$deed.out")"; fi
 	elif [ $code = 1 ] && grep -q "^  bucket   $bucket" "$dir/$deed.out"; then
-		times=$TIMES
 		case $deed in
-		grows|drops|late|spins) times=0 ;;	# in so short a time its least case may not be found: each trial takes long
+		grows|late)		# its least case takes longer than this: each trial plays for seconds
+			echo "ok $deed: $bucket (flagged)"
+			return ;;
 		esac
-		shows=$(replays "$deed" $times) other=$(replays nothing 1)
-		if [ "$shows" = $times ] && [ "$other" = 0 ]; then
+		shows=$(replays "$deed" $TIMES) other=$(replays nothing 1)
+		if [ "$shows" = $TIMES ] && [ "$other" = 0 ]; then
 			echo "ok $deed: $bucket"
 		else
-			echo "not ok $deed: $bucket: replayed, it shows $shows of $times times, and $other of 1 on a broker that is right:" \
+			echo "not ok $deed: $bucket: replayed, it shows $shows of $TIMES times, and $other of 1 on a broker that is right:" \
 				$(grep -m1 "^  case" "$dir/$deed.out")
 		fi
 	else
@@ -49,10 +50,16 @@ oracle() {
 
 TIMES=${TIMES-1}
 
+# Side by side: most of their time is waiting.
 {
-	oracle hangs     'liveness'
+	oracle late      'latency'           --timeout 5s
+} &
+{
 	oracle grows     'memory'            --grows 1M
 	oracle malforms  'rule .*SUBACK'
+} &
+{
+	oracle hangs     'liveness'
 	oracle closes    'bystander closed'
 	oracle doubles   'bystander doubled'
 	oracle nothing   ''
@@ -63,6 +70,5 @@ TIMES=${TIMES-1}
 	oracle exits     'death exit 7'
 	oracle reports   'sanitizer heap-buffer-overflow read_alias<handle_publish<main'
 	oracle drops     'bystander lost'
-	oracle late      'latency'           --timeout 5s
 }
 wait

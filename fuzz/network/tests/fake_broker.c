@@ -20,7 +20,7 @@
 #include "codec/fields.h"
 #include "reference-broker/server.h"
 
-enum { LATE_NS = 400000000, GROWS = 64 << 10, MOST_QUEUED = 1 << 22 };
+enum { LATE_NS = 250000000, GROWS = 64 << 10, MOST_QUEUED = 1 << 22 };
 
 enum trigger { WHEN_NEVER, WHEN_ALIAS, WHEN_TOPIC, WHEN_TAKEOVER, WHEN_UNSUBSCRIBE, WHEN_CONNECTED, WHEN_TWICE };
 enum deed {
@@ -46,7 +46,7 @@ static const struct word {
 	{ "exits", DOES_EXIT, "exits with 7" },
 	{ "overruns", DOES_OVERRUN, "reads past the end of a block: dies of it where AddressSanitizer is built in" },
 	{ "hangs", DOES_HANG, "does nothing any more" },
-	{ "late", DOES_ANSWER_LATE, "answers everybody 400 ms late from then on" },
+	{ "late", DOES_ANSWER_LATE, "answers everybody 250 ms late from then on" },
 	{ "grows", DOES_GROW, "keeps another 64 KiB" },
 	{ "leaks", DOES_LEAK, "forgets a block, which LeakSanitizer tells at the end" },
 	{ "spins", DOES_SPIN, "computes all the time, and serves" },
