@@ -25,9 +25,14 @@ replays() {
 oracle() {
 	deed=$1 bucket=$2
 	shift 2
-	timeout -s KILL 100 "$MQASSAY" fuzz --exec "$fake --port {port} --when qos2 --does $deed" --cases 150 --jobs 1 --first --timeout 1s --triage 6s --findings "$dir/$deed.1" -q "$@" \
-		>"$dir/$deed.out" 2>"$dir/$deed.err" </dev/null
-	code=$?
+	most=1
+	[ "$deed" = spins ] && most=3	# on a machine that others keep busy it may be missed
+	for try in $(seq $most); do
+		timeout -s KILL 100 "$MQASSAY" fuzz --exec "$fake --port {port} --when qos2 --does $deed" --cases 150 --jobs 1 --first --timeout 1s --triage 6s --findings "$dir/$deed.1" -q "$@" \
+			>"$dir/$deed.out" 2>"$dir/$deed.err" </dev/null
+		code=$?
+		[ $code = 0 ] || break
+	done
 	if [ -z "$bucket" ]; then
 		if [ $code = 0 ]; then echo "ok $deed: no finding"; else echo "not ok $deed: exit $code: $(grep -m1 bucket "$dir/$deed.out")"; fi
 	elif [ $code = 1 ] && grep -q "^  bucket   $bucket" "$dir/$deed.out"; then
