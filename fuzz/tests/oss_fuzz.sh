@@ -20,7 +20,7 @@ is 'fuzz/dictionaries: no other' "[ \$(grep -v '^#' fuzz/dictionaries | wc -l) -
 # $SRC/mqassay is this tree; $WORK stays from run to run, as objects of all of it take a minute.
 mkdir -p "$work/src" "$work/out" build/oss-fuzz
 ln -s "$top" "$work/src/mqassay"
-flags='-O1 -gline-tables-only -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined -fsanitize=fuzzer-no-link'
+flags='-O1 -gline-tables-only -fno-omit-frame-pointer -fsanitize=address -fsanitize-address-use-after-scope -fsanitize=fuzzer-no-link'
 if ! SRC=$work/src OUT=$work/out WORK=$top/build/oss-fuzz CC=clang CXX=clang++ CFLAGS="$flags" CXXFLAGS="$flags" LIB_FUZZING_ENGINE=-fsanitize=fuzzer \
 	TARGETS='decode capture' bash "$top/.clusterfuzzlite/build.sh" >"$work/log" 2>&1; then
 	not_ok 'build.sh' "$(tail -n 3 "$work/log" | tr '\n' ' ')"
