@@ -189,10 +189,10 @@ build/fuzz/%: $B/fuzz/%.o $B/libmqassay.a
 	$(Q)$(CC) -fsanitize=fuzzer,$(SAN) $(ldflags) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(libs) $(LDLIBS)
 
 # The same functions as AFL++ runs them: persistent, with shared memory. One of them, build/afl/leaks_broker, is built to see leaks: with ASan AFL++ sees none.
-fuzz-afl: build/afl/engine.so	## build the AFL++ targets (afl-clang-fast) into build/afl/
+fuzz-afl: build/afl/engine.so	## build the AFL++ targets (afl-clang-fast) into build/afl/; AFL_TARGETS= for some
 	@AFL_QUIET=1 $(MAKE) --no-print-directory CC=afl-clang-fast SAN=address fuzz-afl-targets
 	@AFL_QUIET=1 AFL_USE_LSAN=1 $(MAKE) --no-print-directory CC=afl-clang-fast SAN=leak build/afl/leaks_broker
-fuzz-afl-targets: $(patsubst fuzz/%.c,build/afl/%,$(targets))
+fuzz-afl-targets: $(if $(AFL_TARGETS),$(AFL_TARGETS:%=build/afl/fuzz_%),$(patsubst fuzz/%.c,build/afl/%,$(targets)))
 build/afl/%: $B/fuzz/%.o $B/fuzz/afl.o $B/libmqassay.a
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)

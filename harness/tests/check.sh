@@ -194,7 +194,7 @@ afl_target() {		# TARGET
 }
 
 fuzz_afl() {
-	make -j"$jobs" fuzz-afl || return 1
+	make -j"$jobs" fuzz-afl AFL_TARGETS='capture broker' || return 1
 	side_by_side afl_target fuzz_capture fuzz_broker leaks_broker
 }
 
