@@ -210,9 +210,10 @@ static bool may_be_late(const struct inquiry *q)
 /* A busy machine, or what clients may leave behind by right, looks like this once. */
 static bool is_chance(const struct inquiry *q)
 {
-	enum oracle oracle = q->suspicion->symptom.oracle;
+	const struct symptom *symptom = &q->suspicion->symptom;
+	bool late = symptom->oracle == ORACLE_LATENCY || !strcmp(symptom->bucket, "bystander late");
 
-	return !q->shown && q->minimised.of && !campaign_interrupted() && (oracle == ORACLE_LATENCY || oracle == ORACLE_MEMORY || oracle == ORACLE_CPU);
+	return !q->shown && q->minimised.of && !campaign_interrupted() && (late || symptom->oracle == ORACLE_MEMORY || symptom->oracle == ORACLE_CPU);
 }
 
 void triage(struct campaign *c, const struct suspicion *s)
