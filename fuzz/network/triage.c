@@ -8,6 +8,7 @@
 #include "fuzz/network/finding.h"
 #include "fuzz/network/janitor.h"
 #include "harness/console.h"
+#include "harness/dues.h"
 #include "harness/pcap_writer.h"
 #include "harness/report.h"
 
@@ -207,13 +208,18 @@ static bool may_be_late(const struct inquiry *q)
 	       strncmp(q->suspicion->symptom.bucket, "sanitizer leak", 14);
 }
 
-/* A busy machine, or what clients may leave behind by right, looks like this once. */
+/*
+ * A busy machine, or what clients may leave behind by right, looks like this once: what is told of time, of size, or of something that did not come, has to show in a trial. What was
+ * seen to come needs none.
+ */
 static bool is_chance(const struct inquiry *q)
 {
 	const struct symptom *symptom = &q->suspicion->symptom;
 	bool late = symptom->oracle == ORACLE_LATENCY || !strcmp(symptom->bucket, "bystander late");
+	bool missing = symptom->oracle == ORACLE_RULE && dues_judges(symptom->version, symptom->clause);
+	bool of_a_sort = late || missing || symptom->oracle == ORACLE_MEMORY || symptom->oracle == ORACLE_CPU;
 
-	return !q->shown && q->minimised.of && !campaign_interrupted() && (late || symptom->oracle == ORACLE_MEMORY || symptom->oracle == ORACLE_CPU);
+	return of_a_sort && q->minimised.of && !(q->shown && q->minimised.shows) && !campaign_interrupted();
 }
 
 void triage(struct campaign *c, const struct suspicion *s)
