@@ -22,7 +22,7 @@ mkdir -p "$work/src" "$work/out" build/oss-fuzz
 ln -s "$top" "$work/src/mqassay"
 flags='-O1 -gline-tables-only -fno-omit-frame-pointer -fsanitize=address -fsanitize-address-use-after-scope -fsanitize=fuzzer-no-link'
 if ! SRC=$work/src OUT=$work/out WORK=$top/build/oss-fuzz CC=clang CXX=clang++ CFLAGS="$flags" CXXFLAGS="$flags" LIB_FUZZING_ENGINE=-fsanitize=fuzzer \
-	TARGETS='decode capture' bash "$top/.clusterfuzzlite/build.sh" >"$work/log" 2>&1; then
+	TARGETS='decode link' LIBRARY=libbroker.a bash "$top/.clusterfuzzlite/build.sh" >"$work/log" 2>&1; then
 	not_ok 'build.sh' "$(tail -n 3 "$work/log" | tr '\n' ' ')"
 	exit 1
 fi
@@ -30,7 +30,7 @@ ok 'build.sh'
 
 cd "$work/out" || exit 3
 is 'names' "[ -z \"\$(ls | grep -v -x -E 'lib|[A-Za-z0-9_-]+(|_seed_corpus\.zip|\.dict|\.options)')\" ]"
-for target in fuzz_decode fuzz_capture; do
+for target in fuzz_decode fuzz_link; do
 	is "$target: a program" "[ -x $target ]"
 	is "$target: seeds, flat" "unzip -l ${target}_seed_corpus.zip | awk 'NR > 3 && NF == 4 { n++; if (\$4 ~ /\\//) bad = 1 } END { exit !(n > 5 && !bad) }'"
 	is "$target: options name a dictionary that is there" "grep -q '^\[libfuzzer\]' $target.options && [ -s \"\$(sed -n 's/^dict = //p' $target.options)\" ]"

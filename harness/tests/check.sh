@@ -111,7 +111,7 @@ side_by_side() {
 	shift
 	strand=0
 	rm -rf "$logs"/claim.*
-	while [ $strand -lt "$jobs" ]; do
+	while [ $strand -lt "${strands:-$jobs}" ]; do
 		(
 			n=0
 			for item; do
@@ -169,7 +169,7 @@ fuzz_corpus() {
 live_target() {		# TARGET
 	rm -rf "$logs/live_$1"
 	mkdir -p "$logs/live_$1" "fuzz/corpus/$1"
-	run "live $1" timeout 120 "build/fuzz/fuzz_$1" -max_total_time=2 -timeout=5 -rss_limit_mb=2048 \
+	run "live $1" timeout 120 "build/fuzz/fuzz_$1" -max_total_time=1 -timeout=5 -rss_limit_mb=2048 \
 		-print_final_stats=1 -artifact_prefix="$logs/live_$1-" "$logs/live_$1" "fuzz/corpus/$1"
 }
 
@@ -193,9 +193,9 @@ afl_target() {		# TARGET
 	run "AFL++ $1" afl_plays "$1"
 }
 
-fuzz_afl() {
-	make -j"$jobs" fuzz-afl AFL_TARGETS='capture broker' || return 1
-	side_by_side afl_target fuzz_capture fuzz_broker leaks_broker
+fuzz_afl() {		# the one that sees leaks is made of little; with all the others the whole library is compiled once more (make fuzz-afl)
+	make build/afl/engine.so && AFL_QUIET=1 AFL_USE_LSAN=1 make -j"$jobs" CC=afl-clang-fast SAN=leak build/afl/leaks_broker || return 1
+	afl_target leaks_broker
 }
 
 make_help() {
@@ -268,7 +268,7 @@ shell_tests() {		# FILE...
 	done
 	[ -n "$chosen" ] || return 0
 	echo '-- side by side:'
-	side_by_side aside $chosen
+	strands=$((jobs + 1)) side_by_side aside $chosen
 	for name in $chosen; do
 		log=$logs/$(printf %s "$name" | tr -c 'a-zA-Z0-9.\n-' _).log
 		read -r code seconds <"$log.end"
