@@ -219,7 +219,9 @@ static bool is_chance(const struct inquiry *q)
 	bool missing = symptom->oracle == ORACLE_RULE && dues_judges(symptom->version, symptom->clause);
 	bool of_a_sort = late || missing || symptom->oracle == ORACLE_MEMORY || symptom->oracle == ORACLE_CPU;
 
-	return of_a_sort && q->minimised.of && !(q->shown && q->minimised.shows) && !campaign_interrupted();
+	if (!of_a_sort || !q->minimised.of || campaign_interrupted())
+		return false;
+	return !q->shown || (missing && !q->minimised.shows);
 }
 
 void triage(struct campaign *c, const struct suspicion *s)
