@@ -1,6 +1,7 @@
 #ifndef FUZZ_NETWORK_CAMPAIGN_H
 #define FUZZ_NETWORK_CAMPAIGN_H
 
+#include <limits.h>
 #include <stdio.h>
 
 #include "fuzz/network/warden.h"
@@ -32,7 +33,7 @@ struct campaign_options {
 struct bucket_count {
 	struct symptom symptom;
 	uint64_t hits, first_case, first_ns;	/* first_ns: since the campaign began, without triage */
-	char path[256];				/* of its finding.scn; "" */
+	char path[PATH_MAX];			/* of its finding.scn; "" */
 	unsigned shows, of;
 	unsigned n_packets, n_clients;		/* minimised */
 };

@@ -50,7 +50,11 @@ struct campaign {
 	struct suspicion pending[MOST_PENDING];
 	unsigned n_pending;
 	struct symptom alarm;			/* of who watches; ORACLE_NONE */
-	unsigned unconfirmed[N_ORACLES];	/* alarms that did not show again */
+	struct unconfirmed {			/* what was told and showed in no trial: not tried again and again */
+		char bucket[160];
+		unsigned n;
+	} unconfirmed[MOST_PENDING];
+	unsigned n_unconfirmed;
 	bool drains;				/* nothing new is begun */
 	bool once;				/* --case: one is played */
 	bool over;
@@ -79,9 +83,9 @@ void campaign_play_once(struct campaign *c);	/* --case: one case with every orac
 void campaign_rest(struct campaign *c);		/* nobody plays or watches any more; who did is abandoned */
 
 /* campaign_look.c */
-struct bucket_count *campaign_bucket(struct campaign *c, const struct symptom *symptom);	/* NULL: new */
 void campaign_suspect(struct campaign *c, const struct symptom *symptom, struct case_id id);
 void campaign_alarmed(void *context, const struct symptom *symptom);	/* for whom watches; context is the campaign */
+struct unconfirmed *campaign_unconfirmed_of(struct campaign *c, const struct symptom *symptom);	/* of its bucket; NULL: there is no more room */
 void campaign_look(struct campaign *c);		/* after it has played: what has shown is looked into, tried and told; the target is made fit again */
 
 /* triage.c: minimises, repeats and writes down what has shown; counts it. */
@@ -93,6 +97,5 @@ void campaign_progress(struct campaign *c);
 void campaign_found(const struct campaign *c, const struct bucket_count *bucket, const char *title);
 void campaign_unconfirmed(const struct campaign *c, const struct symptom *symptom);
 void campaign_ended(const struct campaign *c);
-const char *campaign_time(uint64_t ns, char *buf, size_t cap);	/* "1:02:03"; returns buf */
 
 #endif

@@ -15,7 +15,7 @@ enum { LEAKS_S = 20, MOST_BUCKETS = 1000, MOST_UNCONFIRMED = 3 };
 
 /* ---- what has shown ---- */
 
-struct bucket_count *campaign_bucket(struct campaign *c, const struct symptom *symptom)
+static struct bucket_count *bucket_of(struct campaign *c, const struct symptom *symptom)
 {
 	for (size_t i = 0; i < c->result->n_buckets; i++)
 		if (!strcmp(c->result->buckets[i].symptom.bucket, symptom->bucket))
@@ -31,16 +31,40 @@ static bool waits_for_triage(const struct campaign *c, const struct symptom *sym
 	return false;
 }
 
+struct unconfirmed *campaign_unconfirmed_of(struct campaign *c, const struct symptom *symptom)
+{
+	struct unconfirmed *u = c->unconfirmed;
+
+	while (u < c->unconfirmed + c->n_unconfirmed && strcmp(u->bucket, symptom->bucket))
+		u++;
+	if (u < c->unconfirmed + c->n_unconfirmed)
+		return u;
+	if (c->n_unconfirmed == MOST_PENDING)
+		return NULL;
+	c->n_unconfirmed++;
+	snprintf(u->bucket, sizeof(u->bucket), "%s", symptom->bucket);
+	u->n = 0;
+	return u;
+}
+
+static bool was_tried_enough(const struct campaign *c, const struct symptom *symptom)
+{
+	for (unsigned i = 0; i < c->n_unconfirmed; i++)
+		if (!strcmp(c->unconfirmed[i].bucket, symptom->bucket))
+			return c->unconfirmed[i].n >= MOST_UNCONFIRMED;
+	return false;
+}
+
 /* ids: given. */
 static void suspect(struct campaign *c, const struct symptom *symptom, struct case_id *ids, size_t n)
 {
-	struct bucket_count *bucket = campaign_bucket(c, symptom);
+	struct bucket_count *bucket = bucket_of(c, symptom);
 
 	if (bucket)
 		bucket->hits++;
 	if (!n)			/* there is nothing to play again */
 		console_error("%s, though nobody had played since it was started: no case is to blame", console_safe(symptom->text));
-	if (!n || bucket || c->unconfirmed[symptom->oracle] == MOST_UNCONFIRMED || c->n_pending == MOST_PENDING ||
+	if (!n || bucket || was_tried_enough(c, symptom) || c->n_pending == MOST_PENDING ||
 	    c->result->n_buckets + c->n_pending == MOST_BUCKETS || waits_for_triage(c, symptom)) {
 		free(ids);
 		return;

@@ -30,7 +30,6 @@ static bool is_new(struct campaign *c, uint32_t answer)
 }
 
 static void feed(struct campaign *c);
-static void case_done(void *context, const struct played *played);
 
 static void account(struct campaign *c, struct slot *slot, const struct played *played)
 {

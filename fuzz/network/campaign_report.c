@@ -9,7 +9,8 @@
 
 enum { SEEN = 200 };
 
-const char *campaign_time(uint64_t ns, char *buf, size_t cap)
+/* "1:02:03" */
+static const char *clock_text(uint64_t ns, char *buf, size_t cap)
 {
 	unsigned long long s = ns / 1000000000u;
 
@@ -73,7 +74,7 @@ void campaign_progress(struct campaign *c)
 	}
 	if (c->o->quiet || !console_has_progress())
 		return;
-	console_progress("%s  %s, %.0f a second  %s  %u kept  %s  %s", campaign_time(now, time, sizeof(time)), count(c->result->cases, "case"), c->per_s,
+	console_progress("%s  %s, %.0f a second  %s  %u kept  %s  %s", clock_text(now, time, sizeof(time)), count(c->result->cases, "case"), c->per_s,
 	                 count(c->result->states, "answer"), c->result->kept, count(warden_restarts(c->warden), "restart"), count(c->result->n_buckets, "finding"));
 }
 
@@ -90,7 +91,7 @@ void campaign_found(const struct campaign *c, const struct bucket_count *b, cons
 	console_print(out, "%s%s%s  %s\n", console_style(out, STYLE_RED), oracle_names[b->symptom.oracle], console_style(out, STYLE_PLAIN), title);
 	console_print(out, "  bucket   %s\n", b->symptom.bucket);
 	console_print(out, "  seen     %.*s%s\n", SEEN, b->symptom.text, strlen(b->symptom.text) > SEEN ? "..." : "");	/* report.txt has all of it */
-	console_print(out, "  case     %llu, after %s; %s on %s; ", (unsigned long long)b->first_case, campaign_time(b->first_ns, time, sizeof(time)),
+	console_print(out, "  case     %llu, after %s; %s on %s; ", (unsigned long long)b->first_case, clock_text(b->first_ns, time, sizeof(time)),
 	              count(b->n_packets, "packet"), count(b->n_clients, "connection"));
 	if (b->of)
 		fprintf(out, "shows %u of %u\n", b->shows, b->of);
@@ -124,8 +125,8 @@ void campaign_ended(const struct campaign *c)
 	if (r->ended[0])
 		console_print(out, "ended early: %s\n", r->ended);
 	console_print(out, "%s, %s in %s: %.0f cases a second; %s seen, %s kept; %s of triage, %s\n", count(r->cases, "case"), count(r->packets, "packet"),
-	              campaign_time(r->for_ns, time, sizeof(time)), s > 0 ? (double)r->cases / s : 0, count(r->states, "answer"), count(r->kept, "case"),
-	              campaign_time(r->triage_ns, rest, sizeof(rest)), count(r->restarts, "restart"));
+	              clock_text(r->for_ns, time, sizeof(time)), s > 0 ? (double)r->cases / s : 0, count(r->states, "answer"), count(r->kept, "case"),
+	              clock_text(r->triage_ns, rest, sizeof(rest)), count(r->restarts, "restart"));
 	console_print(out, "%s, %s", count(r->n_buckets, "finding"), count(hits, "hit"));
 	console_print(out, r->n_buckets ? "; see %s\n" : "\n", console_safe(c->o->folder));
 }

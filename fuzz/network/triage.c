@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -228,7 +229,7 @@ void triage(struct campaign *c, const struct suspicion *s)
 {
 	struct inquiry q = { .c = c, .suspicion = s, .ids = s->ids, .n = s->n, .least = malloc(sizeof(*q.least)), .did = malloc(sizeof(*q.did)) };
 	struct bucket_count *bucket = add_bucket(c, s);
-	char pcap[300] = "";
+	char pcap[PATH_MAX] = "";
 
 	if (!q.least || !q.did)
 		abort();
@@ -249,7 +250,10 @@ void triage(struct campaign *c, const struct suspicion *s)
 	if (is_chance(&q)) {
 		range_done(&c->range);
 		c->result->n_buckets--;
-		c->unconfirmed[s->symptom.oracle]++;
+		struct unconfirmed *u = campaign_unconfirmed_of(c, &s->symptom);
+
+		if (u)
+			u->n++;
 		campaign_unconfirmed(c, &s->symptom);
 	} else {
 		record(&q, pcap, sizeof(pcap));
