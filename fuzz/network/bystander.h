@@ -3,7 +3,6 @@
 
 #include "codec/span.h"
 #include "fuzz/network/symptom.h"
-#include "codec/span.h"
 #include "harness/loop.h"
 #include "harness/transport.h"
 
@@ -28,7 +27,7 @@ void bystander_free(struct bystander *bystander);
  */
 bool bystander_settle(struct bystander *bystander, struct symptom *symptom);
 
-/* For findings: its topic and filter as they stand in one. */
+/* Its topic and filter; borrowed, as long as it lives. */
 const char *bystander_topic(const struct bystander *bystander);
 
 #endif

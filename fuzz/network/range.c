@@ -139,9 +139,10 @@ static bool asks_resources(const struct range *range)
 	return range->sought.oracle == ORACLE_CPU;
 }
 
+/* Told when it ends, and not before. */
 static bool is_leak(const struct symptom *symptom)
 {
-	return symptom->oracle == ORACLE_MEMORY || !strncmp(symptom->bucket, "sanitizer leak", 14);
+	return !strncmp(symptom->bucket, "sanitizer leak", 14);
 }
 
 static void saw(struct symptom *shown, const struct range *range, const struct symptom *seen)
@@ -236,7 +237,7 @@ static bool try(struct range *range, const struct matter *matter, struct tap *ta
 	saw(shown, range, &seen);
 	if (!range->spoilt && matter->cases && matter->n == 1)
 		clear_up(range, matter->cases[0]);
-	if (is_leak(&range->sought) && range->sought.oracle == ORACLE_SANITIZER && shown->oracle == ORACLE_NONE && warden_can_restart(range->warden)) {
+	if (is_leak(&range->sought) && shown->oracle == ORACLE_NONE && warden_can_restart(range->warden)) {
 		seen = (struct symptom){ 0 };
 		range->spoilt = !warden_restart(range->warden, true, &seen);
 		player_address(range->player, warden_address(range->warden));
