@@ -128,7 +128,7 @@ $B/harness/tests/test_monitor $B/harness/tests/test_client_monitor $B/pcap/tests
 
 build_needs := gcc libc6-dev libssl-dev libpcap-dev zlib1g-dev libzstd-dev libjson-c-dev pkg-config
 check_needs := $(build_needs) clang afl++ libcmocka-dev mosquitto mosquitto-clients ejabberd nats-server \
-               libpaho-mqtt-dev python3-paho-mqtt python3-jsonschema libwslay-dev openssl nodejs node-mqtt libxml2-utils mandoc perl tshark tcpdump gzip zstd zip unzip g++ zip unzip g++ \
+               libpaho-mqtt-dev python3-paho-mqtt python3-jsonschema libwslay-dev openssl nodejs node-mqtt libxml2-utils mandoc perl tshark tcpdump gzip zstd zip unzip g++ \
                default-jre-headless libhdrhistogram-java
 
 # Brokers are installed to be started by tests: no package may start its service now.
