@@ -128,14 +128,29 @@ bool dues_received(struct dues *d, unsigned client, const struct packet *p, stru
 	return true;
 }
 
+/* What came for another that looks like it, and need not have come, may have been this one. */
+static bool may_have_come(const struct message *m, const struct dues *d, int s)
+{
+	for (const struct message *other = d->messages; !m->alone && other < d->messages + d->n_messages; other++)
+		if (other->hash == m->hash && other->taken != COMPLETE && other->came & 1u << s)
+			return true;
+	return false;
+}
+
 static bool is_due(const struct message *m, const struct dues *d, int s)
 {
-	return m->owed & 1u << s && m->taken == COMPLETE && !d->sessions[m->publisher].spoilt;
+	return m->owed & 1u << s && m->taken == COMPLETE && !d->sessions[m->publisher].spoilt && !may_have_come(m, d, s);
 }
 
 static bool is_judged(const struct dues *d, int s)
 {
 	return s != NOBODY && d->sessions[s].client != NOBODY && !d->sessions[s].spoilt && !d->sessions[s].limited;
+}
+
+/* It is due as soon as its publisher has done his part. */
+static bool is_released_by(const struct message *m, int s)
+{
+	return m->publisher == s && m->taken == RECEIVED && m->owed;
 }
 
 uint32_t dues_waiting(const struct dues *d)
@@ -146,7 +161,7 @@ uint32_t dues_waiting(const struct dues *d)
 		int s = d->session_of[client];
 
 		for (unsigned i = 0; is_judged(d, s) && i < d->n_messages; i++)
-			if (is_due(&d->messages[i], d, s))
+			if (is_due(&d->messages[i], d, s) || is_released_by(&d->messages[i], s))
 				waiting |= 1u << client;
 	}
 	return waiting;

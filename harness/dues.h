@@ -39,7 +39,7 @@ void dues_sent(struct dues *dues, unsigned client, const struct packet *packet, 
 bool dues_received(struct dues *dues, unsigned client, const struct packet *packet, struct span topic, struct due_breach *breach);
 void dues_ended(struct dues *dues, unsigned client);	/* its connection is over, however */
 
-/* Which clients (bits) are connected and have something to come. Whoever waits answers what they owe meanwhile: a full window holds up the rest. */
+/* Which clients (bits) are connected and have something to come, or to release before it comes to others. Whoever waits answers what they owe meanwhile: a full window holds up the rest. */
 uint32_t dues_waiting(const struct dues *dues);
 
 /* The time for it is over, and the client has owed nothing and was served all the while: what has not come is lost. False: *breach. */

@@ -34,6 +34,7 @@ struct message {
 	uint32_t owed;			/* bit per session that has not got it yet */
 	uint32_t again;			/* those of them that got it, and lost their connection before they acknowledged it */
 	uint32_t sure;			/* that were owed it when it was published, and by no shared subscription as well */
+	uint32_t came;			/* that got this one, or another that looks like it */
 	uint32_t got, got_0;		/* that got it at QoS 2; at QoS 0, on the connection they have */
 	uint16_t packet_id;
 	uint8_t publisher, qos, taken;	/* enum taken */

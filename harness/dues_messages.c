@@ -127,7 +127,7 @@ void dues_publish(struct dues *d, int s, const struct packet *p)
 	m->packet_id = p->packet_id;
 	m->publisher = (uint8_t)s;
 	m->taken = m->qos ? SENT : REFUSED;
-	m->again = m->got = m->got_0 = 0;
+	m->again = m->came = m->got = m->got_0 = 0;
 	m->released = false;
 	m->retain = p->flags & PUBLISH_RETAIN;
 	m->owed = who_is_owed(d, s, p, &twice, &sharing);
@@ -155,7 +155,7 @@ void dues_acknowledged(struct dues *d, int s, const struct packet *p)
 	struct message *m = message_under_way(d, s, p->packet_id);
 	bool fine = p->reason < 0x80;
 
-	if (!m || (p->type == PUBACK) != (m->qos == 1))
+	if (!m || (p->type == PUBACK) != (m->qos == 1) || (p->type == PUBCOMP && !m->released))	/* of a PUBREL before it */
 		return;
 	if (!fine)
 		m->taken = REFUSED;
@@ -234,6 +234,7 @@ bool dues_delivered(struct dues *d, unsigned client, int s, const struct packet 
 	if (m) {
 		m->owed &= ~(1u << s);
 		m->again &= ~(1u << s);
+		m->came |= 1u << s;
 	}
 	if (live && qos == 2)
 		m->got |= 1u << s;

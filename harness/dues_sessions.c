@@ -13,6 +13,7 @@ static void forget_dues(struct dues *d, int s)
 		d->messages[i].owed &= ~(1u << s);
 		d->messages[i].again &= ~(1u << s);
 		d->messages[i].sure &= ~(1u << s);
+		d->messages[i].came &= ~(1u << s);
 		d->messages[i].got &= ~(1u << s);
 		d->messages[i].got_0 &= ~(1u << s);
 	}

@@ -135,11 +135,10 @@ static void what_is_acknowledged_is_owed_until_it_comes(void **state)
 
 static void what_is_not_taken_is_not_owed(void **state)
 {
-	static const char *const none[] = { NULL }, *const refused[] = { "PUBACK packet_id=3 reason=0x97", NULL }, *const half[] = { "PUBREC packet_id=3", NULL };
+	static const char *const none[] = { NULL }, *const refused[] = { "PUBACK packet_id=3 reason=0x97", NULL };
 	static const struct { const char *publish; const char *const *answers; } rows[] = {
 		{ "PUBLISH topic=\"a/b\" qos=1 packet_id=3", none },
 		{ "PUBLISH topic=\"a/b\" qos=1 packet_id=3", refused },
-		{ "PUBLISH topic=\"a/b\" qos=2 packet_id=3", half },
 		{ "PUBLISH topic=\"a/b\" qos=0", none },
 		{ "PUBLISH topic=\"b\" qos=1 packet_id=3", acked },
 		{ "PUBLISH topic=\"$a/b\" qos=1 packet_id=3", acked },
@@ -152,6 +151,60 @@ static void what_is_not_taken_is_not_owed(void **state)
 		published(rows[i].publish, rows[i].answers);
 		nothing_is_owed();
 	}
+}
+
+/* Until then nobody can be accused; but who waits for others is to go on. */
+static void what_is_not_released_is_not_owed(void **state)
+{
+	static const char *const half[] = { "PUBREC packet_id=3", NULL };
+
+	(void)state;
+	published("PUBLISH topic=\"a/b\" qos=2 packet_id=3 payload=\"x\"", half);
+	assert_int_equal(dues_waiting(dues), 1u << 1);
+	assert_true(dues_judge(dues, 0, &found) && dues_judge(dues, 1, &found));
+	sent(1, "PUBREL packet_id=3");
+	assert_int_equal(dues_waiting(dues), 1u << 1);
+	came(1, "PUBCOMP packet_id=3");
+	lost(0, "MQTT-4.5.0-1");
+}
+
+/* Of two that look alike, of which one was never released, one comes: it may be either. */
+static void one_of_two_alike_may_be_the_other(void **state)
+{
+	static const char *const half[] = { "PUBREC packet_id=3", NULL };
+
+	(void)state;
+	for (unsigned before = 0; before < 2; before++) {
+		dues_begin(dues, (struct span){ 0 });
+		published("PUBLISH topic=\"a/b\" qos=2 packet_id=3 payload=\"x\"", half);
+		dues_ended(dues, 1);
+		connected(1, "pub", true, false);
+		sent(1, "PUBLISH topic=\"a/b\" qos=1 packet_id=3 payload=\"x\"");
+		if (before)
+			came(0, "PUBLISH topic=\"a/b\" qos=1 packet_id=1 payload=\"x\"");
+		came(1, "PUBACK packet_id=3");
+		if (!before) {
+			lost(0, "MQTT-4.5.0-1");
+			came(0, "PUBLISH topic=\"a/b\" qos=1 packet_id=1 payload=\"x\"");
+		}
+		nothing_is_owed();
+	}
+}
+
+/* The answer to a PUBREL that no message had says nothing of the one that has its packet id next. */
+static void a_stray_release_loses_nothing(void **state)
+{
+	(void)state;
+	connected(0, "sub", true, false);
+	subscribed(0, "\"a/+\" qos=2");
+	connected(1, "pub", true, false);
+	sent(1, "PUBREL packet_id=3");
+	sent(1, "PUBLISH topic=\"a/b\" qos=2 packet_id=3 payload=\"x\"");
+	came(1, "PUBCOMP packet_id=3 reason=0x92");
+	came(1, "PUBREC packet_id=3");
+	sent(1, "PUBREL packet_id=3");
+	came(1, "PUBCOMP packet_id=3");
+	lost(0, "MQTT-4.5.0-1");
 }
 
 static void who_does_not_subscribe_just_so_is_not_owed(void **state)
@@ -446,6 +499,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(what_is_acknowledged_is_owed_until_it_comes),
 		TEST(what_is_not_taken_is_not_owed),
+		TEST(what_is_not_released_is_not_owed),
+		TEST(a_stray_release_loses_nothing),
+		TEST(one_of_two_alike_may_be_the_other),
 		TEST(who_does_not_subscribe_just_so_is_not_owed),
 		TEST(whose_side_broke_a_rule_is_not_owed),
 		TEST(a_queue_is_owed_when_the_session_is_resumed),
