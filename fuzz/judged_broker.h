@@ -74,6 +74,7 @@ static void note_due(struct end *e, const struct packet *p)
 
 	if (p->type == PUBLISH && !monitor_topic(&e->monitor, p, &topic))
 		topic = (struct span){ 0 };
+	dues_time(judged.dues, judged.now_ns);
 	if (!dues_received(judged.dues, (unsigned)(e - judged.ends), p, topic, &breach))
 		judged_owes(&breach);
 }
@@ -142,8 +143,11 @@ static void settle(void)
 		MUST(e->link == link);
 		if (e->reading)
 			take_output(e);
-		if (link_closing(link) && !link_output(link).len)
-			lose(e);
+		if (!link_closing(link) || link_output(link).len)
+			continue;
+		if (judged.dues)
+			dues_closed(judged.dues, (unsigned)(e - judged.ends));
+		lose(e);
 	}
 }
 
@@ -191,8 +195,10 @@ static void tell_sent(struct end *e, const uint8_t *bytes, const struct frame *f
 	monitor_sent(&e->monitor, bytes, frame->size, readable ? &p : NULL);
 	if (readable)
 		routes_sent(&judged.routes, (unsigned)(e - judged.ends), &p);
-	if (judged.dues)
+	if (judged.dues) {
+		dues_time(judged.dues, judged.now_ns);
 		dues_sent(judged.dues, (unsigned)(e - judged.ends), readable ? &p : NULL, !monitor_is_lenient(&e->monitor));
+	}
 	if (readable && judged.sent)
 		judged.sent((unsigned)(e - judged.ends), &p);
 }

@@ -30,6 +30,7 @@ void dues_begin(struct dues *d, struct span own)
 	memset(d->connecting, 0, sizeof(d->connecting));
 	d->n_subscriptions = d->n_messages = d->n_topics = 0;
 	d->now = 0;
+	promises_begin(&d->promises);
 	d->murky = d->full = false;
 	for (unsigned i = 0; i < DUES_CLIENTS; i++)
 		d->session_of[i] = NOBODY;
@@ -54,18 +55,30 @@ bool dues_tell(struct due_breach *b, uint8_t version, const char *before_5, cons
 	char safe[160];
 
 	escape_bytes(topic, strlen(topic), safe, sizeof(safe));
-	*b = (struct due_breach){ .version = version, .clause = is_5(version) ? in_5 : before_5, .client = client };
+	*b = (struct due_breach){ .version = version, .clause = is_5(version) ? in_5 : before_5, .client = client, .type = PUBLISH };
 	snprintf(b->text, sizeof(b->text), "%s: topic \"%.150s\"", what, safe);
 	return false;
 }
 
 /* ---- the whole ---- */
 
+void dues_time(struct dues *d, uint64_t now_ns)
+{
+	d->now_ns = now_ns;
+}
+
+void dues_closed(struct dues *d, unsigned client)
+{
+	promises_ended(&d->promises, client, true);
+	dues_ended(d, client);
+}
+
 void dues_sent(struct dues *d, unsigned client, const struct packet *p, bool lawful)
 {
 	int s = d->session_of[client];
 
 	d->now++;
+	promises_sent(&d->promises, d->now_ns, client, p, lawful, p && p->type == CONNECT && dues_is_own(d, p->client_id));
 	if (!p || !lawful) {
 		d->murky |= !p || p->type == CONNECT || p->type == PUBLISH;
 		if (!p && s == NOBODY)		/* it may have been a CONNECT, in anybody's name */
@@ -99,11 +112,10 @@ void dues_sent(struct dues *d, unsigned client, const struct packet *p, bool law
 	}
 }
 
-bool dues_received(struct dues *d, unsigned client, const struct packet *p, struct span topic, struct due_breach *b)
+static bool received(struct dues *d, unsigned client, const struct packet *p, struct span topic, struct due_breach *b)
 {
 	int s = d->session_of[client];
 
-	d->now++;
 	if (p->type == CONNACK) {
 		dues_connack(d, client, p);
 		return true;
@@ -126,6 +138,15 @@ bool dues_received(struct dues *d, unsigned client, const struct packet *p, stru
 	default:      break;
 	}
 	return true;
+}
+
+bool dues_received(struct dues *d, unsigned client, const struct packet *p, struct span topic, struct due_breach *b)
+{
+	bool kept;
+
+	d->now++;
+	kept = promises_received(&d->promises, d->now_ns, client, p, b);
+	return received(d, client, p, topic, b) && kept;
 }
 
 /* What came for another that looks like it, and need not have come, may have been this one. */
@@ -191,5 +212,5 @@ bool dues_judges(enum version version, const char *clause)
 	for (unsigned i = 0; i < 4; i++)
 		if (!strcmp(list[i], clause))
 			return true;
-	return false;
+	return promises_judge(version, clause);
 }

@@ -16,6 +16,8 @@
  *   MQTT-4.4.0-1      nor again what was unacknowledged when the connection was lost
  *   MQTT-4.3.3-2/-10  a QoS 2 message came twice (3.1.1, 5)
  *   MQTT-3.3.1-10/-6  a retained message came to a new subscription although it had been removed (3.1.1, 5)
+ *
+ * And what the server has promised for a time: dues_promises.h.
  */
 enum { DUES_CLIENTS = 32 };
 
@@ -29,8 +31,12 @@ struct due_breach {
 	uint8_t version;
 	const char *clause;		/* static */
 	unsigned client;
+	uint8_t type;			/* of the packet that breaks it, or did not come */
 	char text[240];			/* one line, foreign bytes escaped */
 };
+
+/* What time it is, on a clock that only goes forward: to be told before what happens then. */
+void dues_time(struct dues *dues, uint64_t now_ns);
 
 /* lawful: our side has broken no rule on this connection, this packet included. packet is NULL for what cannot be read. */
 void dues_sent(struct dues *dues, unsigned client, const struct packet *packet, bool lawful);
@@ -38,6 +44,7 @@ void dues_sent(struct dues *dues, unsigned client, const struct packet *packet, 
 /* topic: of a PUBLISH, also where an alias stands for it; empty where that cannot be said. False: *breach tells of a duplicate, or of what should not be there. */
 bool dues_received(struct dues *dues, unsigned client, const struct packet *packet, struct span topic, struct due_breach *breach);
 void dues_ended(struct dues *dues, unsigned client);	/* its connection is over, however */
+void dues_closed(struct dues *dues, unsigned client);	/* and it was the server who ended it */
 
 /* Which clients (bits) are connected and have something to come, or to release before it comes to others. Whoever waits answers what they owe meanwhile: a full window holds up the rest. */
 uint32_t dues_waiting(const struct dues *dues);

@@ -2,6 +2,7 @@
 #define HARNESS_DUES_INTERNAL_H
 
 #include "harness/dues.h"
+#include "harness/dues_promises.h"
 
 /* The inside of dues, shared by dues*.c and by nobody else. */
 
@@ -69,6 +70,8 @@ struct dues {
 	int session_of[DUES_CLIENTS];	/* by client; NOBODY before CONNACK */
 	struct connecting { uint64_t key; uint8_t version; bool clean, limited, temporary, lawful; } connecting[DUES_CLIENTS];
 	uint32_t now;			/* counts packets */
+	uint64_t now_ns;
+	struct promises promises;
 	unsigned n_subscriptions, n_messages, n_topics;
 	uint8_t n_deliveries[SESSIONS];
 	bool murky;			/* something unreadable was sent */

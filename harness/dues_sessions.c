@@ -112,6 +112,7 @@ void dues_ended(struct dues *d, unsigned client)
 {
 	int s = d->session_of[client];
 
+	promises_ended(&d->promises, client, false);
 	d->connecting[client] = (struct connecting){ 0 };
 	d->session_of[client] = NOBODY;
 	for (struct topic *t = d->topics; t < d->topics + d->n_topics; t++) {	/* of QoS 0 nobody knows what has arrived, and when */

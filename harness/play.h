@@ -209,6 +209,7 @@ void answer_unanswered(struct timeline *t, struct actor_state *a);	/* play_findi
 void finding_dues_sent(struct actor_state *a, const struct packet *p);	/* NULL: it cannot be read */
 void finding_dues_arrived(struct actor_state *a, const struct packet *p);
 void finding_dues_ended(struct actor_state *a);
+void finding_dues_closed(struct actor_state *a);	/* by the target */
 bool finding_dues_settled(struct timeline *t);	/* false: it may come yet */
 
 /* How far a fresh exchange went. */

@@ -23,8 +23,10 @@ void finding_dues_new(struct timeline *t)
 
 void finding_dues_sent(struct actor_state *a, const struct packet *p)
 {
-	if (dues_of(a))
-		dues_sent(dues_of(a), a->number, p, !monitor_is_lenient(&a->conn.monitor));
+	if (!dues_of(a))
+		return;
+	dues_time(dues_of(a), now(a->timeline));
+	dues_sent(dues_of(a), a->number, p, !monitor_is_lenient(&a->conn.monitor));
 }
 
 static void breaks(struct actor_state *a, const struct due_breach *breach)
@@ -43,6 +45,7 @@ void finding_dues_arrived(struct actor_state *a, const struct packet *p)
 		return;
 	if (p->type == PUBLISH && !monitor_topic(&a->conn.monitor, p, &topic))
 		topic = (struct span){ 0 };
+	dues_time(dues_of(a), now(a->timeline));
 	if (!dues_received(dues_of(a), a->number, p, topic, &breach))
 		breaks(a, &breach);
 }
@@ -51,6 +54,12 @@ void finding_dues_ended(struct actor_state *a)
 {
 	if (dues_of(a))
 		dues_ended(dues_of(a), a->number);
+}
+
+void finding_dues_closed(struct actor_state *a)
+{
+	if (dues_of(a))
+		dues_closed(dues_of(a), a->number);
 }
 
 static bool waits(struct timeline *t, uint32_t waiting, const struct actor_state *a)

@@ -217,6 +217,7 @@ static void note_due(struct client *c, const struct packet *packet)
 
 	if (packet->type == PUBLISH && !monitor_topic(&c->conn.monitor, packet, &topic))
 		topic = (struct span){ 0 };
+	dues_time(p->dues, c->conn.loop->now_ns);
 	if (!dues_received(p->dues, number_of(c), packet, topic, &breach))
 		play_breach(c, &breach);
 }
@@ -265,7 +266,7 @@ static void on_ended(struct conn *conn, enum conn_end how)
 
 	client_is_heard(c);
 	if (p->judges_dues)
-		dues_ended(p->dues, number_of(c));
+		dues_closed(p->dues, number_of(c));
 	if (p->accused == c)
 		name_accused(c, how == END_GARBAGE ? "bytes" : "frame", NULL);
 	if (how == END_REFUSED)

@@ -16,7 +16,7 @@ void play_breach(struct client *c, const struct due_breach *breach)
 	symptom->oracle = ORACLE_RULE;
 	symptom->version = breach->version;
 	snprintf(symptom->clause, sizeof(symptom->clause), "%s", breach->clause);
-	snprintf(symptom->bucket, sizeof(symptom->bucket), "rule %s:%s PUBLISH", versions[breach->version], breach->clause);
+	snprintf(symptom->bucket, sizeof(symptom->bucket), "rule %s:%s %s", versions[breach->version], breach->clause, packet_name((enum packet_type)breach->type));
 	snprintf(symptom->text, sizeof(symptom->text), "%s; to c%u", breach->text, number_of(c));
 }
 

@@ -73,8 +73,10 @@ static void tell(struct client *c, const uint8_t *bytes, size_t len, const struc
 	monitor_sent(&c->conn.monitor, bytes, len, packet);
 	if (packet && !client_answers(c, packet))
 		monitor_misbehaved(&c->conn.monitor);
-	if (p->judges_dues)
+	if (p->judges_dues) {
+		dues_time(p->dues, p->player->options.loop->now_ns);
 		dues_sent(p->dues, number_of(c), packet, !monitor_is_lenient(&c->conn.monitor));
+	}
 	p->last_client = (uint8_t)(c - p->clients);
 	c->sent_at = ++p->clock;
 	c->active_ns = p->player->options.loop->now_ns;
