@@ -117,6 +117,10 @@
 	X(RETAINED_CROSS,      false, "retained messages cross") \
 	X(SESSION_KEPT,        false, "session kept") \
 	X(NEAR_PACKET_SIZE,    false, "size near Maximum Packet Size") \
+	/* sessions */ \
+	X(INTERVAL_AT_LIMIT,   false, "interval at a limit") \
+	X(STRAY_ANSWER,        false, "answer that nobody waits for") \
+	X(SENT_AGAIN,          false, "exchange begun again") \
 	/* steered */ \
 	X(STEERED,             false, "steered by its state") \
 	X(ANSWERED,            false, "answer put in") \

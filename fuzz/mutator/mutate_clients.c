@@ -296,5 +296,6 @@ static bool near_packet_size(struct sequence *s)
 
 const struct sequence_choice client_choices[] = {
 	{ take_over, 4 }, { leave, 4 }, { stop_reading, 2 }, { give_away, 3 }, { double_client, 2 }, { will_between, 3 }, { reconnect, 4 }, { keep_session, 2 },
-	{ share, 3 }, { cross_retained, 3 }, { near_packet_size, 2 }, { NULL, 0 },
+	{ share, 3 }, { cross_retained, 3 }, { near_packet_size, 2 },
+	{ mutate_stray, 3 }, { mutate_resent, 2 }, { NULL, 0 },
 };

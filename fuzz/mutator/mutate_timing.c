@@ -116,5 +116,5 @@ static bool crowd_write(struct sequence *s)
 }
 
 const struct sequence_choice timing_choices[] = {
-	{ add_pause, 2 }, { add_await, 2 }, { remove_pauses, 2 }, { cut_write, 2 }, { join_writes, 3 }, { crowd_write, 2 }, { NULL, 0 },
+	{ add_pause, 2 }, { add_await, 2 }, { remove_pauses, 2 }, { cut_write, 2 }, { join_writes, 3 }, { crowd_write, 2 }, { mutate_interval, 3 }, { NULL, 0 },
 };

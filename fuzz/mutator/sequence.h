@@ -3,7 +3,7 @@
 
 #include "fuzz/mutator/anomalies.h"
 
-/* A sequence under the knife, for those that mutate it: mutate_moves.c, mutate_order.c, mutate_timing.c, mutate_clients.c. */
+/* A sequence under the knife, for those that mutate it: mutate_moves.c, mutate_order.c, mutate_timing.c, mutate_clients.c, mutate_sessions.c. */
 struct sequence {
 	struct moves *moves;
 	const struct moves *other;	/* NULL */
@@ -25,6 +25,8 @@ extern const struct sequence_choice order_choices[], splice_choices[], timing_ch
 
 /* As mutate_moves(), no send longer than `most`. */
 void mutate_moves_within(struct moves *moves, const struct moves *other, struct random *random, size_t most, struct anomaly *anomaly);
+
+sequence_act mutate_interval, mutate_stray, mutate_resent;	/* mutate_sessions.c */
 
 /* Something of the other put in. False: it has nothing, or there is no room; nothing has changed. */
 bool mutate_crossing(struct moves *moves, const struct moves *other, struct random *random, size_t most);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fuzz/mutator/anomalies.h"
 #include "harness/console.h"
 
 /* Those that are kept lie as moves: making a child of the tenth generation costs no more than of the first. */
@@ -126,11 +127,12 @@ static uint32_t seed_of(const struct cases *c, struct case_id id, struct random 
 }
 
 /*
- * Time is what a case costs most: waits are cut to a moment, which is enough for what was sent to have its effect, but in one of so many cases, where timers of the protocol may run out.
+ * Time is what a case costs most: waits are cut to a moment, which is enough for what was sent to have its effect, but in one of so many cases, where timers of the protocol may run out,
+ * and where an interval was put at a limit, past which it may be over soon.
  */
-static void hurry(struct moves *moves, uint64_t number)
+static void hurry(struct moves *moves, uint64_t number, const struct anomaly *anomaly)
 {
-	if (number % PATIENT_CASES == 0)
+	if (number % PATIENT_CASES == 0 || !strcmp(anomaly->name, anomaly_name(ANOMALY_INTERVAL_AT_LIMIT)))
 		return;
 	for (uint32_t i = 0; i < moves->n; i++)
 		if (moves->at[i].kind == MOVE_WAIT)
@@ -151,7 +153,7 @@ void cases_make(struct cases *c, struct case_id id, struct moves *moves, struct 
 		moves_read(moves, c->seeds->at[seed].bytes);
 	if (!c->valid && (id.parent != CASE_NO_PARENT || id.number > c->seeds->n))
 		mutate(c, moves, &random, &anomaly);
-	hurry(moves, id.number);
+	hurry(moves, id.number, &anomaly);
 	if (!origin)
 		return;
 	*origin = (struct case_origin){ .seed_name = c->seeds->at[seed].name, .anomaly = anomaly, .version = c->seeds->at[seed].version,
