@@ -7,7 +7,6 @@
 #include "codec/codec.h"
 #include "fuzz/must.h"
 #include "fuzz/offence.h"
-#include "fuzz/routes.h"
 #include "fuzz/target.h"
 #include "harness/dues.h"
 #include "harness/monitor.h"
@@ -43,7 +42,6 @@ static struct judged {
 	struct dues *dues;		/* told of every packet; NULL: what subscribers are owed is not judged */
 	bool starved;			/* allocations fail: what can be counted is not known to be */
 	struct end ends[N_ENDS];
-	struct routes routes;
 	/* NULL, or told of every packet that can be read. */
 	void (*sent)(unsigned end, const struct packet *packet);
 	void (*received)(unsigned end, const struct packet *packet);
@@ -93,7 +91,6 @@ static void judge_packet(struct end *e, struct span bytes, const struct frame *f
 	if (judged.dues)
 		note_due(e, &p);
 	offence_received(&e->offence, &p);
-	routes_received(&judged.routes, (unsigned)(e - judged.ends), &p);
 	if (judged.received)
 		judged.received((unsigned)(e - judged.ends), &p);
 }
@@ -120,13 +117,13 @@ static void forget_begun(struct end *e)
 	e->garbled = false;
 }
 
-static void lose(struct end *e)
+static void lose(struct end *e, enum due_end how)
 {
 	if (!e->link)
 		return;
 	monitor_close(&e->monitor);
 	if (judged.dues)
-		dues_ended(judged.dues, (unsigned)(e - judged.ends));
+		dues_ended(judged.dues, (unsigned)(e - judged.ends), how);
 	broker_forget(judged.broker, e->link, judged.now_ns);
 	e->link = NULL;
 	forget_begun(e);
@@ -143,11 +140,8 @@ static void settle(void)
 		MUST(e->link == link);
 		if (e->reading)
 			take_output(e);
-		if (!link_closing(link) || link_output(link).len)
-			continue;
-		if (judged.dues)
-			dues_closed(judged.dues, (unsigned)(e - judged.ends));
-		lose(e);
+		if (link_closing(link) && !link_output(link).len)
+			lose(e, DUES_CLOSED);
 	}
 }
 
@@ -172,7 +166,7 @@ static void check_memory(void)
 
 static void open_end(struct end *e)
 {
-	lose(e);
+	lose(e, DUES_LOST);
 	e->link = broker_accept(judged.broker, e, judged.now_ns);
 	if (!e->link)
 		return;
@@ -180,7 +174,6 @@ static void open_end(struct end *e)
 	e->done = false;
 	e->sent = 0;
 	e->offence = (struct offence){ 0 };
-	routes_opened(&judged.routes, (unsigned)(e - judged.ends));
 	monitor_open(&e->monitor, judged.world, &judged.log);
 }
 
@@ -193,8 +186,6 @@ static void tell_sent(struct end *e, const uint8_t *bytes, const struct frame *f
 	fuzz_packets++;
 	offence_sent(&e->offence, readable ? &p : NULL, bytes[0] >> 4, frame->overlong, monitor_version(&e->monitor));
 	monitor_sent(&e->monitor, bytes, frame->size, readable ? &p : NULL);
-	if (readable)
-		routes_sent(&judged.routes, (unsigned)(e - judged.ends), &p);
 	if (judged.dues) {
 		dues_time(judged.dues, judged.now_ns);
 		dues_sent(judged.dues, (unsigned)(e - judged.ends), readable ? &p : NULL, !monitor_is_lenient(&e->monitor));
@@ -345,7 +336,6 @@ static bool judged_start(unsigned limits)
 	struct broker_config config = configured(limits);
 
 	judged.now_ns = 1;
-	judged.routes = (struct routes){ 0 };
 	judged.max_memory = config.max_memory;
 	judged.log.violated = judged_violated;
 	judged.broker = broker_new(&config, judged.now_ns);
@@ -367,7 +357,7 @@ static void judged_end(void)
 	broker_shutdown(judged.broker, judged.now_ns);
 	settle();
 	for (struct end *e = judged.ends; e < judged.ends + N_ENDS; e++)
-		lose(e);
+		lose(e, DUES_LOST);
 	check_memory();
 	broker_stats(judged.broker, &stats);
 	MUST(stats.links == 0);

@@ -63,7 +63,7 @@ static void act(const struct move *move)
 		break;
 	case MOVE_DROP:
 	case MOVE_CLOSE:		/* the broker reads the end of the stream, and ends its own side */
-		lose(e);
+		lose(e, DUES_LOST);
 		break;
 	case MOVE_WAIT:
 		wait_for(move->value * UINT64_C(500000000));

@@ -28,12 +28,12 @@ void dues_begin(struct dues *d, struct span own)
 	memset(d->sessions, 0, sizeof(d->sessions));
 	memset(d->n_deliveries, 0, sizeof(d->n_deliveries));
 	memset(d->connecting, 0, sizeof(d->connecting));
-	d->n_subscriptions = d->n_messages = d->n_topics = 0;
+	d->n_subscriptions = d->n_messages = d->n_topics = d->n_wills = 0;
 	d->now = 0;
 	promises_begin(&d->promises);
 	d->murky = d->full = false;
 	for (unsigned i = 0; i < DUES_CLIENTS; i++)
-		d->session_of[i] = NOBODY;
+		d->session_of[i] = d->will_of[i] = NOBODY;
 }
 
 bool dues_keep_text(char text[TEXT], struct span s)
@@ -67,12 +67,6 @@ void dues_time(struct dues *d, uint64_t now_ns)
 	d->now_ns = now_ns;
 }
 
-void dues_closed(struct dues *d, unsigned client)
-{
-	promises_ended(&d->promises, client, true);
-	dues_ended(d, client);
-}
-
 void dues_sent(struct dues *d, unsigned client, const struct packet *p, bool lawful)
 {
 	int s = d->session_of[client];
@@ -93,6 +87,7 @@ void dues_sent(struct dues *d, unsigned client, const struct packet *p, bool law
 		dues_connect(d, client, p, true);
 		return;
 	}
+	dues_will_sent(d, client, p);
 	if (s == NOBODY) {			/* before CONNACK, or of a session that did not fit */
 		d->murky |= p->type == PUBLISH;
 		if (p->type == SUBSCRIBE || p->type == UNSUBSCRIBE || (p->type >= PUBLISH && p->type <= PUBCOMP))
@@ -107,7 +102,7 @@ void dues_sent(struct dues *d, unsigned client, const struct packet *p, bool law
 	case PUBREC:
 	case PUBCOMP:     dues_answered(d, client, s, p); break;
 	case PUBREL:      dues_released(d, s, p); break;
-	case DISCONNECT:  dues_ended(d, client); break;
+	case DISCONNECT:  dues_session_over(d, client); break;
 	default:          break;
 	}
 }
@@ -120,17 +115,18 @@ static bool received(struct dues *d, unsigned client, const struct packet *p, st
 		dues_connack(d, client, p);
 		return true;
 	}
+	dues_will_answered(d, client, p);
 	if (s == NOBODY)
 		return true;
 	switch (p->type) {
 	case PUBLISH: {
-		bool kept = dues_was_removed(d, client, s, p, topic, b);
+		bool fine = dues_was_removed(d, client, s, p, topic, b);
 
-		return dues_delivered(d, client, s, p, topic, b) && kept;
+		fine = dues_will_was_removed(d, client, s, p, topic, b) && fine;
+		fine = dues_routed(d, client, s, p, topic, b) && fine;
+		return dues_delivered(d, client, s, p, topic, b) && fine;
 	}
-	case DISCONNECT:
-		dues_ended(d, client);
-		break;
+	case DISCONNECT: dues_session_over(d, client); break;
 	case SUBACK:  dues_suback(d, s, p); break;
 	case PUBACK:
 	case PUBREC:
@@ -147,6 +143,13 @@ bool dues_received(struct dues *d, unsigned client, const struct packet *p, stru
 	d->now++;
 	kept = promises_received(&d->promises, d->now_ns, client, p, b);
 	return received(d, client, p, topic, b) && kept;
+}
+
+void dues_ended(struct dues *d, unsigned client, enum due_end how)
+{
+	promises_ended(&d->promises, client, how == DUES_CLOSED || how == DUES_BROKEN);
+	dues_will_ended(d, client, how);
+	dues_session_over(d, client);
 }
 
 /* What came for another that looks like it, and need not have come, may have been this one. */
@@ -197,20 +200,26 @@ bool dues_judge(const struct dues *d, unsigned client, struct due_breach *b)
 
 		if (is_due(m, d, s) && m->again & 1u << s)
 			return dues_tell(b, d->sessions[s].version, "MQTT-4.4.0-1", "MQTT-4.4.0-1", client, "what was unacknowledged did not come again when the session was resumed", m->topic);
+		if (is_due(m, d, s) && m->will)
+			return dues_tell(b, d->sessions[s].version, "MQTT-3.1.2-8", "MQTT-3.1.2-8", client, "a will never came although its connection ended without DISCONNECT", m->topic);
 		if (is_due(m, d, s))
 			return dues_tell(b, d->sessions[s].version, "MQTT-4.5.0-1", "MQTT-4.5.0-1", client, "a message that was acknowledged to its publisher never came to its subscriber", m->topic);
 	}
 	return true;
 }
 
+static bool is_among(const char *const *list, const char *clause)
+{
+	while (*list && strcmp(*list, clause))
+		list++;
+	return *list;
+}
+
 bool dues_judges(enum version version, const char *clause)
 {
-	static const char *const before_5[] = { "MQTT-4.5.0-1", "MQTT-4.4.0-1", "MQTT-4.3.3-2", "MQTT-3.3.1-10" };
-	static const char *const in_5[] = { "MQTT-4.5.0-1", "MQTT-4.4.0-1", "MQTT-4.3.3-10", "MQTT-3.3.1-6" };
-	const char *const *list = version == MQTT_5 ? in_5 : before_5;
+	static const char *const before_5[] = { "MQTT-4.3.3-2", "MQTT-3.3.1-10", NULL };
+	static const char *const in_5[] = { "MQTT-4.3.3-10", "MQTT-3.3.1-6", "MQTT-3.8.3-3", "shared-one-member", NULL };
+	static const char *const both[] = { "MQTT-4.5.0-1", "MQTT-4.4.0-1", "MQTT-3.1.2-8", "MQTT-3.14.4-3", "MQTT-4.7.2-1", NULL };
 
-	for (unsigned i = 0; i < 4; i++)
-		if (!strcmp(list[i], clause))
-			return true;
-	return promises_judge(version, clause);
+	return is_among(both, clause) || is_among(version == MQTT_5 ? in_5 : before_5, clause) || promises_judge(version, clause);
 }

@@ -4,7 +4,7 @@
 #include "codec/codec.h"
 
 /*
- * What subscribers are owed: loss and duplicates, judged from what a handful of clients send and get, without marks in the payloads. It knows nothing of
+ * What subscribers are owed, and what must not come to them: loss, duplicates and wrong routes, judged from what a handful of clients send and get, without marks in the payloads. It knows nothing of
  * scenarios or fuzzing, and is told of every packet both ways, in order. Bounded: what does not fit is not judged.
  *
  * It judges only where the standard leaves no choice: messages of QoS 1 and 2 that were taken by an acknowledgement, for subscriptions that were granted before, of sessions in which our
@@ -16,6 +16,11 @@
  *   MQTT-4.4.0-1      nor again what was unacknowledged when the connection was lost
  *   MQTT-4.3.3-2/-10  a QoS 2 message came twice (3.1.1, 5)
  *   MQTT-3.3.1-10/-6  a retained message came to a new subscription although it had been removed (3.1.1, 5)
+ *   MQTT-3.1.2-8      a will without delay did not come when its connection had ended without DISCONNECT (in 5 not where the session goes on by another connection)
+ *   MQTT-3.14.4-3     a will came although DISCONNECT (0x00) had been said
+ *   MQTT-3.8.3-3      a message came back to its publisher, who has nothing but No Local subscriptions to it (5)
+ *   MQTT-4.7.2-1      a wildcard in the first level brought a topic that begins with $, for which nothing else was asked
+ *   shared-one-member a message that was published once came to two members of one share, to each at QoS 0 (5)
  *
  * And what the server has promised for a time: dues_promises.h.
  */
@@ -43,8 +48,14 @@ void dues_sent(struct dues *dues, unsigned client, const struct packet *packet, 
 
 /* topic: of a PUBLISH, also where an alias stands for it; empty where that cannot be said. False: *breach tells of a duplicate, or of what should not be there. */
 bool dues_received(struct dues *dues, unsigned client, const struct packet *packet, struct span topic, struct due_breach *breach);
-void dues_ended(struct dues *dues, unsigned client);	/* its connection is over, however */
-void dues_closed(struct dues *dues, unsigned client);	/* and it was the server who ended it */
+
+enum due_end {
+	DUES_CLOSED,			/* by the server, which has read all that was sent */
+	DUES_BROKEN,			/* by the server, or on the way: what was sent last may not have been read */
+	DUES_LOST,			/* by us; nor here */
+	DUES_FINISHED,			/* for our side only: nothing more is sent; how it ends is still to be told */
+};
+void dues_ended(struct dues *dues, unsigned client, enum due_end how);	/* harmless where there is none */
 
 /* Which clients (bits) are connected and have something to come, or to release before it comes to others. Whoever waits answers what they owe meanwhile: a full window holds up the rest. */
 uint32_t dues_waiting(const struct dues *dues);

@@ -6,12 +6,12 @@
 
 /* The inside of dues, shared by dues*.c and by nobody else. */
 
-enum { SESSIONS = 32, SUBSCRIPTIONS = 96, MESSAGES = 160, MOST_TOPICS = 48, TEXT = 128, OWN = 16, MOST_PAYLOAD = 1 << 14, NOBODY = -1 };
+enum { SESSIONS = 32, SUBSCRIPTIONS = 96, MESSAGES = 160, MOST_TOPICS = 48, WILLS = 32, TEXT = 128, OWN = 16, MOST_PAYLOAD = 1 << 14, NOBODY = -1 };
+enum { LONG_KEEP_ALIVE = 10 };		/* seconds: no connection is at rest for so long */
 
 struct session {			/* at the broker, of one client id */
 	uint64_t key;			/* 0: this place is free */
 	int client;			/* that has it; NOBODY */
-	uint32_t subscribed_at;		/* the first SUBSCRIBE of its connection; 0: none */
 	uint8_t version;
 	bool limited;			/* a Maximum Packet Size */
 	bool temporary;			/* it ends with its connection */
@@ -22,6 +22,7 @@ struct session {			/* at the broker, of one client id */
 
 struct subscription {
 	char filter[TEXT];		/* "": this place is free */
+	uint32_t asked_at;		/* by the first SUBSCRIBE of the connection that has this filter */
 	uint16_t packet_id;		/* of the SUBSCRIBE that waits for its SUBACK; 0: granted */
 	uint8_t session, nth, qos;	/* nth of that SUBSCRIBE */
 	bool no_local;
@@ -42,6 +43,30 @@ struct message {
 	bool retain;
 	bool released;			/* PUBREL was sent: its packet id may mean another by now */
 	bool alone;			/* no other has that topic and payload, and it is not retained: a second delivery is a duplicate */
+	bool will;
+	bool withheld;			/* all subscriptions by which its publisher would get it are No Local, and it is not retained */
+	bool single;			/* it is published once, not retained, and no other looks like it: one member of a share gets it */
+	char share[TEXT];		/* by which it came to */
+	uint32_t shared_to;		/* bit per session, at QoS 0 */
+};
+
+enum will_state { WILL_ASKED, WILL_ARMED, WILL_REMOVED, WILL_LOOSE /* it may come or not */ };
+
+struct will {
+	uint64_t hash;			/* as a message's */
+	uint64_t key;			/* its client's */
+	uint32_t came;			/* bit per session: something that looks like it */
+	char topic[TEXT];
+	int session;
+	int message;			/* that it has become; NOBODY */
+	uint16_t unanswered_id;
+	uint8_t unanswered;		/* the type of the last packet on its connection (PUBREC: a PUBLISH of QoS 2), until it is answered; 0 */
+	uint8_t version, qos, state;	/* enum will_state */
+	bool retain, delayed;
+	bool lasting;			/* it does not expire, and is not large */
+	bool brief;			/* the server may end its connection, as too quiet */
+	bool contested;			/* others have connected by its client id meanwhile */
+	bool closed;			/* by the server, behind the DISCONNECT */
 };
 
 struct delivery {			/* QoS 1 and 2, not acknowledged by us */
@@ -67,12 +92,14 @@ struct dues {
 	struct message messages[MESSAGES];
 	struct topic topics[MOST_TOPICS];
 	struct delivery deliveries[SESSIONS][64];
+	struct will wills[WILLS];
+	int will_of[DUES_CLIENTS];	/* of the connection that it has; NOBODY */
 	int session_of[DUES_CLIENTS];	/* by client; NOBODY before CONNACK */
 	struct connecting { uint64_t key; uint8_t version; bool clean, limited, temporary, lawful; } connecting[DUES_CLIENTS];
 	uint32_t now;			/* counts packets */
 	uint64_t now_ns;
 	struct promises promises;
-	unsigned n_subscriptions, n_messages, n_topics;
+	unsigned n_subscriptions, n_messages, n_topics, n_wills;
 	uint8_t n_deliveries[SESSIONS];
 	bool murky;			/* something unreadable was sent */
 	bool full;			/* messages did not fit */
@@ -97,13 +124,33 @@ void dues_connect(struct dues *d, unsigned client, const struct packet *p, bool 
 void dues_subscribe(struct dues *d, int s, const struct packet *p);
 void dues_suback(struct dues *d, int s, const struct packet *p);
 void dues_unsubscribe(struct dues *d, int s, const struct packet *p);
+void dues_session_over(struct dues *d, unsigned client);	/* it has no connection any more that anything may come on */
 
 /* dues_messages.c: what is published, retained and delivered */
+uint64_t dues_hash_of(struct span topic, struct span payload);
+void dues_may_come(struct dues *d, const struct will *w);	/* from now on */
+void dues_publish_will(struct dues *d, struct will *w);
 void dues_publish(struct dues *d, int s, const struct packet *p);
 void dues_released(struct dues *d, int s, const struct packet *p);
 void dues_acknowledged(struct dues *d, int s, const struct packet *p);
 void dues_answered(struct dues *d, unsigned client, int s, const struct packet *p);
 bool dues_delivered(struct dues *d, unsigned client, int s, const struct packet *p, struct span topic, struct due_breach *b);
 bool dues_was_removed(struct dues *d, unsigned client, int s, const struct packet *p, struct span topic, struct due_breach *b);
+
+/* dues_routes.c: to whom it must not go */
+bool dues_withholds(const struct dues *d, int s, struct span topic);	/* No Local keeps what that session publishes from it */
+bool dues_routed(struct dues *d, unsigned client, int s, const struct packet *p, struct span topic, struct due_breach *b);
+
+/* dues_wills.c: what is left when a connection ends */
+void dues_will_contested(struct dues *d, uint64_t key, bool clean);
+void dues_will_asked(struct dues *d, unsigned client, const struct packet *p);
+void dues_will_accepted(struct dues *d, unsigned client, const struct packet *p);
+void dues_will_spoilt(struct dues *d, unsigned client);
+void dues_will_sent(struct dues *d, unsigned client, const struct packet *p);
+void dues_will_answered(struct dues *d, unsigned client, const struct packet *p);
+void dues_will_ended(struct dues *d, unsigned client, enum due_end how);
+bool dues_is_will(const struct dues *d, uint64_t hash);
+void dues_will_came(struct dues *d, int s, uint64_t hash);	/* as it seems */
+bool dues_will_was_removed(struct dues *d, unsigned client, int s, const struct packet *p, struct span topic, struct due_breach *b);
 
 #endif

@@ -5,7 +5,7 @@
 #include "harness/dues_internal.h"
 #include "harness/monitor.h"
 
-static uint64_t hash_of(struct span topic, struct span payload)
+uint64_t dues_hash_of(struct span topic, struct span payload)
 {
 	return monitor_hash_bytes(topic) * 31 ^ monitor_hash_bytes(payload);
 }
@@ -67,7 +67,7 @@ static void retained(struct dues *d, int s, const struct message *m, bool fine)
 	}
 }
 
-static uint32_t who_is_owed(const struct dues *d, int publisher, const struct packet *p, bool *twice, uint32_t *sharing)
+static uint32_t who_is_owed(const struct dues *d, int publisher, struct span topic, bool *twice, uint32_t *sharing)
 {
 	uint32_t owed = 0, some = 0, unsure = 0;
 
@@ -77,7 +77,7 @@ static uint32_t who_is_owed(const struct dues *d, int publisher, const struct pa
 		struct span filter = span_text(sub->filter), group, plain;
 		bool shared = share_split(filter, &group, &plain);
 
-		if (!topic_filter_valid(shared ? plain : filter) || !topic_matches(shared ? plain : filter, p->topic))
+		if (!topic_filter_valid(shared ? plain : filter) || !topic_matches(shared ? plain : filter, topic))
 			continue;
 		*twice |= shared || some & 1u << sub->session || s->unknown || sub->packet_id;
 		some |= 1u << sub->session;
@@ -104,7 +104,7 @@ void dues_publish(struct dues *d, int s, const struct packet *p)
 {
 	struct message *m = &d->messages[d->n_messages];
 	struct message *before = publish_qos(p) ? message_under_way(d, s, p->packet_id) : NULL;
-	uint64_t hash = hash_of(p->topic, p->payload);
+	uint64_t hash = dues_hash_of(p->topic, p->payload);
 	uint32_t sharing = 0;
 	struct value value;
 	bool twice = p->flags & PUBLISH_RETAIN;
@@ -113,8 +113,10 @@ void dues_publish(struct dues *d, int s, const struct packet *p)
 		d->murky = true;
 		return;
 	}
-	if (before && before->hash == hash && before->qos == publish_qos(p) && !before->released)
+	if (before && before->hash == hash && before->qos == publish_qos(p) && !before->released) {
+		before->single = false;
 		return;
+	}
 	if (before && !before->released)	/* whichever of them is acknowledged */
 		before->taken = REFUSED;
 	retain(d, s, p);
@@ -130,15 +132,55 @@ void dues_publish(struct dues *d, int s, const struct packet *p)
 	m->again = m->came = m->got = m->got_0 = 0;
 	m->released = false;
 	m->retain = p->flags & PUBLISH_RETAIN;
-	m->owed = who_is_owed(d, s, p, &twice, &sharing);
+	m->owed = who_is_owed(d, s, p->topic, &twice, &sharing);
 	if (!m->qos || p->topic.at[0] == '$' || !dues_is_own(d, p->topic) || p->payload.len > MOST_PAYLOAD || property_find(p->properties, PROP_message_expiry_interval, &value))
 		m->owed = 0;
 	m->sure = m->owed & ~sharing;
-	m->alone = !twice && dues_is_own(d, p->topic);
+	m->alone = !twice && dues_is_own(d, p->topic) && !dues_is_will(d, hash);
+	m->single = !m->retain && dues_is_own(d, p->topic);
+	m->withheld = m->single && dues_withholds(d, s, p->topic);
+	m->will = false;
+	m->shared_to = 0;
 	for (unsigned i = 0; i < d->n_messages; i++)
 		if (d->messages[i].hash == m->hash)
-			m->alone = d->messages[i].alone = false;
+			m->alone = d->messages[i].alone = m->single = d->messages[i].single = false;
 	d->n_messages++;
+}
+
+/* Nobody says when it is published: what looks like it may be it from now on, and what is retained on its topic, too. */
+void dues_may_come(struct dues *d, const struct will *w)
+{
+	struct topic *t = w->retain && dues_is_own(d, span_text(w->topic)) ? topic_of(d, span_text(w->topic)) : NULL;
+
+	if (t) {
+		t->unknown = true;
+		t->removed_at = 0;
+		t->packet_id = 0;
+	}
+	for (unsigned i = 0; i < d->n_messages; i++)
+		if (d->messages[i].hash == w->hash)
+			d->messages[i].alone = d->messages[i].single = d->messages[i].withheld = false;
+}
+
+/* To all but its own client, who may have ended that session by the very packet that took it over. */
+void dues_publish_will(struct dues *d, struct will *w)
+{
+	struct message *m = &d->messages[d->n_messages];
+	struct span topic = span_text(w->topic);
+	uint32_t sharing = 0;
+	bool twice = true;
+
+	if (!w->qos || w->delayed || !w->lasting || w->topic[0] == '$' || !dues_is_own(d, topic))
+		return;
+	if (d->n_messages == MESSAGES) {
+		d->full = true;
+		return;
+	}
+	*m = (struct message){ .hash = w->hash, .qos = w->qos, .publisher = (uint8_t)w->session, .taken = COMPLETE, .retain = w->retain, .released = true, .will = true };
+	memcpy(m->topic, w->topic, sizeof(m->topic));
+	m->owed = who_is_owed(d, w->session, topic, &twice, &sharing) & ~(1u << w->session) & ~w->came;
+	m->sure = m->owed & ~sharing;
+	w->message = (int)d->n_messages++;
 }
 
 /* PUBREL */
@@ -223,7 +265,7 @@ bool dues_delivered(struct dues *d, unsigned client, int s, const struct packet 
 {
 	unsigned qos = publish_qos(p);
 	const struct delivery *open = qos ? delivery_of(d, s, p->packet_id) : NULL;
-	int i = topic.len ? message_like(d, s, hash_of(topic, p->payload)) : NOBODY;
+	int i = topic.len ? message_like(d, s, dues_hash_of(topic, p->payload)) : NOBODY;
 	struct message *m = i == NOBODY ? NULL : &d->messages[i];
 	bool live = m && !open && !(p->flags & PUBLISH_RETAIN);
 	bool before = live && ((qos == 2 && m->got & 1u << s) || (!qos && m->got_0 & 1u << s));
@@ -247,13 +289,31 @@ bool dues_delivered(struct dues *d, unsigned client, int s, const struct packet 
 	return true;
 }
 
+/* All that it has asked for by which it may come. */
+static bool asked_since(const struct dues *d, int s, struct span topic, uint32_t when)
+{
+	bool some = false;
+
+	for (unsigned i = 0; i < d->n_subscriptions; i++) {
+		struct span filter = span_text(d->subscriptions[i].filter), group, plain;
+		bool shared = share_split(filter, &group, &plain);
+
+		if (d->subscriptions[i].session != s || !topic_filter_valid(shared ? plain : filter) || !topic_matches(shared ? plain : filter, topic))
+			continue;
+		if (d->subscriptions[i].asked_at <= when)
+			return false;
+		some = true;
+	}
+	return some;
+}
+
 bool dues_was_removed(struct dues *d, unsigned client, int s, const struct packet *p, struct span topic, struct due_breach *b)
 {
 	bool known = p->flags & PUBLISH_RETAIN && p->payload.len && topic.len && dues_is_own(d, topic) && !d->murky && !d->full;
 	const struct topic *t = known ? topic_of(d, topic) : NULL;
 	const struct session *session = &d->sessions[s];
 
-	if (!t || !t->removed_at || session->spoilt || session->resumed || session->subscribed_at <= t->removed_at || (t->only_for && t->only_for != client + 1))
+	if (!t || !t->removed_at || session->spoilt || session->resumed || session->unknown || !asked_since(d, s, topic, t->removed_at) || (t->only_for && t->only_for != client + 1))
 		return true;
 	return dues_tell(b, session->version, "MQTT-3.3.1-10", "MQTT-3.3.1-6", client, "a retained message that was removed came to a new subscription", t->name);
 }

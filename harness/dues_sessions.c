@@ -52,6 +52,7 @@ void dues_spoil(struct dues *d, unsigned client)
 {
 	struct connecting *c = &d->connecting[client];
 
+	dues_will_spoilt(d, client);
 	if (d->session_of[client] != NOBODY)
 		d->sessions[d->session_of[client]].spoilt = true;
 	c->lawful = false;
@@ -68,21 +69,26 @@ void dues_connack(struct dues *d, unsigned client, const struct packet *p)
 	bool present = !c->clean && p->ack_flags & 1;
 	int s;
 
-	if (p->reason || !c->version)
+	if (p->reason || !c->version) {
+		dues_will_spoilt(d, client);
 		return;
+	}
 	if (property_find(p->properties, PROP_assigned_client_identifier, &assigned))
 		c->key = monitor_key_of(1, assigned.bytes);
 	s = c->key ? find_session(d, c->key) : NOBODY;
 	d->session_of[client] = s;
-	if (s == NOBODY)
+	if (s == NOBODY) {
+		dues_will_spoilt(d, client);
 		return;
+	}
 	session = &d->sessions[s];
 	if (session->key && session->client != NOBODY && session->client != (int)client)
-		dues_ended(d, (unsigned)session->client);	/* taken over */
+		dues_ended(d, (unsigned)session->client, DUES_LOST);	/* taken over */
 	if (!present)
 		end_session(d, s);
 	*session = (struct session){ .key = c->key, .client = (int)client, .version = c->version, .limited = c->limited, .temporary = c->temporary, .resumed = present,
 	                             .spoilt = !c->lawful || (session->key && session->spoilt), .unknown = present && (!session->key || session->unknown) };
+	dues_will_accepted(d, client, p);
 }
 
 void dues_connect(struct dues *d, unsigned client, const struct packet *p, bool lawful)
@@ -102,13 +108,14 @@ void dues_connect(struct dues *d, unsigned client, const struct packet *p, bool 
 			end_session(d, i);
 			d->sessions[i].unknown = true;
 		}
-	if (p->connect_flags & CONNECT_WILL)		/* somebody's last message may look like any other, and nobody says when it is published */
-		d->murky = true;
+	dues_will_contested(d, c->key, clean);
 	if (!lawful)
 		dues_spoil(d, client);
+	else
+		dues_will_asked(d, client, p);
 }
 
-void dues_ended(struct dues *d, unsigned client)
+void dues_session_over(struct dues *d, unsigned client)
 {
 	int s = d->session_of[client];
 
@@ -124,7 +131,6 @@ void dues_ended(struct dues *d, unsigned client)
 	if (s == NOBODY || d->sessions[s].client != (int)client)
 		return;
 	d->sessions[s].client = NOBODY;
-	d->sessions[s].subscribed_at = 0;
 	if (d->sessions[s].temporary) {
 		end_session(d, s);
 		d->sessions[s].unknown = true;
@@ -163,12 +169,25 @@ static void unsettle(struct dues *d, int s, struct span filter, unsigned options
 	for (struct message *m = d->messages; m < d->messages + d->n_messages; m++) {
 		if (!topic_matches(shared ? plain : filter, span_text(m->topic)))
 			continue;
-		m->alone = false;
+		m->alone = m->single = false;
+		if (m->publisher == s && (shared || !(options & SUBSCRIBE_NO_LOCAL)))
+			m->withheld = false;
 		if (shared || gives_less)
 			m->sure &= ~(1u << s);
 		if (!shared && gives_less)
 			m->owed &= ~(1u << s);
 	}
+}
+
+/* What the first of several brings may come behind the last. */
+static uint32_t first_asked(const struct dues *d, int s, const char *filter)
+{
+	uint32_t first = d->now;
+
+	for (unsigned i = 0; i < d->n_subscriptions; i++)
+		if (d->subscriptions[i].session == s && !strcmp(d->subscriptions[i].filter, filter) && d->subscriptions[i].asked_at < first)
+			first = d->subscriptions[i].asked_at;
+	return first;
 }
 
 void dues_subscribe(struct dues *d, int s, const struct packet *p)
@@ -177,7 +196,6 @@ void dues_subscribe(struct dues *d, int s, const struct packet *p)
 	struct span filter;
 	uint8_t options, nth = 0;
 
-	d->sessions[s].subscribed_at = d->sessions[s].subscribed_at ? d->sessions[s].subscribed_at : d->now;
 	for (; filter_next(&walk, &filter, &options); nth++) {
 		struct subscription *sub = &d->subscriptions[d->n_subscriptions];
 
@@ -186,6 +204,7 @@ void dues_subscribe(struct dues *d, int s, const struct packet *p)
 			d->sessions[s].unknown = true;
 			continue;
 		}
+		sub->asked_at = first_asked(d, s, sub->filter);
 		sub->packet_id = p->packet_id;
 		sub->session = (uint8_t)s;
 		sub->nth = nth;

@@ -5,6 +5,7 @@
 #include "harness/arrival.h"
 #include "harness/build_step.h"
 #include "harness/claimant.h"
+#include "harness/dues.h"
 #include "harness/timeline.h"
 
 /* The inside of a timeline, shared by play*.c and by nobody else. */
@@ -208,8 +209,7 @@ void finding_dues_new(struct timeline *t);
 void answer_unanswered(struct timeline *t, struct actor_state *a);	/* play_finding.c: it acknowledges all that it has not */
 void finding_dues_sent(struct actor_state *a, const struct packet *p);	/* NULL: it cannot be read */
 void finding_dues_arrived(struct actor_state *a, const struct packet *p);
-void finding_dues_ended(struct actor_state *a);
-void finding_dues_closed(struct actor_state *a);	/* by the target */
+void finding_dues_ended(struct actor_state *a, enum due_end how);
 bool finding_dues_settled(struct timeline *t);	/* false: it may come yet */
 
 /* How far a fresh exchange went. */

@@ -104,7 +104,7 @@ static void on_ended(struct conn *c, enum conn_end how)
 	record(t, EVENT_ENDED, a, span_text(text));
 	a->connected = false;
 	a->ended = true;
-	finding_dues_closed(a);
+	finding_dues_ended(a, how == END_FIN ? DUES_CLOSED : DUES_BROKEN);
 	if (t->capture) {
 		inbox_put(a, 0, NULL, 0, NULL);
 		capture_wake(a);

@@ -50,16 +50,10 @@ void finding_dues_arrived(struct actor_state *a, const struct packet *p)
 		breaks(a, &breach);
 }
 
-void finding_dues_ended(struct actor_state *a)
+void finding_dues_ended(struct actor_state *a, enum due_end how)
 {
 	if (dues_of(a))
-		dues_ended(dues_of(a), a->number);
-}
-
-void finding_dues_closed(struct actor_state *a)
-{
-	if (dues_of(a))
-		dues_closed(dues_of(a), a->number);
+		dues_ended(dues_of(a), a->number, how);
 }
 
 static bool waits(struct timeline *t, uint32_t waiting, const struct actor_state *a)

@@ -248,7 +248,7 @@ void finding_opens(struct actor_state *a)
 {
 	struct finding_client *c = &a->timeline->finding->clients[a->number];
 
-	finding_dues_ended(a);
+	finding_dues_ended(a, DUES_LOST);
 	memset(c->due, 0, sizeof(c->due));
 	c->end_due = c->flooded = false;
 	c->n_unanswered = 0;

@@ -158,11 +158,11 @@ static void leave(struct timeline *t, struct strand *s, bool reset)
 		record(t, EVENT_ENDED, a, span_text(reset ? "dropped by us (RST)" : "closed by us (FIN)"));
 		if (reset) {
 			conn_close(&a->conn, true);
-			finding_dues_ended(a);
+			finding_dues_ended(a, DUES_LOST);
 			a->ended = true;
 		} else {
 			conn_finish(&a->conn);
-			finding_dues_ended(a);
+			finding_dues_ended(a, DUES_FINISHED);
 		}
 		a->connected = false;
 	}

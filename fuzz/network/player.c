@@ -164,7 +164,7 @@ static void close_client(struct client *c, bool reset)
 		client_is_heard(c);
 	conn_close(&c->conn, reset);
 	if (c->play && c->play->judges_dues)
-		dues_ended(c->play->dues, number_of(c));
+		dues_ended(c->play->dues, number_of(c), DUES_LOST);
 }
 
 /* Its connection is open, or there is none (any more); false: not yet. */
@@ -282,7 +282,7 @@ static bool move_client(struct play *p, struct client *c, const struct move *mov
 			return true;
 		conn_finish(&c->conn);
 		if (p->judges_dues)
-			dues_ended(p->dues, number_of(c));
+			dues_ended(p->dues, number_of(c), DUES_FINISHED);
 		client_stirs(c);
 		break;
 	case MOVE_STOP_READING:

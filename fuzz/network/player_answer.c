@@ -266,7 +266,7 @@ static void on_ended(struct conn *conn, enum conn_end how)
 
 	client_is_heard(c);
 	if (p->judges_dues)
-		dues_closed(p->dues, number_of(c));
+		dues_ended(p->dues, number_of(c), how == END_FIN ? DUES_CLOSED : DUES_BROKEN);
 	if (p->accused == c)
 		name_accused(c, how == END_GARBAGE ? "bytes" : "frame", NULL);
 	if (how == END_REFUSED)

@@ -1,89 +1,4 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
-
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include "codec/text.h"
-#include "harness/dues.h"
-
-static struct dues *dues;
-static struct due_breach found;
-static enum version version;
-
-static int start(void **state)
-{
-	(void)state;
-	version = MQTT_5;
-	dues = dues_new();
-	return !dues;
-}
-
-static int stop(void **state)
-{
-	(void)state;
-	dues_free(dues);
-	return 0;
-}
-
-static struct packet parsed(const char *text)
-{
-	static uint8_t room[8][1 << 12], bytes[8][1 << 12];
-	static unsigned turn;
-	struct writer w = writer_to(bytes[++turn % 8], sizeof(*bytes));
-	struct arena arena;
-	struct builder b;
-	struct fault fault;
-	struct packet p;
-	struct finding finding;
-
-	arena_init(&arena, room[turn % 8], sizeof(*room));
-	assert_int_equal(packet_parse(span_text(text), version, &arena, &b, &fault), CODEC_OK);
-	assert_int_equal(builder_encode(&b, &w), CODEC_OK);
-	assert_int_equal(decode(w.at, w.len, version, &p, &finding), CODEC_OK);
-	return p;
-}
-
-static void sent(unsigned client, const char *text)
-{
-	struct packet p = parsed(text);
-
-	dues_sent(dues, client, &p, true);
-}
-
-static bool takes(unsigned client, const char *text)
-{
-	struct packet p = parsed(text);
-
-	return dues_received(dues, client, &p, p.topic, &found);
-}
-
-static void came(unsigned client, const char *text)
-{
-	assert_true(takes(client, text));
-}
-
-static void connected(unsigned client, const char *id, bool clean, bool present)
-{
-	char text[400];
-
-	snprintf(text, sizeof(text), "CONNECT %s %s client_id=\"%s\"", clean ? "clean_start" : "", version == MQTT_5 ? "session_expiry_interval=60" : "", id);
-	sent(client, text);
-	came(client, present ? "CONNACK session_present=1 reason=0" : "CONNACK session_present=0 reason=0");
-}
-
-static void subscribed(unsigned client, const char *filters)
-{
-	char text[400];
-
-	snprintf(text, sizeof(text), "SUBSCRIBE packet_id=9 (%s)", filters);
-	sent(client, text);
-	came(client, "SUBACK packet_id=9 reason=[2]");
-}
+#include "harness/tests/dues_talk.h"
 
 /* 0 subscribes to a/+, 1 publishes what is taken. */
 static void published(const char *publish, const char *const *answers)
@@ -101,22 +16,6 @@ static void published(const char *publish, const char *const *answers)
 
 static const char *const acked[] = { "PUBACK packet_id=3", NULL };
 static const char *const completed[] = { "PUBREC packet_id=3", "PUBREL packet_id=3", "PUBCOMP packet_id=3", NULL };
-
-static void lost(unsigned client, const char *clause)
-{
-	assert_int_equal(dues_waiting(dues), 1u << client);
-	assert_false(dues_judge(dues, client, &found));
-	assert_string_equal(found.clause, clause);
-	assert_int_equal(found.client, client);
-	assert_int_equal(found.version, version);
-}
-
-static void nothing_is_owed(void)
-{
-	assert_int_equal(dues_waiting(dues), 0);
-	for (unsigned i = 0; i < DUES_CLIENTS; i++)
-		assert_true(dues_judge(dues, i, &found));
-}
 
 static void what_is_acknowledged_is_owed_until_it_comes(void **state)
 {
@@ -177,7 +76,7 @@ static void one_of_two_alike_may_be_the_other(void **state)
 	for (unsigned before = 0; before < 2; before++) {
 		dues_begin(dues, (struct span){ 0 });
 		published("PUBLISH topic=\"a/b\" qos=2 packet_id=3 payload=\"x\"", half);
-		dues_ended(dues, 1);
+		dues_ended(dues, 1, DUES_LOST);
 		connected(1, "pub", true, false);
 		sent(1, "PUBLISH topic=\"a/b\" qos=1 packet_id=3 payload=\"x\"");
 		if (before)
@@ -260,7 +159,7 @@ static void a_queue_is_owed_when_the_session_is_resumed(void **state)
 		dues_time(dues, 0);
 		connected(0, "sub", false, false);
 		subscribed(0, "\"a/+\" qos=2");
-		dues_ended(dues, 0);
+		dues_ended(dues, 0, DUES_LOST);
 		connected(1, "pub", true, false);
 		sent(1, "PUBLISH topic=\"a/b\" qos=1 packet_id=3 payload=\"x\"");
 		came(1, "PUBACK packet_id=3");
@@ -284,7 +183,7 @@ static void what_was_unacknowledged_comes_again(void **state)
 		came(0, "PUBLISH topic=\"a/b\" qos=1 packet_id=1 payload=\"x\"");
 		nothing_is_owed();
 		if (!taken_over)
-			dues_ended(dues, 0);
+			dues_ended(dues, 0, DUES_LOST);
 		connected(2, "sub", false, true);
 		lost(2, "MQTT-4.4.0-1");
 		came(2, "PUBLISH topic=\"a/b\" qos=1 packet_id=1 dup payload=\"x\"");
@@ -294,7 +193,7 @@ static void what_was_unacknowledged_comes_again(void **state)
 	published("PUBLISH topic=\"a/b\" qos=1 packet_id=3 payload=\"x\"", acked);
 	came(0, "PUBLISH topic=\"a/b\" qos=1 packet_id=1 payload=\"x\"");
 	sent(0, "PUBACK packet_id=1");
-	dues_ended(dues, 0);
+	dues_ended(dues, 0, DUES_LOST);
 	connected(2, "sub", false, true);
 	nothing_is_owed();
 }
@@ -396,16 +295,16 @@ static void what_may_be_otherwise_is_not_judged(void **state)
 	came(0, "PUBLISH topic=\"a/b\" qos=2 packet_id=2 payload=\"x\"");
 	dues_begin(dues, (struct span){ 0 });	/* a new session in its name, of which no CONNACK came */
 	published("PUBLISH topic=\"a/b\" qos=1 packet_id=3 payload=\"x\"", acked);
-	dues_ended(dues, 0);
+	dues_ended(dues, 0, DUES_LOST);
 	sent(2, "CONNECT client_id=\"sub\" clean_start session_expiry_interval=60");
-	dues_ended(dues, 2);
+	dues_ended(dues, 2, DUES_LOST);
 	connected(0, "sub", false, true);
 	nothing_is_owed();
 	dues_begin(dues, (struct span){ 0 });	/* one that ends with its connection */
 	sent(0, "CONNECT client_id=\"sub\"");
 	came(0, "CONNACK session_present=0 reason=0");
 	subscribed(0, "\"a/+\" qos=2");
-	dues_ended(dues, 0);
+	dues_ended(dues, 0, DUES_LOST);
 	connected(1, "pub", true, false);
 	sent(1, "PUBLISH topic=\"a/b\" qos=1 packet_id=3 payload=\"x\"");
 	came(1, "PUBACK packet_id=3");
@@ -441,13 +340,13 @@ static void what_comes_again_under_another_id_is_one(void **state)
 	(void)state;
 	published("PUBLISH topic=\"a/b\" qos=2 packet_id=3 payload=\"x\"", completed);
 	came(0, "PUBLISH topic=\"a/b\" qos=2 packet_id=1 payload=\"x\"");
-	dues_ended(dues, 0);
+	dues_ended(dues, 0, DUES_LOST);
 	connected(2, "sub", false, true);
 	came(2, "PUBLISH topic=\"a/b\" qos=2 packet_id=7 dup payload=\"x\"");
 	sent(2, "PUBREC packet_id=7");
 	came(2, "PUBREL packet_id=7");
 	sent(2, "PUBCOMP packet_id=7");
-	dues_ended(dues, 2);
+	dues_ended(dues, 2, DUES_LOST);
 	connected(0, "sub", false, true);
 	nothing_is_owed();
 }
@@ -482,6 +381,24 @@ static void a_repeated_message_is_one(void **state)
 	}
 }
 
+/* Of two that look alike nobody knows which one came, and only one was taken. */
+static void what_looks_like_another_may_be_it(void **state)
+{
+	(void)state;
+	connected(0, "sub", true, false);
+	subscribed(0, "\"a/+\" qos=1");
+	sent(1, "CONNECT client_id=\"pub\" clean_start");
+	came(1, "CONNACK session_present=0 reason=0");
+	sent(1, "PUBLISH topic=\"a/b\" qos=2 packet_id=1 payload=\"x\"");
+	came(1, "PUBREC packet_id=1");
+	dues_ended(dues, 1, DUES_LOST);
+	connected(1, "pub", true, false);
+	sent(1, "PUBLISH topic=\"a/b\" qos=1 packet_id=1 payload=\"x\"");
+	came(0, "PUBLISH topic=\"a/b\" qos=1 packet_id=1 payload=\"x\"");
+	came(1, "PUBACK packet_id=1");
+	nothing_is_owed();
+}
+
 static void what_is_removed_at_qos_0_is_for_what_follows(void **state)
 {
 	(void)state;
@@ -498,7 +415,6 @@ static void what_is_removed_at_qos_0_is_for_what_follows(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)
 	const struct CMUnitTest tests[] = {
 		TEST(what_is_acknowledged_is_owed_until_it_comes),
 		TEST(what_is_not_taken_is_not_owed),
@@ -516,6 +432,7 @@ int main(void)
 		TEST(what_comes_again_under_another_id_is_one),
 		TEST(only_what_is_ours_is_judged),
 		TEST(a_repeated_message_is_one),
+		TEST(what_looks_like_another_may_be_it),
 		TEST(what_is_removed_at_qos_0_is_for_what_follows),
 	};
 

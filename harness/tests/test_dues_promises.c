@@ -121,7 +121,7 @@ static void a_session_is_there_until_its_interval_is_over(void **state)
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
 		dues_begin(dues, (struct span){ 0 });
 		kept(0, rows[i].more);
-		dues_ended(dues, 0);
+		dues_ended(dues, 0, DUES_LOST);
 		now_ms += rows[i].after_ms;
 		sent(1, connect_of(false, ""));
 		if (rows[i].owed)
@@ -137,17 +137,17 @@ static void before_5_it_is_there_for_a_while(void **state)
 	version = MQTT_3_1_1;
 	sent(0, "CONNECT client_id=\"x\"");
 	came(0, new);
-	dues_ended(dues, 0);
+	dues_ended(dues, 0, DUES_LOST);
 	sent(1, "CONNECT client_id=\"x\"");
 	breaks(1, new, no_session());
-	dues_ended(dues, 1);
+	dues_ended(dues, 1, DUES_LOST);
 	now_ms += 6000;
 	sent(2, "CONNECT client_id=\"x\"");
 	came(2, new);
-	dues_ended(dues, 2);
+	dues_ended(dues, 2, DUES_LOST);
 	sent(2, "CONNECT client_id=\"x\" clean_start");
 	came(2, new);
-	dues_ended(dues, 2);
+	dues_ended(dues, 2, DUES_LOST);
 	sent(2, "CONNECT client_id=\"x\"");
 	came(2, new);
 }
@@ -157,12 +157,12 @@ static void what_is_granted_counts(void **state)
 	(void)state;
 	sent(0, connect_of(true, "session_expiry_interval=600"));
 	came(0, "CONNACK session_present=0 reason=0 session_expiry_interval=10");
-	dues_ended(dues, 0);
+	dues_ended(dues, 0, DUES_LOST);
 	now_ms += 9000;
 	sent(1, connect_of(false, "session_expiry_interval=600"));
 	came(1, new);				/* seconds may be reckoned coarsely */
 	sent(1, "DISCONNECT reason=0 session_expiry_interval=1");
-	dues_ended(dues, 1);
+	dues_ended(dues, 1, DUES_LOST);
 	sent(1, connect_of(false, "session_expiry_interval=600"));
 	came(1, new);
 	sent(1, "DISCONNECT reason=0 session_expiry_interval=60000");	/* it may be lost */
@@ -176,13 +176,13 @@ static void who_is_still_connected_is_taken_over_with_his_session(void **state)
 	(void)state;
 	kept(0, "session_expiry_interval=60");
 	sent(1, connect_of(false, "session_expiry_interval=60"));
-	dues_closed(dues, 0);
+	dues_ended(dues, 0, DUES_CLOSED);
 	breaks(1, new, no_session());
 	sent(2, connect_of(false, "session_expiry_interval=60"));
 	came(2, old);
 	came(1, "DISCONNECT reason=0x8e");
-	dues_closed(dues, 1);
-	dues_ended(dues, 2);
+	dues_ended(dues, 1, DUES_CLOSED);
+	dues_ended(dues, 2, DUES_LOST);
 	sent(0, connect_of(false, ""));
 	breaks(0, new, no_session());
 }
@@ -201,17 +201,17 @@ static void who_may_have_ended_it_otherwise_is_not_accused(void **state)
 		kept(0, "session_expiry_interval=60");
 		switch (i) {
 		case A_DISCONNECTED_BY_SERVER: came(0, "DISCONNECT reason=0x98"); break;
-		case A_CLOSED_BY_SERVER: dues_closed(dues, 0); break;
+		case A_CLOSED_BY_SERVER: dues_ended(dues, 0, DUES_CLOSED); break;
 		case A_RULE_BROKEN: does(0, "PINGREQ", false); break;
 		case A_UNREADABLE: dues_sent(dues, 3, NULL, false); break;
 		case A_REFUSED: sent(3, connect_of(true, "")); came(3, "CONNACK reason=0x87"); break;
-		case A_UNANSWERED: sent(3, connect_of(true, "")); dues_ended(dues, 3); break;
+		case A_UNANSWERED: sent(3, connect_of(true, "")); dues_ended(dues, 3, DUES_LOST); break;
 		case A_AT_ONCE: sent(3, connect_of(false, "")); break;
 		case A_VERSION: version = MQTT_3_1_1; break;
-		case A_CLEAN: sent(3, connect_of(true, "")); came(3, new); dues_ended(dues, 3); break;
+		case A_CLEAN: sent(3, connect_of(true, "")); came(3, new); dues_ended(dues, 3, DUES_LOST); break;
 		default: break;
 		}
-		dues_ended(dues, 0);
+		dues_ended(dues, 0, DUES_LOST);
 		sent(1, i == A_VERSION ? "CONNECT client_id=\"x\"" : again);
 		came(1, answer);
 		version = MQTT_5;
@@ -306,7 +306,7 @@ static void one_of_another_connection_is_not_asked_for(void **state)
 	kept(0, "session_expiry_interval=60");
 	sent(0, "PUBLISH topic=\"t\" qos=2 packet_id=7");
 	came(0, "PUBREC packet_id=7");
-	dues_ended(dues, 0);
+	dues_ended(dues, 0, DUES_LOST);
 	sent(0, connect_of(false, ""));
 	came(0, old);
 	sent(0, "PUBREL packet_id=7");
@@ -323,7 +323,7 @@ static void more_than_fits_is_let_go(void **state)
 		snprintf(text, sizeof(text), "CONNECT clean_start client_id=\"x%u\" session_expiry_interval=60", i);
 		sent(i, text);
 		came(i, new);
-		dues_ended(dues, i);
+		dues_ended(dues, i, DUES_LOST);
 	}
 	sent(0, "CONNECT clean_start=0 client_id=\"x0\"");
 	breaks(0, new, no_session());
