@@ -201,7 +201,7 @@ build/afl/%: $B/fuzz/%.o $B/fuzz/afl.o $B/libmqassay.a
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(ldflags) $(LDFLAGS) -o $@ $^ $(libs) $(LDLIBS)
 # What a target of the broker is made of, for the build that looks for leaks: nothing else is compiled once more.
-$B/libbroker.a: $(call obj,$(codec) $(broker) $(filter fuzz/mutator/%,$(fuzz)) $(wildcard harness/monitor*.c harness/dues*.c harness/console.c harness/escape.c))
+$B/libbroker.a: $(call obj,$(codec) $(broker) $(filter fuzz/mutator/%,$(fuzz)) $(wildcard harness/monitor*.c harness/dues*.c harness/offences.c harness/console.c harness/escape.c))
 	@rm -f $@
 	$(call say,AR,$@)
 	$(Q)ar rcs $@ $^

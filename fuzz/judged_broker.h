@@ -6,10 +6,10 @@
 
 #include "codec/codec.h"
 #include "fuzz/must.h"
-#include "fuzz/offence.h"
 #include "fuzz/target.h"
 #include "harness/dues.h"
 #include "harness/monitor.h"
+#include "harness/offences.h"
 #include "reference-broker/broker.h"
 
 /*
@@ -17,7 +17,7 @@
  * monitors judge every byte that it sends: a reference broker that breaks a rule is as wrong as one that crashes. What is counted as memory is held to the truth, and to its bound.
  */
 
-enum { N_ENDS = 8 };
+enum { N_ENDS = 8, FLOWS_KNOWN = 16 };
 
 #ifndef OWN				/* allocations of ours, where others are made to fail */
 #define OWN(function) function
@@ -30,7 +30,9 @@ struct end {				/* the client's end of a connection */
 	uint8_t *begun;			/* what the client has sent of a packet that is not whole yet */
 	size_t len, cap, sent;		/* sent: all that it sent since it was opened */
 	bool garbled;			/* what it sends is no packets any more */
-	struct offence offence;
+	struct offences offences;
+	uint16_t flows[FLOWS_KNOWN];	/* ids of PUBRECs; what does not fit is forgotten */
+	unsigned n_flows;
 };
 
 static struct judged {
@@ -77,6 +79,31 @@ static void note_due(struct end *e, const struct packet *p)
 		judged_owes(&breach);
 }
 
+/* A flow whose PUBREC came on this connection is not unknown until PUBCOMP ends it. */
+static void check_flows(struct end *e, const struct packet *p)
+{
+	unsigned i = 0;
+
+	if (p->type != PUBREC && p->type != PUBCOMP)
+		return;
+	while (i < e->n_flows && e->flows[i] != p->packet_id)
+		i++;
+	if (p->type == PUBREC && p->reason < 0x80 && i == e->n_flows && i < FLOWS_KNOWN) {
+		e->flows[e->n_flows++] = p->packet_id;
+	} else if (p->type == PUBCOMP && i < e->n_flows) {
+		MUST(p->reason != 0x92);	/* Packet Identifier not found */
+		e->flows[i] = e->flows[--e->n_flows];
+	}
+}
+
+static void judge_offences(struct end *e, const struct packet *p)
+{
+	struct offence_breach breach;
+
+	MUST(offences_received(&e->offences, p, &breach) ||
+	     (fprintf(stderr, "connection %td: %d:%s: %s\n", e - judged.ends, breach.version, breach.clause, breach.text), false));
+}
+
 static void judge_packet(struct end *e, struct span bytes, const struct frame *frame)
 {
 	struct packet p;
@@ -90,7 +117,8 @@ static void judge_packet(struct end *e, struct span bytes, const struct frame *f
 	e->done = p.type == DISCONNECT || (p.type == CONNACK && p.reason);
 	if (judged.dues)
 		note_due(e, &p);
-	offence_received(&e->offence, &p);
+	judge_offences(e, &p);
+	check_flows(e, &p);
 	if (judged.received)
 		judged.received((unsigned)(e - judged.ends), &p);
 }
@@ -149,8 +177,8 @@ static void settle(void)
 static void check_offenders(void)
 {
 	for (struct end *e = judged.ends; e < judged.ends + N_ENDS; e++)
-		MUST(!e->link || !e->offence.why || judged.starved || link_paused(e->link) || link_closing(e->link) ||
-		     (fprintf(stderr, "connection %td goes on: %s\n", e - judged.ends, e->offence.why), false));
+		MUST(!e->link || !e->offences.why || judged.starved || link_paused(e->link) || link_closing(e->link) ||
+		     (fprintf(stderr, "connection %td goes on: %s\n", e - judged.ends, e->offences.why), false));
 }
 
 static void check_memory(void)
@@ -173,7 +201,8 @@ static void open_end(struct end *e)
 	e->reading = true;
 	e->done = false;
 	e->sent = 0;
-	e->offence = (struct offence){ 0 };
+	offences_open(&e->offences);
+	e->n_flows = 0;
 	monitor_open(&e->monitor, judged.world, &judged.log);
 }
 
@@ -184,7 +213,7 @@ static void tell_sent(struct end *e, const uint8_t *bytes, const struct frame *f
 	bool readable = decode(bytes, frame->size, monitor_version(&e->monitor), &p, &finding) == CODEC_OK;
 
 	fuzz_packets++;
-	offence_sent(&e->offence, readable ? &p : NULL, bytes[0] >> 4, frame->overlong, monitor_version(&e->monitor));
+	offences_sent(&e->offences, bytes, frame, readable ? &p : NULL, &finding);
 	monitor_sent(&e->monitor, bytes, frame->size, readable ? &p : NULL);
 	if (judged.dues) {
 		dues_time(judged.dues, judged.now_ns);
@@ -226,7 +255,7 @@ static bool tell(struct end *e, const uint8_t *bytes, size_t len)
 	}
 	if (taken < len && status == FRAME_BAD) {
 		e->garbled = true;
-		e->offence.why = "not framed as a packet";
+		offences_unframed(&e->offences);
 		monitor_misbehaved(&e->monitor);
 		if (judged.dues)
 			dues_sent(judged.dues, (unsigned)(e - judged.ends), NULL, false);
