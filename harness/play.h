@@ -6,6 +6,7 @@
 #include "harness/build_step.h"
 #include "harness/claimant.h"
 #include "harness/dues.h"
+#include "harness/offences.h"
 #include "harness/timeline.h"
 
 /* The inside of a timeline, shared by play*.c and by nobody else. */
@@ -169,6 +170,7 @@ struct finding_client {
 		uint8_t qos;
 	} *unanswered;
 	uint32_t n_unanswered, cap_unanswered;
+	struct offences offences;	/* of its connection */
 };
 
 struct finding_play {
@@ -197,6 +199,7 @@ struct finding_play {
 	struct dues *dues;		/* where a rule of those is watched; NULL */
 	uint64_t owed_since_ns;		/* all is played, and something is owed; 0 */
 	bool asked_last;		/* whoever waits for it was asked whether all has come */
+	bool judges_offences;		/* a rule of those is watched */
 	struct timer linger;
 	unsigned n_notes;
 	uint32_t n_passed_over;
@@ -211,6 +214,13 @@ void finding_dues_sent(struct actor_state *a, const struct packet *p);	/* NULL: 
 void finding_dues_arrived(struct actor_state *a, const struct packet *p);
 void finding_dues_ended(struct actor_state *a, enum due_end how);
 bool finding_dues_settled(struct timeline *t);	/* false: it may come yet */
+
+/* play_offences.c: whether the target serves its actors although it must not, where it watches for that. */
+void finding_offences_new(struct timeline *t);
+void finding_offences_sent(struct actor_state *a, const uint8_t *bytes, const struct frame *frame, const struct packet *p, const struct finding *unreadable);
+void finding_offences_unframed(struct actor_state *a);
+void finding_offences_arrived(struct actor_state *a, const struct packet *p);
+bool finding_offences_settled(struct timeline *t);	/* false: it may show yet */
 
 /* How far a fresh exchange went. */
 enum exchange_reached { REACHED_NOTHING, REACHED_CONNACK, REACHED_SUBACK, REACHED_ACKNOWLEDGEMENT, REACHED_DELIVERY };

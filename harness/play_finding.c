@@ -229,6 +229,7 @@ bool finding_arrived(struct actor_state *a, const struct packet *p)
 	if (!p)
 		return false;
 	finding_dues_arrived(a, p);
+	finding_offences_arrived(a, p);
 	c->due[p->type] -= c->due[p->type] > 0;
 	if (p->type == AUTH)			/* in place of CONNACK, until the client has answered */
 		c->due[CONNACK] -= c->due[CONNACK] > 0;
@@ -252,6 +253,7 @@ void finding_opens(struct actor_state *a)
 	memset(c->due, 0, sizeof(c->due));
 	c->end_due = c->flooded = false;
 	c->n_unanswered = 0;
+	offences_open(&c->offences);
 }
 
 static bool is_answered(const struct timeline *t, const struct actor_state *a)
@@ -458,6 +460,7 @@ void finding_new(struct timeline *t)
 	f->keep_alive = keep_alive < UINT16_MAX ? (uint16_t)keep_alive : UINT16_MAX;
 	f->judges = t->script->n_watches;
 	finding_dues_new(t);
+	finding_offences_new(t);
 	f->takers = takers(t->script->steps, &f->judges, &f->lives);
 }
 
@@ -513,7 +516,7 @@ bool finding_may_end(struct timeline *t)
 	if (!t->script->n_watches || f->shown.oracle || f->aborted)
 		return true;
 	if (f->lingered)
-		return finding_dues_settled(t);
+		return finding_dues_settled(t) && finding_offences_settled(t);
 	for (uint32_t i = 0; i < t->script->n_actors; i++)
 		all &= is_answered(t, &t->actors[i]);
 	if (!f->lingers)
@@ -538,6 +541,7 @@ static void judge_watches(struct timeline *t)
 
 		r->clauses[r->n_clauses++] = (struct clause_verdict){ script->watches[i], broken ? VERDICT_FAIL :
 		                             (t->finding->dues && dues_judges(script->watch_versions[i], script->watches[i])) ||
+		                             offences_judge(script->watch_versions[i], script->watches[i]) ||
 		                             monitor_held(t->log, script->watch_versions[i], span_text(script->watches[i])) > 0 ? VERDICT_PASS : VERDICT_SKIP };
 	}
 }

@@ -220,6 +220,7 @@ static void account(struct timeline *t, struct actor_state *a, struct span bytes
 		if (frame_next(bytes.at, bytes.len, &frame, &finding) != FRAME_OK) {
 			monitor_misbehaved(&a->conn.monitor);
 			finding_dues_sent(a, NULL);
+			finding_offences_unframed(a);
 			return;
 		}
 		if (frame.first >> 4 == CONNECT) {
@@ -230,8 +231,10 @@ static void account(struct timeline *t, struct actor_state *a, struct span bytes
 		monitor_sent(&a->conn.monitor, bytes.at, frame.size, readable ? &packet : NULL);
 		if (readable)
 			note_sent(t, a, &packet);
-		if (t->finding)
+		if (t->finding) {
+			finding_offences_sent(a, bytes.at, &frame, readable ? &packet : NULL, &finding);
 			finding_sent(a, readable ? &packet : NULL);
+		}
 		if (readable && t->capture)
 			capture_sent(a, &packet);
 		bytes.at += frame.size;

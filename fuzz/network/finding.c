@@ -7,6 +7,7 @@
 #include "fuzz/network/finding_internal.h"
 #include "harness/dues.h"
 #include "harness/escape.h"
+#include "harness/offences.h"
 #include "harness/script.h"
 #include "harness/units.h"
 
@@ -209,6 +210,14 @@ static void put_stimulus(FILE *out, const struct finding_file *f, const struct l
 		fputs("}\n", out);
 }
 
+/* What may be owed to a client, and whether he is served on, is judged behind the last step: he is to be there still. */
+static bool is_judged_last(const struct symptom *symptom)
+{
+	enum version version = (enum version)symptom->version;
+
+	return symptom->oracle == ORACLE_RULE && (dues_judges(version, symptom->clause) || offences_judge(version, symptom->clause));
+}
+
 void finding_write(FILE *out, const struct finding_file *f)
 {
 	struct moves *m = named(f);
@@ -218,9 +227,7 @@ void finding_write(FILE *out, const struct finding_file *f)
 	unsigned n_published = 0;
 
 	finding_cast(m, f->symptom->oracle == ORACLE_RULE ? f->symptom->version : 0, &cast);
-	/* What may be owed to a client is judged behind the last step: it is to be there still. */
-	finding_steps(m, &cast, f->symptom->oracle == ORACLE_RULE,
-	              f->symptom->oracle == ORACLE_RULE && dues_judges((enum version)f->symptom->version, f->symptom->clause), &lines, &n_stimulus);
+	finding_steps(m, &cast, f->symptom->oracle == ORACLE_RULE, is_judged_last(f->symptom), &lines, &n_stimulus);
 	put_header(out, f, &cast);
 	if (has_bystander(f))
 		fputs("by connects\n", out);

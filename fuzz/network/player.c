@@ -194,6 +194,7 @@ static void open_client(struct play *p, struct client *c)
 	client_forget_part(c);
 	*c = (struct client){ .play = p, .version = MQTT_3_1_1 };
 	steered_reset(&c->steered);
+	offences_open(&c->offences);
 	if (conn_open(&c->conn, player->options.loop, player->options.address, &client_events, &player->limits, player->world, &player->log) < 0) {
 		p->played.n_refused++;
 		return;
@@ -417,6 +418,11 @@ static bool is_over(struct play *p)
 {
 	uint64_t deadline_ns;
 
+	while (p->pinged_all && !play_offences_settled(p, &deadline_ns))
+		if (!is_past(p, deadline_ns))
+			return false;
+	if (p->pinged_all)
+		return true;
 	if (!p->n_pinged || !p->judges_dues)
 		return await_all(p);
 	while (!play_dues_settled(p, &deadline_ns))
@@ -439,8 +445,10 @@ static void play_run(struct play *p)
 		}
 		if (!over)
 			p->at++;
-		else if (!ping_all(p))
+		else if (p->pinged_all)
 			break;
+		else
+			p->pinged_all = !ping_all(p);
 	}
 	finish(p);
 }
@@ -493,6 +501,7 @@ static struct play *new_play(struct player *player)
 	p->n_late = p->last_client = 0;
 	p->waiting = p->asked_last = false;
 	p->n_pinged = 0;
+	p->pinged_all = false;
 	p->owed_since_ns = 0;
 	p->accused = NULL;
 	memset(&p->played, 0, offsetof(struct played, symptom));

@@ -20,6 +20,8 @@
  * - At the end all connections together, once, in this way; then they are reset (closed in order after MOVE_CLOSE).
  * A moment is twice what the target takes to answer just now, and half a millisecond; eight times that where the connection has every reason to be closed. A
  * connection that does not read is not waited for. Where a case's patience was over four times, it waits for moments only.
+ * Whoever is served at the end behind an offence for which the connection must be closed (harness/offences.h) is asked twice by a PINGREQ whether that goes on; half a second passes in
+ * between, unless this player has seen the target do it before. What says that an offence was taken is a symptom as soon as it comes.
  *
  * A packet of ours that is left at half while something is waited for is an offence to the monitor: what is wrong in its first half a target may answer before
  * the other comes. So is what we acknowledge before it has come, or twice: it may meet the very packet on its way.

@@ -219,7 +219,7 @@ static void note_due(struct client *c, const struct packet *packet)
 		topic = (struct span){ 0 };
 	dues_time(p->dues, c->conn.loop->now_ns);
 	if (!dues_received(p->dues, number_of(c), packet, topic, &breach))
-		play_breach(c, &breach);
+		play_breach(c, breach.version, breach.clause, (enum packet_type)breach.type, breach.text);
 }
 
 /* ---- events ---- */
@@ -249,6 +249,7 @@ static void on_packet(struct conn *conn, const uint8_t *bytes, size_t len, const
 	if (packet && p->judges_dues)
 		note_due(c, packet);
 	if (packet) {
+		play_note_offence(c, packet);
 		steered_received(&c->steered, packet);
 		time_answer(c, packet);
 		hear(c, packet);

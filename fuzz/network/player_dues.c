@@ -1,23 +1,10 @@
 #include "fuzz/network/player_internal.h"
 
-#include <stdio.h>
-
 /* What subscribers are owed, when the moves are over: it is let in, waited for, and what has not come then is a symptom. */
 
-static const char *const versions[] = { [MQTT_3_1] = "3.1", [MQTT_3_1_1] = "3.1.1", [MQTT_5] = "5" };
-
-void play_breach(struct client *c, const struct due_breach *breach)
+static void owes(struct client *c, const struct due_breach *breach)
 {
-	const struct player_options *options = &c->play->player->options;
-	struct symptom *symptom = &c->play->played.symptom;
-
-	if (symptom->oracle != ORACLE_NONE || (options->accepted && options->accepted(options->context, breach->version, breach->clause)))
-		return;
-	symptom->oracle = ORACLE_RULE;
-	symptom->version = breach->version;
-	snprintf(symptom->clause, sizeof(symptom->clause), "%s", breach->clause);
-	snprintf(symptom->bucket, sizeof(symptom->bucket), "rule %s:%s %s", versions[breach->version], breach->clause, packet_name((enum packet_type)breach->type));
-	snprintf(symptom->text, sizeof(symptom->text), "%s; to c%u", breach->text, number_of(c));
+	play_breach(c, breach->version, breach->clause, (enum packet_type)breach->type, breach->text);
 }
 
 static bool waits(const struct play *p, uint32_t waiting, const struct client *c)
@@ -45,7 +32,7 @@ static void judge(struct play *p, uint32_t waiting)
 
 	for (struct client *c = p->clients; c < p->clients + MOVES_CLIENTS; c++)
 		if (waits(p, waiting, c) && !c->steered.pings && !dues_judge(p->dues, number_of(c), &breach))
-			play_breach(c, &breach);
+			owes(c, &breach);
 }
 
 /* When the time for it is over those who wait are asked once more whether all has come: of a target that does not answer it is not known that it has lost anything. */

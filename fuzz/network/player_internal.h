@@ -5,10 +5,11 @@
 #include "fuzz/network/player.h"
 #include "harness/conn.h"
 #include "harness/dues.h"
+#include "harness/offences.h"
 
 /* What the files of the player share; nobody else includes this. */
 
-enum { ASKED = 8, HEARD = 32, CLIENT_IDS = 16, CLIENT_ID_LEN = 63, MOST_ANSWERS = 64, MOST_LATE = 4 };
+enum { ASKED = 8, HEARD = 32, CLIENT_IDS = 16, CLIENT_ID_LEN = 63, MOST_ANSWERS = 64, MOST_LATE = 4, MOST_PROVEN = 64 };
 
 /* client.last_sent and what came, beside the packet types. */
 enum { NOTHING = 0, UNREADABLE = N_PACKET_TYPES, ENDED, SILENCE };
@@ -17,6 +18,7 @@ struct client {
 	struct conn conn;
 	struct play *play;
 	struct steered steered;
+	struct offences offences;
 	struct asked { uint64_t sent_ns; uint16_t packet_id; uint8_t type; } asked[ASKED];	/* unanswered, to be timed; type 0: free */
 	struct heard { uint16_t packet_id; uint8_t answer; } heard[HEARD];	/* theirs not acknowledged: by which type they are to be; 0: free */
 	uint8_t next_heard;
@@ -49,6 +51,7 @@ struct play {
 	uint64_t stirred_ns;
 	uint8_t n_late, n_ids, last_client;
 	uint8_t n_pinged;		/* rounds of pings at its end */
+	bool pinged_all;		/* there are no more of them */
 	bool queued, waiting;
 	struct dues *dues;		/* what its clients are owed; NULL before the first case that has it judged */
 	uint64_t owed_since_ns;		/* the moves are over, and something is; 0 */
@@ -76,6 +79,8 @@ struct player {
 	size_t n_busy, n_ready;
 	unsigned n_pending;		/* clients that are */
 	uint64_t answer_ns;		/* smoothed: how long the target takes to answer */
+	struct known_offence { const char *clause; uint8_t version; } proven[MOST_PROVEN];	/* the target goes on serving behind them */
+	unsigned n_proven;
 	struct room bytes, dressed;
 	bool closed;
 };
@@ -107,7 +112,13 @@ bool client_serves(const struct client *c);	/* it is connected, reads, and has b
 
 /* All that is owed has come, or it is known that it has not. False: *deadline_ns is until when it may. */
 bool play_dues_settled(struct play *p, uint64_t *deadline_ns);
-void play_breach(struct client *c, const struct due_breach *breach);
+
+/* ---- player_breach.c: what is no matter of the monitor ---- */
+
+void play_breach(struct client *c, uint8_t version, const char *clause, enum packet_type type, const char *text);
+void play_note_offence(struct client *c, const struct packet *packet);		/* it came: does it say that an offence was taken? */
+/* Whoever must be gone and is not was asked whether he is served. False: *deadline_ns is until when. */
+bool play_offences_settled(struct play *p, uint64_t *deadline_ns);
 
 /* ---- player_send.c ---- */
 

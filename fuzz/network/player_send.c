@@ -100,17 +100,18 @@ static void tell(struct client *c, const uint8_t *bytes, size_t len, const struc
 	client_asked(c, packet);
 }
 
-static void tell_packet(struct client *c, const uint8_t *bytes, size_t len)
+static void tell_packet(struct client *c, const uint8_t *bytes, const struct frame *frame)
 {
 	struct finding finding;
 	struct packet packet;
-	bool readable = decode(bytes, len, (enum version)c->version, &packet, &finding) == CODEC_OK;
+	bool readable = decode(bytes, frame->size, (enum version)c->version, &packet, &finding) == CODEC_OK;
 
 	if (readable && packet.type == CONNECT && !c->has_connected) {
 		c->has_connected = true;
 		c->version = packet.version;
 	}
-	tell(c, bytes, len, readable ? &packet : NULL);
+	offences_sent(&c->offences, bytes, frame, readable ? &packet : NULL, &finding);
+	tell(c, bytes, frame->size, readable ? &packet : NULL);
 }
 
 /* Returns how much of it were whole packets; behind what cannot be framed nothing is one. */
@@ -123,11 +124,12 @@ static size_t tell_whole(struct client *c, struct span bytes)
 	while (at < bytes.len) {
 		switch (frame_next(bytes.at + at, bytes.len - at, &frame, &finding)) {
 		case FRAME_OK:
-			tell_packet(c, bytes.at + at, frame.size);
+			tell_packet(c, bytes.at + at, &frame);
 			at += frame.size;
 			break;
 		case FRAME_BAD:
 			c->astray = true;
+			offences_unframed(&c->offences);
 			tell(c, bytes.at + at, bytes.len - at, NULL);
 			return bytes.len;
 		case FRAME_MORE:

@@ -586,6 +586,43 @@ static void a_rule_that_the_broker_breaks_is_a_symptom(void **state)
 	stop();
 }
 
+/* Each is told by the clause that it breaks, which the broker is made to break. */
+static void who_serves_offenders_breaks_a_rule(void **state)
+{
+	static const struct {
+		enum version version;
+		const char *offence, *fault, *bucket;
+	} rows[] = {
+		{ MQTT_5, "PUBLISH topic=\"\" topic_alias=3 qos=2 packet_id=1", "5:topic-alias-unknown", "rule 5:topic-alias-unknown PUBLISH" },
+		{ MQTT_5, "PUBLISH topic=\"fz000000/+\" qos=1 packet_id=1", "5:MQTT-3.3.2-2", "rule 5:MQTT-3.3.2-2 PUBLISH" },
+		{ MQTT_3_1_1, "PUBLISH topic=\"fz000000/+\"", "3.1.1:MQTT-3.3.2-2", "rule 3.1.1:MQTT-3.3.2-2 PUBLISH" },
+		{ MQTT_3_1_1, "PINGREQ flags=0x3", "3.1.1:MQTT-2.2.2-2", "rule 3.1.1:MQTT-2.2.2-2 PINGREQ" },
+		{ MQTT_3_1_1, "SUBSCRIBE packet_id=1 (\"a\") flags=0x3", "3.1.1:MQTT-3.8.1-1", "rule 3.1.1:MQTT-3.8.1-1 SUBSCRIBE" },
+		{ MQTT_5, "SUBSCRIBE packet_id=1 (\"a\" options=0x40)", "5:MQTT-3.8.3-5", "rule 5:MQTT-3.8.3-5 SUBSCRIBE" },
+		{ MQTT_5, CONNECT_A, "5:MQTT-3.1.0-2", "rule 5:MQTT-3.1.0-2 CONNECT" },
+		{ MQTT_3_1_1, CONNECT_A, "3.1.1:MQTT-3.1.0-2", "rule 3.1.1:MQTT-3.1.0-2 CONNECT" },
+		{ MQTT_3_1_1, "PINGRESP", "3.1.1:direction", "rule 3.1.1:direction PINGRESP" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		start_broken(rows[i].fault);
+		moves.n = moves.used = 0;
+		open_client(0, rows[i].version, CONNECT_A);
+		say(0, rows[i].version, rows[i].offence);
+		play();
+		assert_int_equal(last.symptom.oracle, ORACLE_RULE);
+		assert_string_equal(last.symptom.bucket, rows[i].bucket);
+		play();					/* and again, though it is known by now */
+		assert_string_equal(last.symptom.bucket, rows[i].bucket);
+		stop();
+		start_reference();
+		play();
+		assert_int_equal(last.symptom.oracle, ORACLE_NONE);
+		stop();
+	}
+}
+
 static void what_we_do_wrong_is_no_symptom(void **state)
 {
 	static const char *const wrong[] = {
@@ -908,6 +945,7 @@ int main(void)
 		cmocka_unit_test(ours_are_told_apart_from_theirs),
 		cmocka_unit_test(what_is_known_is_no_symptom),
 		cmocka_unit_test(a_rule_that_the_broker_breaks_is_a_symptom),
+		cmocka_unit_test(who_serves_offenders_breaks_a_rule),
 		cmocka_unit_test(what_we_do_wrong_is_no_symptom),
 		cmocka_unit_test(what_is_acknowledged_before_it_came_is_no_symptom),
 		cmocka_unit_test(packets_come_in_any_pieces),
