@@ -118,7 +118,8 @@
 	X(SESSION_KEPT,        false, "session kept") \
 	X(NEAR_PACKET_SIZE,    false, "size near Maximum Packet Size") \
 	/* sessions */ \
-	X(INTERVAL_AT_LIMIT,   false, "interval at a limit") \
+	X(KEEP_ALIVE_AT_LIMIT, false, "keep alive at a limit") \
+	X(EXPIRY_AT_LIMIT,     false, "session expiry at a limit") \
 	X(STRAY_ANSWER,        false, "answer that nobody waits for") \
 	X(SENT_AGAIN,          false, "exchange begun again") \
 	/* steered */ \

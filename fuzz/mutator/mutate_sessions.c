@@ -63,7 +63,7 @@ static bool keep_alive_at_limit(struct sequence *s, uint32_t at, struct packet *
 	if (!keep_packet(s, p, &bytes) || s->moves->n + N(more) > MOVES_MAX)
 		return false;
 	s->moves->at[at] = a_send(s->moves->at[at].client, bytes);
-	return insert(s, ANOMALY_INTERVAL_AT_LIMIT, at + 1, more, N(more));
+	return insert(s, ANOMALY_KEEP_ALIVE_AT_LIMIT, at + 1, more, N(more));
 }
 
 /* Its owner goes, and comes back after a short while. */
@@ -92,7 +92,7 @@ static bool session_at_limit(struct sequence *s, uint32_t at, struct packet *p)
 		{ .kind = MOVE_AWAIT, .client = client },
 	};
 	s->moves->at[at] = a_send(client, connects);
-	return insert(s, ANOMALY_INTERVAL_AT_LIMIT, behind, more, N(more));
+	return insert(s, ANOMALY_EXPIRY_AT_LIMIT, behind, more, N(more));
 }
 
 bool mutate_interval(struct sequence *s)

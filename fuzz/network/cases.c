@@ -128,11 +128,11 @@ static uint32_t seed_of(const struct cases *c, struct case_id id, struct random 
 
 /*
  * Time is what a case costs most: waits are cut to a moment, which is enough for what was sent to have its effect, but in one of so many cases, where timers of the protocol may run out,
- * and where an interval was put at a limit, past which it may be over soon.
+ * and where a keep alive was put at a limit, past which silence may soon be too long.
  */
 static void hurry(struct moves *moves, uint64_t number, const struct anomaly *anomaly)
 {
-	if (number % PATIENT_CASES == 0 || !strcmp(anomaly->name, anomaly_name(ANOMALY_INTERVAL_AT_LIMIT)))
+	if (number % PATIENT_CASES == 0 || !strcmp(anomaly->name, anomaly_name(ANOMALY_KEEP_ALIVE_AT_LIMIT)))
 		return;
 	for (uint32_t i = 0; i < moves->n; i++)
 		if (moves->at[i].kind == MOVE_WAIT)

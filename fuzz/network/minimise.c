@@ -212,6 +212,7 @@ static void shrink(struct search *s)
 {
 	make_concrete(s);
 	search_normalise(s);
+	search_waits(s);
 	search_moves(s);
 	for (unsigned round = 0; round < 4 && !s->over; round++) {
 		s->changed = false;

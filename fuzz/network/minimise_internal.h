@@ -61,6 +61,7 @@ bool search_join(struct search *s, const struct moves *const *cases, size_t n);
 void search_normalise(struct search *s);	/* cuts mended, one packet a move */
 void search_moves(struct search *s);		/* ends, clients, connections, moves */
 void search_single_moves(struct search *s);	/* each once more */
+void search_waits(struct search *s);		/* those of half seconds that are not needed: trials are quick without them */
 void search_pauses(struct search *s);
 void renumber_clients(struct moves *moves);	/* in order of appearance */
 

@@ -274,6 +274,16 @@ void search_single_moves(struct search *s)
 
 /* ---- time ---- */
 
+void search_waits(struct search *s)
+{
+	for (uint32_t i = s->best->n; i-- && !s->over;) {
+		if (s->best->at[i].kind != MOVE_WAIT)
+			continue;
+		moves_remove(search_begin(s), i, 1);
+		search_try(s);
+	}
+}
+
 void search_pauses(struct search *s)
 {
 	mend_each(s);
