@@ -116,17 +116,19 @@ static bool an_acknowledgement(struct sequence *s, uint8_t client, uint32_t at, 
 	return keep_packet(s, &p, bytes);
 }
 
-/* A PUBLISH that is to be exchanged in full, most often at QoS 2: *p, and its bytes as they are to be. -1: there is none, or no room. */
+/*
+ * A PUBLISH that is to be exchanged in full, most often at QoS 2: *p, and its bytes as they are to be. -1: there is none, or no room. Its packet id is one that hardly anybody else has, so
+ * that who meets it meets this exchange, whoever else plays.
+ */
 static int an_exchange(struct sequence *s, struct packet *p, struct span *bytes)
 {
 	int at = pick_send(s, ON(PUBLISH));
 
 	if (!decode_send(s, at, p) || p->type != PUBLISH)
 		return -1;
-	if (publish_qos(p) != 2 && (!publish_qos(p) || !one_in(s->random, 4))) {
+	if (publish_qos(p) != 2 && (!publish_qos(p) || !one_in(s->random, 4)))
 		p->flags = (uint8_t)((p->flags & ~(3u << PUBLISH_QOS_SHIFT)) | 2u << PUBLISH_QOS_SHIFT);
-		p->packet_id = p->packet_id ? p->packet_id : (uint16_t)(1 + pick(s, 9));
-	}
+	p->packet_id = (uint16_t)(1 + pick(s, UINT16_MAX));
 	return keep_packet(s, p, bytes) ? at : -1;
 }
 

@@ -53,6 +53,7 @@ struct campaign {
 	struct unconfirmed {			/* what was told and showed in no trial: not tried again and again */
 		char bucket[160];
 		unsigned n;
+		uint64_t took_ns;		/* of triage */
 	} unconfirmed[MOST_PENDING];
 	unsigned n_unconfirmed;
 	bool drains;				/* nothing new is begun */

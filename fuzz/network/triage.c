@@ -209,6 +209,17 @@ static bool may_be_late(const struct inquiry *q)
 	       strncmp(q->suspicion->symptom.bucket, "sanitizer leak", 14);
 }
 
+static bool is_missing(const struct symptom *symptom)
+{
+	return symptom->oracle == ORACLE_RULE && dues_judges(symptom->version, symptom->clause);
+}
+
+/* Each trial waits for what does not come: as many of them take longer. */
+static uint64_t time_for(const struct inquiry *q)
+{
+	return q->c->o->triage_s * SECOND * (is_missing(&q->suspicion->symptom) ? 5 : 3) / 3;
+}
+
 /*
  * A busy machine, or what clients may leave behind by right, looks like this once: what is told of time, of size, or of something that did not come, has to show in a trial. What was
  * seen to come needs none.
@@ -217,7 +228,7 @@ static bool is_chance(const struct inquiry *q)
 {
 	const struct symptom *symptom = &q->suspicion->symptom;
 	bool late = symptom->oracle == ORACLE_LATENCY || !strcmp(symptom->bucket, "bystander late");
-	bool missing = symptom->oracle == ORACLE_RULE && dues_judges(symptom->version, symptom->clause);
+	bool missing = is_missing(symptom);
 	bool of_a_sort = late || missing || symptom->oracle == ORACLE_MEMORY || symptom->oracle == ORACLE_CPU;
 
 	if (!of_a_sort || !q->minimised.of || campaign_interrupted())
@@ -229,6 +240,7 @@ void triage(struct campaign *c, const struct suspicion *s)
 {
 	struct inquiry q = { .c = c, .suspicion = s, .ids = s->ids, .n = s->n, .least = malloc(sizeof(*q.least)), .did = malloc(sizeof(*q.did)) };
 	struct bucket_count *bucket = add_bucket(c, s);
+	uint64_t began_ns = clock_now(&c->loop.clock);
 	char pcap[PATH_MAX] = "";
 
 	if (!q.least || !q.did)
@@ -240,11 +252,11 @@ void triage(struct campaign *c, const struct suspicion *s)
 	if (q.n > AT_HAND)
 		narrow(&q);
 	/* Which of thousands it is takes as long as it takes to play them: without that there is nothing to make smaller. */
-	c->range.trial.give_up_ns = clock_now(&c->loop.clock) + c->o->triage_s * SECOND;
+	c->range.trial.give_up_ns = clock_now(&c->loop.clock) + time_for(&q);
 	find_least(&q);
 	if (may_be_late(&q)) {
 		q.lingers = true;
-		c->range.trial.give_up_ns = clock_now(&c->loop.clock) + c->o->triage_s * SECOND;
+		c->range.trial.give_up_ns = clock_now(&c->loop.clock) + time_for(&q);
 		find_least(&q);
 	}
 	if (is_chance(&q)) {
@@ -252,8 +264,10 @@ void triage(struct campaign *c, const struct suspicion *s)
 		c->result->n_buckets--;
 		struct unconfirmed *u = campaign_unconfirmed_of(c, &s->symptom);
 
-		if (u)
+		if (u) {
 			u->n++;
+			u->took_ns += clock_now(&c->loop.clock) - began_ns;
+		}
 		campaign_unconfirmed(c, &s->symptom);
 	} else {
 		record(&q, pcap, sizeof(pcap));

@@ -259,7 +259,7 @@ static void same_numbers_same_mutation(void **state)
  */
 static void every_compiler_makes_the_same(void **state)
 {
-	static const uint64_t made = UINT64_C(0x2f09a284f192cc83);
+	static const uint64_t made = UINT64_C(0xf1a564e6c7f86a8d);
 	struct random random;
 	uint64_t sum = 0;
 
@@ -336,6 +336,8 @@ static void anything_can_be_mutated(void **state)
 		for (size_t k = 0; k < len; k++)
 			bytes[k] = (uint8_t)random_next(&random);
 		moves_read(&one, span_of(bytes, len));
+		for (struct move *move = one.at; move < one.at + one.n; move++)
+			move->value += move->kind == MOVE_SEND_CUT && !move->value;	/* as it stands it is read, and played as 1 */
 		for (unsigned k = 0; k < 30; k++)
 			mutate_moves(&one, k & 1 ? &original : NULL, &random, k & 2 ? &anomaly : NULL);
 		assert_true(well_formed(&one));
