@@ -350,6 +350,8 @@ static void release(struct play *p)
 		client_forget_part(c);
 	}
 	forget_sessions(p);
+	player->n_held -= p->held;
+	p->held = false;
 	if (p->prev)
 		p->prev->next = p->next;
 	else
@@ -431,11 +433,31 @@ static bool is_over(struct play *p)
 	return true;
 }
 
+/* Its moves are over, and it is not to end yet. */
+static bool holds(struct play *p)
+{
+	struct player *player = p->player;
+
+	if (p->held == player->holds)
+		return p->held;
+	p->held = player->holds;
+	p->waiting = false;
+	if (p->held) {
+		player->n_held++;
+		play_tell_parts(p);
+	} else {
+		player->n_held--;
+	}
+	return p->held;
+}
+
 static void play_run(struct play *p)
 {
 	for (;;) {
 		bool over = p->at >= p->moves->n;
 
+		if (over && !p->n_pinged && holds(p))
+			return;
 		if (!p->waiting)
 			p->wait_ns = now_ns(p);
 		p->waiting = over ? !is_over(p) : !make_move(p, &p->moves->at[p->at]);
@@ -609,4 +631,17 @@ void player_address(struct player *player, const struct address *address)
 size_t player_busy(const struct player *player)
 {
 	return player->n_busy;
+}
+
+void player_hold(struct player *player, bool holds)
+{
+	player->holds = holds;
+	for (struct play *p = player->busy; p && !holds; p = p->next)
+		if (p->held)
+			play_wake(p);
+}
+
+size_t player_held(const struct player *player)
+{
+	return player->n_held;
 }

@@ -79,6 +79,13 @@ void player_play(struct player *player, const struct moves *moves, uint64_t numb
                  void (*done)(void *context, const struct played *played), void *context);
 size_t player_busy(const struct player *player);	/* cases under way */
 
+/*
+ * From now on cases whose moves are over are not ended: their connections stay as they are, and nobody says anything on them. Or no more: then they are ended as ever. What of a target only shows while
+ * its clients are there can be looked at meanwhile.
+ */
+void player_hold(struct player *player, bool holds);
+size_t player_held(const struct player *player);	/* of those under way */
+
 /* Drops all that is under way; done() is not called for them. */
 void player_abandon(struct player *player);
 

@@ -52,7 +52,7 @@ struct play {
 	uint8_t n_late, n_ids, last_client;
 	uint8_t n_pinged;		/* rounds of pings at its end */
 	bool pinged_all;		/* there are no more of them */
-	bool queued, waiting;
+	bool queued, waiting, held;
 	struct dues *dues;		/* what its clients are owed; NULL before the first case that has it judged */
 	uint64_t owed_since_ns;		/* the moves are over, and something is; 0 */
 	bool judges_dues, asked_last;	/* whoever waits was asked whether all has come */
@@ -76,13 +76,13 @@ struct player {
 	struct task task, reaper;
 	struct play *busy, *idle;
 	struct play *ready, **last_ready;
-	size_t n_busy, n_ready;
+	size_t n_busy, n_ready, n_held;
 	unsigned n_pending;		/* clients that are */
 	uint64_t answer_ns;		/* smoothed: how long the target takes to answer */
 	struct known_offence { const char *clause; uint8_t version; } proven[MOST_PROVEN];	/* the target goes on serving behind them */
 	unsigned n_proven;
 	struct room bytes, dressed;
-	bool closed;
+	bool closed, holds;
 };
 
 static inline bool client_lives(const struct client *c)

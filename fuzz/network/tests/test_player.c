@@ -807,6 +807,56 @@ static void count_down(struct task *task, struct loop *l)
 		loop_stop(l);
 }
 
+static void on_pause(struct timer *timer, struct loop *l)
+{
+	(void)timer;
+	loop_stop(l);
+}
+
+static void pause_for(uint64_t ms)
+{
+	static struct timer timer;
+
+	timer.fire = on_pause;
+	loop_timer(&loop, &timer, clock_now(&loop.clock) + ms * MS);
+	assert_true(loop_run(&loop));
+	loop_timer_stop(&loop, &timer);
+}
+
+static void whoever_is_held_stays(void **state)
+{
+	(void)state;
+	start_reference();
+	make_session(MQTT_5);
+	play();
+	uint32_t n_received = last.n_received;
+
+	n_done = 0;
+	player_hold(player, true);
+	for (uint64_t n = 0; n < 3; n++)
+		player_play(player, &moves, n, NULL, NULL, on_done, NULL);
+	while (player_held(player) < 3)
+		pause_for(1);
+	pause_for(10000);		/* however long it takes */
+	assert_int_equal(n_done, 0);
+	assert_int_equal(player_busy(player), 3);
+	player_hold(player, false);
+	while (n_done < 3)
+		pause_for(1);
+	assert_int_equal(player_held(player), 0);
+	assert_int_equal(last.n_received, n_received);	/* nothing was late for it */
+	assert_int_equal(last.n_unanswered, 0);
+	assert_clean();
+
+	player_hold(player, true);			/* and can be abandoned then */
+	player_play(player, &moves, 4, NULL, NULL, on_done, NULL);
+	while (!player_held(player))
+		pause_for(1);
+	player_abandon(player);
+	assert_int_equal(player_held(player), 0);
+	stop();
+}
+
 static void a_case_can_be_abandoned(void **state)
 {
 	unsigned n_abandoned = 0;
@@ -951,7 +1001,7 @@ int main(void)
 		cmocka_unit_test(packets_come_in_any_pieces),
 		cmocka_unit_test(what_comes_may_be_anything),
 		cmocka_unit_test(who_is_refused_goes_on),
-		cmocka_unit_test(a_case_can_be_abandoned),
+		cmocka_unit_test(whoever_is_held_stays), cmocka_unit_test(a_case_can_be_abandoned),
 		cmocka_unit_test(in_done_anything_may_be_done),
 		cmocka_unit_test(in_done_the_player_may_be_freed),
 		cmocka_unit_test(it_plays_over_websocket),
