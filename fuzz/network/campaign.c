@@ -156,6 +156,7 @@ static int prepare(struct campaign *c)
 	                                                       .owed_ns = warden_baseline(c->warden)->denied ? 0 : c->o->target.timeout_ns < 2 * SECOND ? c->o->target.timeout_ns : 2 * SECOND,
 	                                                       .accepted = accepted, .context = c });
 	c->leaks_at_ns = c->leaks_every_ns = FIRST_LEAKS_S * SECOND;
+	c->held_at_ns = c->held_every_ns = SECOND;
 	return c->slots && c->range.player ? 0 : (console_error("out of memory"), EXIT_UNABLE);
 }
 

@@ -66,6 +66,9 @@ struct campaign {
 	double allowance;			/* cases that --rate still lets begin */
 	uint64_t allowed_ns;
 	uint64_t leaks_at_ns, leaks_every_ns;	/* when the target is looked at while nobody plays next, and ended in order if that tells its leaks; soon at first: few cases are suspects then */
+	uint64_t held_at_ns, held_every_ns;	/* when it is looked at while clients are there, and silent */
+	uint64_t held_rss;			/* what it took when the last such look was over; 0: none was, of this process */
+	bool looks_held;			/* that is due */
 	uint64_t shown_cases, shown_ns;
 	double per_s;
 };
@@ -85,9 +88,13 @@ void campaign_rest(struct campaign *c);		/* nobody plays or watches any more; wh
 
 /* campaign_look.c */
 void campaign_suspect(struct campaign *c, const struct symptom *symptom, struct case_id id);
+void campaign_suspect_busy(struct campaign *c, const struct symptom *symptom);	/* whoever is under way */
 void campaign_alarmed(void *context, const struct symptom *symptom);	/* for whom watches; context is the campaign */
 struct unconfirmed *campaign_unconfirmed_of(struct campaign *c, const struct symptom *symptom);	/* of its bucket; NULL: there is no more room */
 void campaign_look(struct campaign *c);		/* after it has played: what has shown is looked into, tried and told; the target is made fit again */
+
+/* campaign_held.c: all that is under way plays on to its last move and stays connected, and the target is looked at; then it goes on. True: something has shown. */
+bool campaign_look_held(struct campaign *c);
 
 /* triage.c: minimises, repeats and writes down what has shown; counts it. */
 void triage(struct campaign *c, const struct suspicion *suspicion);

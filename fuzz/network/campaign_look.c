@@ -92,13 +92,15 @@ static int by_order(const void *a, const void *b)
 	return ((*x)->order > (*y)->order) - ((*x)->order < (*y)->order);
 }
 
-/* Those that are over lately, then those under way. */
-static struct case_id *suspects(const struct campaign *c, size_t *n)
+/* Those that are over lately, n_recent of them at most; then those under way. */
+static struct case_id *suspects(const struct campaign *c, size_t n_recent, size_t *n)
 {
 	struct slot *busy[MOST_JOBS];
-	size_t n_busy = 0, n_recent = c->n_recent < RECENT ? c->n_recent : RECENT;
-	struct case_id *ids = malloc((n_recent + c->jobs + 1) * sizeof(*ids));
+	size_t n_busy = 0;
 
+	if (n_recent > c->n_recent)
+		n_recent = c->n_recent;
+	struct case_id *ids = malloc((n_recent + c->jobs + 1) * sizeof(*ids));
 	if (!ids)
 		abort();
 	*n = 0;
@@ -111,6 +113,14 @@ static struct case_id *suspects(const struct campaign *c, size_t *n)
 	for (size_t i = 0; i < n_busy; i++)
 		ids[(*n)++] = busy[i]->id;
 	return ids;
+}
+
+void campaign_suspect_busy(struct campaign *c, const struct symptom *symptom)
+{
+	size_t n;
+	struct case_id *ids = suspects(c, 0, &n);
+
+	suspect(c, symptom, ids, n);
 }
 
 /* From who watches: playing stops, and what is under way is abandoned, so that the suspects stay few. */
@@ -136,6 +146,7 @@ static void restarted(struct campaign *c)
 	player_address(c->range.player, warden_address(c->warden));
 	c->n_epoch = 0;
 	c->n_recent = 0;
+	c->held_rss = 0;
 	c->leaks_at_ns = campaign_now(c) + c->leaks_every_ns;
 }
 
@@ -188,7 +199,8 @@ static void look_into(struct campaign *c, struct case_id *ids, size_t n)
 	/* A bystander is the first to notice that the target died. */
 	if (c->alarm.oracle == ORACLE_BYSTANDER && symptom.oracle != ORACLE_DEATH && symptom.oracle != ORACLE_SANITIZER && symptom.oracle != ORACLE_LIVENESS)
 		symptom = c->alarm;
-	if (symptom.oracle == ORACLE_NONE && c->alarm.oracle != ORACLE_LIVENESS && c->alarm.oracle != ORACLE_LATENCY && c->alarm.oracle != ORACLE_CPU)
+	/* What was large for a moment is no symptom: who stays so is found at rest, or while its clients are there. */
+	if (symptom.oracle == ORACLE_NONE && c->alarm.oracle != ORACLE_LIVENESS && c->alarm.oracle != ORACLE_LATENCY && c->alarm.oracle != ORACLE_CPU && c->alarm.oracle != ORACLE_MEMORY)
 		symptom = c->alarm;
 	if (symptom.oracle == ORACLE_NONE)
 		free(ids);
@@ -227,7 +239,7 @@ static void look_at_rest(struct campaign *c)
 	if (c->epoch) {
 		suspect_epoch(c, &symptom);
 	} else {
-		ids = suspects(c, &n);
+		ids = suspects(c, RECENT, &n);
 		suspect(c, &symptom, ids, n);
 	}
 }
@@ -271,7 +283,8 @@ void campaign_look(struct campaign *c)
 {
 	bool due = campaign_is_over(c) || campaign_now(c) >= c->leaks_at_ns;
 	size_t n = 0;
-	struct case_id *ids = c->alarm.oracle != ORACLE_NONE ? suspects(c, &n) : NULL;	/* as long as it is known who was under way */
+	bool held = c->alarm.oracle == ORACLE_MEMORY && campaign_look_held(c);	/* who takes so much may be there still */
+	struct case_id *ids = !held && c->alarm.oracle != ORACLE_NONE ? suspects(c, RECENT, &n) : NULL;	/* as long as it is known who was under way */
 
 	campaign_rest(c);
 	campaign_pause(c);

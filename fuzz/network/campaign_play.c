@@ -136,7 +136,8 @@ static void on_tick(struct timer *timer, struct loop *loop)
 	campaign_progress(c);
 	if (campaign_is_over(c) || (warden_baseline(c->warden)->rss && campaign_now(c) >= c->leaks_at_ns))
 		c->drains = true;
-	if (campaign_interrupts() > 1 || (c->drains && !c->busy))
+	c->looks_held = !c->once && !c->drains && warden_baseline(c->warden)->rss && campaign_now(c) >= c->held_at_ns;
+	if (campaign_interrupts() > 1 || (c->drains && !c->busy) || c->looks_held)
 		loop_stop(loop);
 	loop_timer(loop, timer, loop->now_ns + TICK_MS * MS);
 }
@@ -168,6 +169,7 @@ void campaign_rest(struct campaign *c)
 	loop_timer_stop(&c->loop, &c->tick);
 	loop_timer_stop(&c->loop, &c->pace);
 	player_abandon(c->range.player);
+	player_hold(c->range.player, false);
 	for (unsigned i = 0; i < c->jobs; i++) {
 		c->slots[i].abandoned = c->slots[i].busy;
 		c->slots[i].busy = false;
@@ -185,9 +187,14 @@ void campaign_play(struct campaign *c)
 	c->pace.fire = on_pace;
 	loop_timer(&c->loop, &c->tick, clock_now(&c->loop.clock) + TICK_MS * MS);
 	feed(c);
-	while (!(c->drains && !c->busy) && c->alarm.oracle == ORACLE_NONE && campaign_interrupts() < 2)
+	while (!(c->drains && !c->busy) && c->alarm.oracle == ORACLE_NONE && campaign_interrupts() < 2) {
 		if (!loop_run(&c->loop))
 			break;
+		if (c->looks_held && c->alarm.oracle == ORACLE_NONE && campaign_look_held(c))
+			break;
+		if (!c->drains)
+			feed(c);
+	}
 }
 
 /* --case: one case with every oracle, as often as it takes to be told. */

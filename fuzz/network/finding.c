@@ -227,7 +227,8 @@ void finding_write(FILE *out, const struct finding_file *f)
 	unsigned n_published = 0;
 
 	finding_cast(m, f->symptom->oracle == ORACLE_RULE ? f->symptom->version : 0, &cast);
-	finding_steps(m, &cast, f->symptom->oracle == ORACLE_RULE, is_judged_last(f->symptom), &lines, &n_stimulus);
+	/* What is kept or computed for a client is judged behind the last step as well: it is to be there still. */
+	finding_steps(m, &cast, f->symptom->oracle == ORACLE_RULE, f->symptom->held || is_judged_last(f->symptom), &lines, &n_stimulus);
 	put_header(out, f, &cast);
 	if (has_bystander(f))
 		fputs("by connects\n", out);

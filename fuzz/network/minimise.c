@@ -183,7 +183,7 @@ static void rate(struct search *s, unsigned of)
 /* Whether it shows at all, and how reliably. The case that shows is the best; where several must be played, s->apart is set. */
 static bool find_baseline(struct search *s, const struct moves *const *cases, size_t n)
 {
-	bool did = s->wanted->oracle != ORACLE_MEMORY, together = false;
+	bool did = s->wanted->oracle != ORACLE_MEMORY || s->wanted->held, together = false;
 	unsigned of = 0;
 
 	moves_copy(s->best, cases[n - 1]);

@@ -4,8 +4,9 @@
 
 #include "fuzz/network/janitor.h"
 
-enum { MEMORY_PLAYS = 2000, AT_ONCE = 32, MANY = 8 };
+enum { MEMORY_PLAYS = 2000, AT_ONCE = RANGE_HELD, MANY = 8, REFUSALS = 3 };
 #define MS UINT64_C(1000000)
+#define STEP_NS (5 * MS)
 #define LONGEST_NS (5000 * MS)		/* that cases are played again and again in one trial */
 
 /* ---- playing ---- */
@@ -17,6 +18,7 @@ struct round {
 	const struct source *source;
 	size_t n, begun, under_way, at_once, n_plays;
 	uint64_t until_ns;			/* no more are begun */
+	unsigned n_refused;
 	struct moves after[AT_ONCE], made[AT_ONCE];
 	struct tap *tap;
 	struct moves *did;
@@ -28,7 +30,7 @@ struct turn {
 	struct round *round;
 	const struct moves *moves;
 	uint64_t name;
-	struct moves *after;
+	struct moves *after, *did;
 	bool clears_up;
 };
 
@@ -56,7 +58,11 @@ static void turn_done(void *context, const struct played *played)
 
 	if (!turn->clears_up && shows(round->range, &played->symptom) && round->symptom->oracle == ORACLE_NONE)
 		*round->symptom = played->symptom;
-	/* One that cannot be connected to any more has died, or will be found to. */
+	/* One that cannot be connected to any more has died, or will be found to; but for a moment anybody may be full. */
+	if (played->n_refused && !played->n_received && !played->n_sent && !turn->clears_up && round->n_refused++ < REFUSALS) {
+		player_play(round->range->player, turn->moves, turn->name, round->tap, turn->did, turn_done, turn);
+		return;
+	}
 	if (played->n_refused && played->n_received == 0)
 		round->over = true;
 	if (clears_up_behind(round) && !turn->clears_up && !round->over && janitor_follow(turn->moves, turn->after)) {
@@ -94,7 +100,8 @@ static void begin(struct turn *turn)
 	range->n_names += round->n_plays == round->n;
 	round->begun++;
 	round->under_way++;
-	player_play(range->player, turn->moves, turn->name, round->tap, round->begun == round->n_plays ? round->did : NULL, turn_done, turn);
+	turn->did = round->begun == round->n_plays ? round->did : NULL;
+	player_play(range->player, turn->moves, turn->name, round->tap, turn->did, turn_done, turn);
 }
 
 /* What a trial plays: one of these. */
@@ -114,7 +121,7 @@ static bool play(struct range *range, const struct matter *matter, size_t n_play
 	round.source = matter->source;
 	round.n = matter->n;
 	round.n_plays = n_plays;
-	round.begun = round.under_way = 0;
+	round.begun = round.under_way = round.n_refused = 0;
 	round.at_once = n_plays > MANY ? AT_ONCE : 1;
 	round.tap = tap;
 	round.did = did;
@@ -136,7 +143,7 @@ static bool play(struct range *range, const struct matter *matter, size_t n_play
 
 static bool asks_resources(const struct range *range)
 {
-	return range->sought.oracle == ORACLE_CPU;
+	return range->sought.oracle == ORACLE_CPU && !range->sought.held;
 }
 
 /* Told when it ends, and not before. */
@@ -168,6 +175,39 @@ static void look_at_memory(struct range *range, const struct matter *matter, str
 	after = warden_rss(range->warden);
 	if (before && after > before + range->grows)
 		*shown = range->sought;
+}
+
+static void held_done(void *context, const struct played *played)
+{
+	(void)context, (void)played;		/* its connections are gone: what is left is looked at all the same */
+}
+
+/* All at once, on to their last moves: then they stay connected and say nothing, and the target is looked at. */
+static void look_held(struct range *range, const struct matter *matter, struct tap *tap, struct moves *did, struct symptom *shown)
+{
+	static struct moves made[AT_ONCE];
+	struct symptom seen;
+	uint64_t before, until_ns = clock_now(&range->loop->clock) + LONGEST_NS;
+
+	warden_look_held(range->warden, 0, &seen);	/* who has just started may be busy with himself */
+	if (seen.oracle != ORACLE_NONE)
+		return;
+	before = warden_rss(range->warden);
+	player_hold(range->player, true);
+	for (size_t i = 0; i < matter->n && i < AT_ONCE; i++) {
+		const struct moves *moves = matter->cases ? matter->cases[i] : &made[i];
+		bool last = i + 1 == matter->n;
+
+		if (matter->source)
+			matter->source->make(matter->source->context, i, &made[i]);
+		player_play(range->player, moves, RANGE_FIRST_NAME + range->n_names++, last ? tap : NULL, last ? did : NULL, held_done, NULL);
+	}
+	while (player_held(range->player) < player_busy(range->player) && clock_now(&range->loop->clock) < until_ns && !range->interrupted())
+		warden_rest(range->warden, STEP_NS);
+	warden_look_held(range->warden, before, &seen);
+	player_abandon(range->player);
+	player_hold(range->player, false);
+	saw(shown, range, &seen);
 }
 
 static bool make_new(struct range *range, struct symptom *symptom)
@@ -210,6 +250,14 @@ static void clear_up(struct range *range, const struct moves *moves)
 	player_abandon(range->player);
 }
 
+/* Who was found to keep or to compute nothing for those who are there is as well as before. */
+static bool spoils(const struct range *range, const struct symptom *shown)
+{
+	if (range->sought.held)
+		return shown->oracle != ORACLE_NONE;
+	return range->sought.oracle == ORACLE_MEMORY || range->sought.oracle == ORACLE_CPU || range->sought.oracle == ORACLE_BYSTANDER;
+}
+
 static bool try(struct range *range, const struct matter *matter, struct tap *tap, struct moves *did, struct symptom *shown)
 {
 	struct bystander *bystander = NULL;
@@ -224,6 +272,8 @@ static bool try(struct range *range, const struct matter *matter, struct tap *ta
 		                          unnoticed, NULL);
 	if (bystander && !bystander_settle(bystander, &seen))	/* who is not there cannot be harmed */
 		saw(shown, range, &seen);
+	else if (range->sought.held)
+		look_held(range, matter, tap, did, shown);
 	else if (range->sought.oracle == ORACLE_MEMORY && !tap && !did)
 		look_at_memory(range, matter, shown);
 	else
@@ -233,7 +283,7 @@ static bool try(struct range *range, const struct matter *matter, struct tap *ta
 	bystander_free(bystander);
 	warden_check(range->warden, asks_resources(range), &seen);
 	/* Whatever it is, also what is not looked for now: nothing is judged on a target that is not well. */
-	range->spoilt = seen.oracle != ORACLE_NONE || range->sought.oracle == ORACLE_MEMORY || range->sought.oracle == ORACLE_CPU || range->sought.oracle == ORACLE_BYSTANDER;
+	range->spoilt = seen.oracle != ORACLE_NONE || spoils(range, shown);
 	saw(shown, range, &seen);
 	if (!range->spoilt && matter->cases && matter->n == 1)
 		clear_up(range, matter->cases[0]);

@@ -47,6 +47,9 @@ bool range_try(struct range *range, const struct source *source, struct symptom 
 /* For struct player_options.accepted of the range's player while trials go on: everything but what is sought. */
 bool range_accepts(const struct range *range, uint8_t version, const char *clause);
 
-enum { RANGE_FIRST_NAME = 1 << 30 };	/* names of trials do not meet those of cases */
+enum {
+	RANGE_FIRST_NAME = 1 << 30,	/* names of trials do not meet those of cases */
+	RANGE_HELD = 32,		/* cases of a trial of what is `held` at most */
+};
 
 #endif

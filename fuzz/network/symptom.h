@@ -11,7 +11,7 @@ enum oracle {
 	ORACLE_SANITIZER,	/* it reported: kind and top frames */
 	ORACLE_LIVENESS,	/* no valid exchange on a fresh connection within the time-out, though it lives or cannot be looked at */
 	ORACLE_LATENCY,		/* it answers, but later than its baseline by far */
-	ORACLE_MEMORY,		/* resident memory grew and stayed after all clients had gone; or a leak report at its end */
+	ORACLE_MEMORY,		/* resident memory grew and stayed after all clients had gone, or grew out of all proportion to what those who are there have sent; or a leak report at its end */
 	ORACLE_CPU,		/* it computes though nobody asks anything */
 	ORACLE_RULE,		/* the monitor: a clause, and the packet type that broke it */
 	ORACLE_BYSTANDER,	/* somebody else's connection noticed: closed, a message lost, doubled, out of order, not its own */
@@ -23,6 +23,7 @@ struct symptom {
 	enum oracle oracle;
 	char bucket[160];	/* "death signal 11", "sanitizer heap-buffer-overflow read_topic<handle_publish<loop", "rule 5:MQTT-3.3.1-2 PUBLISH", "liveness", "bystander lost" */
 	char text[480];		/* one line for people, foreign bytes escaped */
+	bool held;		/* ORACLE_MEMORY, ORACLE_CPU: while its clients are connected, and say nothing */
 	uint8_t version;	/* ORACLE_RULE: of the connection */
 	char clause[48];	/* ORACLE_RULE: without the version */
 	char detail[6000];	/* the report of a sanitizer, last words of a process; several lines, as they came; "" */

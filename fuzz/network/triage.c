@@ -40,7 +40,7 @@ static void make_case(struct inquiry *q, size_t i, struct moves *moves)
 	cases_make(q->c->cases, q->ids[i], moves, NULL);
 	if (q->lingers)
 		janitor_leave(moves, LINGERS);
-	else if (oracle != ORACLE_RULE && oracle != ORACLE_MEMORY)
+	else if (oracle != ORACLE_RULE && oracle != ORACLE_MEMORY && !q->suspicion->symptom.held)
 		janitor_join(moves);
 }
 
@@ -55,6 +55,29 @@ static bool shows(struct inquiry *q, size_t from, size_t n)
 	struct symptom symptom;
 
 	return range_try(&q->c->range, &(struct source){ make, &part, n }, &symptom) && symptom.oracle != ORACLE_NONE;
+}
+
+/* Of those that were connected when it showed it has to be one: what many take together each may take by right. */
+static bool narrow_held(struct inquiry *q)
+{
+	if (q->n > 2 * RANGE_HELD) {
+		q->ids += q->n - 2 * RANGE_HELD;
+		q->n = 2 * RANGE_HELD;
+	}
+	while (q->n > 1 && !campaign_interrupted()) {
+		size_t half = q->n / 2;
+
+		if (shows(q, q->n - half, half)) {
+			q->ids += q->n - half;
+			q->n = half;
+		} else if (shows(q, 0, q->n - half)) {
+			q->n -= half;
+		} else {
+			q->minimised.of = 1;
+			return false;
+		}
+	}
+	return true;
 }
 
 /* Of thousands, those that suffice: a few of the last, where those do; else halves, as long as one does. */
@@ -164,14 +187,14 @@ static void write_down(struct inquiry *q, struct bucket_count *bucket, const cha
 	static struct moves unused;
 	char *command, title[240], name[MOVES_NAME_LEN + 1];
 	const struct moves *moves = q->did->n ? q->did : q->least;
-	bool memory = s->symptom.oracle == ORACLE_MEMORY;
+	bool memory = s->symptom.oracle == ORACLE_MEMORY && !s->symptom.held;
 
 	cases_make(c->cases, q->ids[q->n - 1], &unused, &origin);
 	moves_name(name, q->ids[q->n - 1].number);
 	command = command_of(c, origin.lineage);
 	struct finding_file finding = {
 		.symptom = &s->symptom, .moves = moves, .lineage = origin.lineage, .seed = c->o->seed, .anomaly = &origin.anomaly, .seed_name = origin.seed_name,
-		.minimised = q->minimised, .target = c->o->label, .command = command, .grows = c->range.grows, .repeats = memory ? c->range.repeats : 1,
+		.minimised = q->minimised, .target = c->o->label, .command = command, .grows = s->symptom.held ? c->o->target.grows : c->range.grows, .repeats = memory ? c->range.repeats : 1,
 		.within_ns = s->symptom.oracle == ORACLE_LATENCY ? 50 * warden_baseline(c->warden)->p99_ns : c->o->target.timeout_ns,
 		.bystander_version = c->range.version,
 	};
@@ -249,11 +272,13 @@ void triage(struct campaign *c, const struct suspicion *s)
 	if (console_has_progress())
 		console_progress("%s: looking for the least that shows it", s->symptom.bucket);
 	range_seek(&c->range, &s->symptom);
-	if (q.n > AT_HAND)
+	bool one = !s->symptom.held || narrow_held(&q);
+	if (!s->symptom.held && q.n > AT_HAND)
 		narrow(&q);
 	/* Which of thousands it is takes as long as it takes to play them: without that there is nothing to make smaller. */
 	c->range.trial.give_up_ns = clock_now(&c->loop.clock) + time_for(&q);
-	find_least(&q);
+	if (one)
+		find_least(&q);
 	if (may_be_late(&q)) {
 		q.lingers = true;
 		c->range.trial.give_up_ns = clock_now(&c->loop.clock) + time_for(&q);

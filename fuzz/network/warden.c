@@ -19,7 +19,7 @@ const struct patience warden_patience = {
 
 #define ASK_NS (100 * MS)
 #define HASTE_NS (500 * MS)		/* at least, and so many times what exchanges took at first: */
-enum { HASTE_FACTOR = 50 };
+enum { HASTE_FACTOR = 50, STARTS = 3 };
 
 #define ORDERLY_NS (5000 * MS)		/* for a target to end in: looking for leaks takes it a while */
 
@@ -60,6 +60,11 @@ void warden_pause(struct warden *w, uint64_t for_ns)
 	w->paused = true;
 	loop_timer(w->loop, &w->pause, clock_now(&w->loop->clock) + for_ns);
 	warden_wait(w, pause_is_over);
+}
+
+void warden_rest(struct warden *w, uint64_t for_ns)
+{
+	warden_pause(w, for_ns);
 }
 
 /* ---- visits ---- */
@@ -347,8 +352,13 @@ bool warden_restart(struct warden *w, bool leaks, struct symptom *symptom)
 	reports_forget(w);
 	child_empty_dir(process_child(w->process));
 	w->restarts++;
-	if (start_command(w))
-		return true;
+	/* Its port may not be free yet, or be somebody else's for a moment. */
+	for (unsigned i = 0; i < STARTS && !warden_interrupted(w); i++) {
+		if (i)
+			warden_pause(w, w->patience.settle_ns);
+		if (start_command(w))
+			return true;
+	}
 	warden_symptom(symptom, ORACLE_DEATH, "death at start", "%s", w->how);
 	w->death = *symptom;
 	return false;

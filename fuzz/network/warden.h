@@ -61,7 +61,16 @@ void warden_watch(struct warden *warden, uint64_t every_ns, void (*alarmed)(void
  */
 void warden_check(struct warden *warden, bool resources, struct symptom *symptom);
 
-/* Whether it can be made as new: there is a command. Restarts it, with an empty {dir} (ending the old one in order first where `leaks` is set, so that leaks are reported: a new one is a symptom). False: it does not come up any more; symptom says so. */
+/*
+ * Now, with clients that are connected and say nothing: memory against rss_before, which is what it took before they came (0: not judged), and CPU. Whoever watches goes on meanwhile. Runs the loop until it knows;
+ * a symptom is `held`. ORACLE_NONE: it keeps no more and computes no more for them than it should.
+ */
+void warden_look_held(struct warden *warden, uint64_t rss_before, struct symptom *symptom);
+
+/* Runs the loop for so long. */
+void warden_rest(struct warden *warden, uint64_t for_ns);
+
+/* Whether it can be made as new: there is a command. Restarts it, with an empty {dir} (ending the old one in order first where `leaks` is set, so that leaks are reported: a new one is a symptom). What does not come up is started again, twice. False: it does not come up any more; symptom says so. */
 bool warden_can_restart(const struct warden *warden);
 bool warden_restart(struct warden *warden, bool leaks, struct symptom *symptom);
 unsigned warden_restarts(const struct warden *warden);

@@ -134,13 +134,39 @@ static bool is_idle(struct warden *w, struct symptom *symptom)
 	for (unsigned i = 0; i < (w->haste ? WINDOWS : LOOKS * WINDOWS) || (!w->haste && used_ns < w->patience.tidy_ns); i++) {
 		if (i == WINDOWS)
 			warden_pause(w, w->patience.settle_ns);
-		permille = busy_permille(w, w->patience.idle_ns, &used_ns);
+		permille = busy_permille(w, w->haste ? w->patience.idle_ns / 2 : w->patience.idle_ns, &used_ns);
 		if (permille <= BUSY_PERMILLE)
 			return true;
 	}
 	warden_symptom(symptom, ORACLE_CPU, "cpu", "nobody asks anything, and the target wants %llu %% of a core, where it was %.1f %% at first",
 	               (unsigned long long)permille / 10, (double)w->baseline.cpu_idle_permille / 10);
 	return false;
+}
+
+/*
+ * The clients that are there have been silent for a moment: what they had to be told they were told, and what they have sent is small beside `grows`. Who is still at work upon that is not done with
+ * taking memory either.
+ */
+void warden_look_held(struct warden *w, uint64_t rss_before, struct symptom *symptom)
+{
+	bool idle;
+	uint64_t rss;
+
+	*symptom = (struct symptom){ 0 };
+	idle = is_idle(w, symptom);
+	rss = warden_rss(w);
+	if (rss_before && rss > rss_before + w->grows) {
+		warden_pause(w, w->patience.memory_ns);
+		rss = warden_rss(w);
+	}
+	if (rss_before && rss > rss_before + w->grows)
+		warden_symptom(symptom, ORACLE_MEMORY, "memory held", "for clients that are connected resident memory has grown from %llu to %llu kB",
+		               (unsigned long long)rss_before >> 10, (unsigned long long)rss >> 10);
+	else if (!idle)
+		warden_symptom(symptom, ORACLE_CPU, "cpu held", "its clients are connected and say nothing, and the target computes all the time");
+	symptom->held = symptom->oracle != ORACLE_NONE;
+	if (w->state != STATE_SERVES)		/* who has ended is to be judged for that */
+		*symptom = (struct symptom){ 0 };
 }
 
 /* Who frees late, or gives back late, has some time for it. */

@@ -378,8 +378,17 @@ static void sees_what_grows(void **state)
 		warden_pause(w, 5 * MS);
 	look(false);
 	assert_int_equal(symptom.oracle, ORACLE_NONE);
+	warden_look_held(w, warden_rss(w) - GROWS_BY / 4, &symptom);	/* not so much for those who came since */
+	assert_int_equal(symptom.oracle, ORACLE_NONE);
+	warden_look_held(w, 0, &symptom);
+	assert_int_equal(symptom.oracle, ORACLE_NONE);
+	warden_look_held(w, before, &symptom);
+	assert_int_equal(symptom.oracle, ORACLE_MEMORY);
+	assert_string_equal(symptom.bucket, "memory held");
+	assert_true(symptom.held);
 	look(true);
 	assert_int_equal(symptom.oracle, ORACLE_MEMORY);
+	assert_false(symptom.held);
 	assert_string_equal(symptom.bucket, "memory");
 	w->patience = warden_patience;
 	restart();
@@ -408,6 +417,15 @@ static void sees_what_spins(void **state)
 	look(true);
 	assert_int_equal(symptom.oracle, ORACLE_CPU);
 	assert_string_equal(symptom.bucket, "cpu");
+	warden_look_held(w, 0, &symptom);
+	assert_int_equal(symptom.oracle, ORACLE_CPU);
+	assert_string_equal(symptom.bucket, "cpu held");
+	assert_true(symptom.held);
+	n_busy = 8;
+	warden_look_held(w, 0, &symptom);
+	assert_int_equal(n_busy, 0);
+	assert_int_equal(symptom.oracle, ORACLE_NONE);
+	assert_false(symptom.held);
 	n_busy = 8;			/* it tidies up for a while, and is done */
 	look(true);
 	assert_int_equal(n_busy, 0);
