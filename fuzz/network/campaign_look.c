@@ -199,6 +199,9 @@ static void look_into(struct campaign *c, struct case_id *ids, size_t n)
 	/* A bystander is the first to notice that the target died. */
 	if (c->alarm.oracle == ORACLE_BYSTANDER && symptom.oracle != ORACLE_DEATH && symptom.oracle != ORACLE_SANITIZER && symptom.oracle != ORACLE_LIVENESS)
 		symptom = c->alarm;
+	/* Whoever stalls others lets them go on in the end. */
+	if (symptom.oracle == ORACLE_NONE && c->alarm.held)
+		symptom = c->alarm;
 	/* What was large for a moment is no symptom: who stays so is found at rest, or while its clients are there. */
 	if (symptom.oracle == ORACLE_NONE && c->alarm.oracle != ORACLE_LIVENESS && c->alarm.oracle != ORACLE_LATENCY && c->alarm.oracle != ORACLE_CPU && c->alarm.oracle != ORACLE_MEMORY)
 		symptom = c->alarm;
@@ -284,7 +287,7 @@ void campaign_look(struct campaign *c)
 	bool due = campaign_is_over(c) || campaign_now(c) >= c->leaks_at_ns;
 	size_t n = 0;
 	bool held = c->alarm.oracle == ORACLE_MEMORY && campaign_look_held(c);	/* who takes so much may be there still */
-	struct case_id *ids = !held && c->alarm.oracle != ORACLE_NONE ? suspects(c, RECENT, &n) : NULL;	/* as long as it is known who was under way */
+	struct case_id *ids = !held && c->alarm.oracle != ORACLE_NONE ? suspects(c, c->alarm.held ? MOST_JOBS - c->jobs : RECENT, &n) : NULL;	/* as long as it is known who was under way */
 
 	campaign_rest(c);
 	campaign_pause(c);

@@ -151,6 +151,8 @@ static void judge_bystander(FILE *out, const struct finding_file *f, unsigned n)
 
 static uint64_t latency(const struct finding_file *f)
 {
+	if (f->symptom->held)
+		return LEAST_LATENCY_NS;
 	return f->within_ns > LEAST_LATENCY_NS ? f->within_ns : LEAST_LATENCY_NS;
 }
 
@@ -232,6 +234,9 @@ void finding_write(FILE *out, const struct finding_file *f)
 	put_header(out, f, &cast);
 	if (has_bystander(f))
 		fputs("by connects\n", out);
+	/* Whoever makes others wait is not waited for. */
+	while (f->symptom->held && (f->symptom->oracle == ORACLE_LATENCY || f->symptom->oracle == ORACLE_LIVENESS) && lines.n > n_stimulus)
+		free(lines.at[--lines.n]);
 	if (f->symptom->oracle == ORACLE_BYSTANDER) {
 		fprintf(out, "by subscribes (\"by/%s\" qos=1)\n", f->name);
 		n_published = f->repeats > 1 ? 0 : put_bystander(f, &lines, n_stimulus);

@@ -7,6 +7,7 @@
 enum { MEMORY_PLAYS = 2000, AT_ONCE = RANGE_HELD, MANY = 8, REFUSALS = 3 };
 #define MS UINT64_C(1000000)
 #define STEP_NS (5 * MS)
+#define STALLED_NS (100 * MS)		/* who is stalled says no more: others are asked soon */
 #define LONGEST_NS (5000 * MS)		/* that cases are played again and again in one trial */
 
 /* ---- playing ---- */
@@ -187,11 +188,13 @@ static void look_held(struct range *range, const struct matter *matter, struct t
 {
 	static struct moves made[AT_ONCE];
 	struct symptom seen;
-	uint64_t before, until_ns = clock_now(&range->loop->clock) + LONGEST_NS;
+	bool stall = range->sought.oracle == ORACLE_LATENCY;
+	uint64_t before, until_ns;
 
 	warden_look_held(range->warden, 0, &seen);	/* who has just started may be busy with himself */
 	if (seen.oracle != ORACLE_NONE)
 		return;
+	until_ns = clock_now(&range->loop->clock) + (stall ? STALLED_NS : LONGEST_NS);
 	before = warden_rss(range->warden);
 	player_hold(range->player, true);
 	for (size_t i = 0; i < matter->n && i < AT_ONCE; i++) {
@@ -204,7 +207,10 @@ static void look_held(struct range *range, const struct matter *matter, struct t
 	}
 	while (player_held(range->player) < player_busy(range->player) && clock_now(&range->loop->clock) < until_ns && !range->interrupted())
 		warden_rest(range->warden, STEP_NS);
-	warden_look_held(range->warden, before, &seen);
+	if (stall)
+		warden_look_stalled(range->warden, &seen);
+	else
+		warden_look_held(range->warden, before, &seen);
 	player_abandon(range->player);
 	player_hold(range->player, false);
 	saw(shown, range, &seen);
@@ -326,7 +332,7 @@ void range_seek(struct range *range, const struct symptom *sought)
 {
 	range->sought = *sought;
 	range->spoilt |= sought->oracle != ORACLE_RULE;		/* which leaves a target as well as it was */
-	warden_haste(range->warden, sought->oracle == ORACLE_LIVENESS || sought->oracle == ORACLE_CPU);
+	warden_haste(range->warden, sought->oracle == ORACLE_LIVENESS || sought->held || sought->oracle == ORACLE_CPU);
 }
 
 void range_done(struct range *range)

@@ -14,7 +14,7 @@
 #define DEFAULT_TIMEOUT_NS (5000 * MS)
 #define DEFAULT_GROWS (UINT64_C(64) << 20)
 const struct patience warden_patience = {
-	.warm_up_ns = 700 * MS, .timed_ns = 800 * MS, .idle_ns = 300 * MS, .glance_ns = 200 * MS, .tidy_ns = 1000 * MS, .settle_ns = 300 * MS, .memory_ns = 200 * MS, .late_ns = 250 * MS,
+	.warm_up_ns = 700 * MS, .timed_ns = 800 * MS, .idle_ns = 300 * MS, .glance_ns = 200 * MS, .tidy_ns = 1000 * MS, .settle_ns = 300 * MS, .memory_ns = 200 * MS, .late_ns = 250 * MS, .stall_ns = 1000 * MS,
 };
 
 #define ASK_NS (100 * MS)
@@ -376,14 +376,19 @@ const struct address *warden_address(const struct warden *w)
 	return &w->address;
 }
 
-void warden_haste(struct warden *w, bool haste)
+uint64_t warden_hasty_ns(const struct warden *w)
 {
 	uint64_t least_ns = HASTE_FACTOR * w->baseline.p99_ns;
 
 	if (least_ns < HASTE_NS)
 		least_ns = HASTE_NS;
+	return least_ns < w->patience_ns ? least_ns : w->patience_ns;
+}
+
+void warden_haste(struct warden *w, bool haste)
+{
 	w->haste = haste;
-	w->timeout_ns = haste && least_ns < w->patience_ns ? least_ns : w->patience_ns;
+	w->timeout_ns = haste ? warden_hasty_ns(w) : w->patience_ns;
 }
 
 bool warden_sees_leaks(const struct warden *w)

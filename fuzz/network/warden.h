@@ -67,6 +67,9 @@ void warden_check(struct warden *warden, bool resources, struct symptom *symptom
  */
 void warden_look_held(struct warden *warden, uint64_t rss_before, struct symptom *symptom);
 
+/* A valid exchange on a fresh connection, now: whether that is stalled by what others have sent. Of trials: half of what makes an alarm will do. */
+void warden_look_stalled(struct warden *warden, struct symptom *symptom);
+
 /* Runs the loop for so long. */
 void warden_rest(struct warden *warden, uint64_t for_ns);
 
@@ -77,6 +80,7 @@ unsigned warden_restarts(const struct warden *warden);
 
 /* From now on, or no more: trials of what is known to be there ask for less patience than a campaign, which must not cry wolf: who is silent or busy is so sooner. */
 void warden_haste(struct warden *warden, bool haste);
+uint64_t warden_hasty_ns(const struct warden *warden);	/* who does not answer for so long is silent then */
 
 /* Its process has a sanitizer's shadow, so that its end may bring leak reports: worth ending it in order now and then. */
 bool warden_sees_leaks(const struct warden *warden);

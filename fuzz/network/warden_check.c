@@ -106,6 +106,18 @@ static bool is_quick(struct warden *w, struct symptom *symptom)
 	return false;
 }
 
+void warden_look_stalled(struct warden *w, struct symptom *symptom)
+{
+	struct symptom seen;
+
+	*symptom = (struct symptom){ 0 };
+	warden_inquire(w, on_inquiry);
+	warden_wait(w, inquiry_is_over);
+	inquiry_drop(&w->inquiry);
+	if (w->state == STATE_SERVES && warden_stalls(w, w->patience.stall_ns / 2, &seen))
+		*symptom = seen;
+}
+
 /* ---- as idle, as small? ---- */
 
 /* CPU time that it wants while nobody asks anything. */

@@ -66,6 +66,7 @@ struct patience {
 	uint64_t settle_ns;			/* before whatever looks wrong is looked at again */
 	uint64_t memory_ns;			/* between looks at memory */
 	uint64_t late_ns;			/* an exchange that takes less is never late */
+	uint64_t stall_ns;			/* who makes others wait for so long, and computes all the while, stalls them; in a trial half of it will do */
 };
 extern const struct patience warden_patience;
 
@@ -109,6 +110,7 @@ struct warden {
 	struct inquiry inquiry;
 	bool inquiring;
 	struct usage asked;		/* when the inquiry began */
+	uint64_t asked_ns;
 	struct visit visits[WARM_UP_VISITS];
 	uint64_t *took;			/* of the visits of a round */
 	size_t n_took, cap_took, n_failed, n_to_start, n_under_way;
@@ -148,6 +150,7 @@ int warden_by_size(const void *a, const void *b);	/* of uint64_t, for qsort() */
 void warden_gone(struct warden *warden);		/* the process has ended by itself: finds out why */
 void warden_bring_back(struct warden *warden);
 void warden_inquire(struct warden *warden, void (*done)(struct inquiry *inquiry, void *context));
+bool warden_stalls(const struct warden *warden, uint64_t for_ns, struct symptom *symptom);	/* nobody is answered since the inquiry began, or was meanwhile */
 void warden_hangs(const struct warden *warden, struct symptom *symptom);	/* what the inquiry found */
 bool warden_look(struct warden *warden);		/* at the reports; false: some is still being written */
 void warden_symptom(struct symptom *symptom, enum oracle oracle, const char *bucket, const char *format, ...) __attribute__((format(printf, 4, 5)));

@@ -118,7 +118,22 @@ void warden_inquire(struct warden *w, void (*done)(struct inquiry *inquiry, void
 
 	if (!w->usage(warden_subject(w), &w->asked))
 		w->asked = (struct usage){ 0 };
+	w->asked_ns = clock_now(&w->loop->clock);
 	inquiry_start(&w->inquiry, &w->health, version, w->manner[version], w->timeout_ns, done, w);
+}
+
+/* It is CPU time of its own that counts: on a busy machine everybody waits, and who waits for a disk or another machine is no fuzzer's. */
+bool warden_stalls(const struct warden *w, uint64_t for_ns, struct symptom *symptom)
+{
+	uint64_t waited_ns = clock_now(&w->loop->clock) - w->asked_ns;
+	struct usage now;
+
+	if (waited_ns < for_ns || !w->asked.n || !w->usage(warden_subject(w), &now) || now.cpu_ns < w->asked.cpu_ns + for_ns / 4 * 3)
+		return false;
+	warden_symptom(symptom, ORACLE_LATENCY, "latency stall", "a fresh connection was not served for %.2g s, in which the target used %.2g s of CPU time for others",
+	               (double)waited_ns / 1e9, (double)(now.cpu_ns - w->asked.cpu_ns) / 1e9);
+	symptom->held = true;
+	return true;
 }
 
 void warden_hangs(const struct warden *w, struct symptom *symptom)
@@ -152,6 +167,12 @@ static void on_inquiry(struct inquiry *inquiry, void *context)
 
 static void look_at_health(struct warden *w)
 {
+	struct symptom symptom;
+
+	if (w->inquiring && warden_stalls(w, w->patience.stall_ns, &symptom)) {
+		alarm_for(w, &symptom);
+		return;
+	}
 	if (w->inquiring || w->loop->now_ns < w->health_due_ns)
 		return;
 	w->inquiring = true;
