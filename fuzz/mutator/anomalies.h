@@ -116,6 +116,7 @@
 	X(SHARED,              false, "subscriptions shared") \
 	X(RETAINED_CROSS,      false, "retained messages cross") \
 	X(SESSION_KEPT,        false, "session kept") \
+	X(DEEPENED,            false, "topic of many levels, twice") \
 	X(NEAR_PACKET_SIZE,    false, "size near Maximum Packet Size") \
 	/* sessions */ \
 	X(KEEP_ALIVE_AT_LIMIT, false, "keep alive at a limit") \

@@ -1,5 +1,6 @@
 #include "fuzz/mutator/sequence.h"
 
+#include "codec/build.h"
 #include "codec/codec.h"
 #include "codec/fields.h"
 
@@ -294,8 +295,63 @@ static bool near_packet_size(struct sequence *s)
 	return true;
 }
 
+/* What stands `n` times, or as often as fits. */
+static struct span levels_of(struct sequence *s, const char *level, size_t n, size_t most)
+{
+	size_t len = strlen(level);
+	uint8_t *room;
+
+	if (n > most / len)
+		n = most / len;
+	room = arena_take(s->arena, n * len + 1);
+	for (size_t i = 0; room && i < n; i++)
+		memcpy(room + i * len, level, len);
+	return span_of(room, room ? n * len : 0);
+}
+
+/* One topic of many levels, in two packets one behind the other: what the first has led to the second is about. */
+static bool deepen(struct sequence *s)
+{
+	static const char *const levels[] = { "/", "a/", "/a" };
+	static const uint8_t types[] = { PUBLISH, SUBSCRIBE, UNSUBSCRIBE };
+	struct moves *m = s->moves;
+	struct move more[4];
+	struct builder b;
+	uint8_t client;
+	int at = connected_place(s, &client);
+	size_t most = (MOVES_BYTES - m->used) / 2, n = one_in(s->random, 3) ? SIZE_MAX : 2 + pick(s, 300);
+	uint32_t made = 0;
+
+	if (at < 0 || m->n > MOVES_MAX - 4 || most < 1000)
+		return false;
+	struct span topic = levels_of(s, levels[pick(s, 3)], n, most - 100 < 65535 ? most - 100 : 65535);
+	for (unsigned i = 0; i < 2; i++) {
+		enum packet_type type = i ? (enum packet_type)types[pick(s, 3)] : SUBSCRIBE;
+		struct span bytes;
+
+		builder_start(&b, type, moves_version(m, (uint32_t)at, client), s->arena);
+		if (type == PUBLISH) {
+			b.packet.topic = topic;
+		} else {
+			uint8_t *room = arena_take(s->arena, topic.len + 3);
+			struct writer w = writer_to(room, room ? topic.len + 3 : 0);
+
+			wr_binary(&w, topic);
+			if (type == SUBSCRIBE)
+				wr_u8(&w, pick(s, 3));
+			b.packet.packet_id = (uint16_t)(1 + pick(s, 100));
+			b.packet.list = wr_span(&w);
+		}
+		if (!topic.len || !keep_packet(s, &b.packet, &bytes))
+			return false;
+		more[made++] = (struct move){ .kind = bytes.len > UINT8_MAX ? MOVE_SEND_LONG : MOVE_SEND, .client = client, .bytes = bytes };
+		more[made++] = (struct move){ .kind = MOVE_AWAIT, .client = client };
+	}
+	return insert(s, ANOMALY_DEEPENED, (uint32_t)at, more, made);
+}
+
 const struct sequence_choice client_choices[] = {
 	{ take_over, 4 }, { leave, 4 }, { stop_reading, 2 }, { give_away, 3 }, { double_client, 2 }, { will_between, 3 }, { reconnect, 4 }, { keep_session, 2 },
-	{ share, 3 }, { cross_retained, 3 }, { near_packet_size, 2 },
+	{ share, 3 }, { cross_retained, 3 }, { near_packet_size, 2 }, { deepen, 1 },
 	{ mutate_stray, 3 }, { mutate_resent, 2 }, { NULL, 0 },
 };

@@ -114,6 +114,22 @@ static struct value a_value(struct edit *edit, const struct field *f)
 	return v;
 }
 
+static bool add_user_properties(struct edit *edit, const struct field *list, struct span *to)
+{
+	const struct field *f = field_of_property(PROP_user_property, list->will);
+	uint8_t bytes[64];
+	struct writer w = writer_to(bytes, sizeof(bytes));
+	struct value v = a_value(edit, f);
+	bool many;
+	size_t n;
+
+	property_write(&w, f->property, &v);
+	n = times(edit, w.len, &many);
+	edit->kind = many ? ANOMALY_PROPERTIES_MANY : ANOMALY_PROPERTY_ADDED;
+	edit->field = f;
+	return n && rebuild(edit, to, (struct slice){ a_boundary(*to, edit->random), 0, 0 }, wr_span(&w), n);
+}
+
 static bool add_property(struct edit *edit, const struct field *list, struct span *to)
 {
 	uint8_t bytes[64];
@@ -122,6 +138,8 @@ static bool add_property(struct edit *edit, const struct field *list, struct spa
 	const struct field *f = NULL;
 	struct value v;
 
+	if (one_in(edit->random, 4))		/* the only one that may stand there by the thousand */
+		return add_user_properties(edit, list, to);
 	for (unsigned tries = 0; belongs == misplaced && tries < 40; tries++) {
 		f = field_of_property(ids[random_below(edit->random, N(ids))], list->will);
 		belongs = f->carried & ON(edit->packet.type);
