@@ -42,6 +42,7 @@ static struct judged {
 	uint64_t now_ns;
 	size_t max_memory;
 	struct dues *dues;		/* told of every packet; NULL: what subscribers are owed is not judged */
+	bool bounded;			/* little may be kept, or it is permitted at one time and not at another: only what must not come is judged */
 	bool starved;			/* allocations fail: what can be counted is not known to be */
 	struct end ends[N_ENDS];
 	/* NULL, or told of every packet that can be read. */
@@ -75,7 +76,7 @@ static void note_due(struct end *e, const struct packet *p)
 	if (p->type == PUBLISH && !monitor_topic(&e->monitor, p, &topic))
 		topic = (struct span){ 0 };
 	dues_time(judged.dues, judged.now_ns);
-	if (!dues_received(judged.dues, (unsigned)(e - judged.ends), p, topic, &breach))
+	if (!dues_received(judged.dues, (unsigned)(e - judged.ends), p, topic, &breach) && (!judged.bounded || dues_is_misrouted(breach.clause)))
 		judged_owes(&breach);
 }
 
@@ -217,7 +218,10 @@ static void tell_sent(struct end *e, const uint8_t *bytes, const struct frame *f
 	monitor_sent(&e->monitor, bytes, frame->size, readable ? &p : NULL);
 	if (judged.dues) {
 		dues_time(judged.dues, judged.now_ns);
-		dues_sent(judged.dues, (unsigned)(e - judged.ends), readable ? &p : NULL, !monitor_is_lenient(&e->monitor));
+		if (readable)
+			dues_sent(judged.dues, (unsigned)(e - judged.ends), &p, !monitor_is_lenient(&e->monitor));
+		else
+			dues_sent_unreadable(judged.dues, (unsigned)(e - judged.ends), bytes[0] >> 4);
 	}
 	if (readable && judged.sent)
 		judged.sent((unsigned)(e - judged.ends), &p);

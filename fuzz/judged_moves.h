@@ -141,7 +141,7 @@ static void judge_dues(void)
 			judged_owes(&breach);
 }
 
-/* Where little may be kept or sent, or it is permitted at one time and not at another, nobody is owed anything. */
+/* With these nobody is owed anything. */
 enum { LIMITS_OF_DUES = 1 | 2 | 64 };
 
 /* False: there is no broker. */
@@ -149,7 +149,8 @@ static bool play_moves(const struct moves *moves)
 {
 	unsigned limits = moves->n && moves->at[0].kind == MOVE_LIMITS ? moves->at[0].value : 0;
 
-	judged.dues = limits & LIMITS_OF_DUES || judged.starved ? NULL : dues_kept;
+	judged.dues = judged.starved ? NULL : dues_kept;
+	judged.bounded = limits & LIMITS_OF_DUES;
 	if (judged.dues)
 		dues_begin(judged.dues, (struct span){ 0 });
 	if (!judged_start(limits))
@@ -161,7 +162,7 @@ static bool play_moves(const struct moves *moves)
 		if (i % 8 == 7)
 			check_memory();
 	}
-	if (judged.dues)
+	if (judged.dues && !judged.bounded)
 		judge_dues();
 	judged.dues = NULL;		/* who is let go loses nothing */
 	judged_end();

@@ -67,18 +67,36 @@ void dues_time(struct dues *d, uint64_t now_ns)
 	d->now_ns = now_ns;
 }
 
+/* may_publish: it may have been a PUBLISH, or a CONNECT, in anybody's name. */
+static void unreadable(struct dues *d, unsigned client, bool may_publish)
+{
+	d->now++;
+	promises_sent(&d->promises, d->now_ns, client, NULL, false, false);
+	d->murky |= may_publish;
+	for (unsigned i = 0; may_publish && d->session_of[client] == NOBODY && i < SESSIONS; i++)
+		d->sessions[i].spoilt = true;
+	dues_spoil(d, client);
+}
+
+void dues_sent_unreadable(struct dues *d, unsigned client, unsigned type)
+{
+	unreadable(d, client, type == PUBLISH || type == CONNECT);
+}
+
 void dues_sent(struct dues *d, unsigned client, const struct packet *p, bool lawful)
 {
 	int s = d->session_of[client];
 
+	if (!p) {
+		unreadable(d, client, true);
+		return;
+	}
 	d->now++;
-	promises_sent(&d->promises, d->now_ns, client, p, lawful, p && p->type == CONNECT && dues_is_own(d, p->client_id));
-	if (!p || !lawful) {
-		d->murky |= !p || p->type == CONNECT || p->type == PUBLISH;
-		if (!p && s == NOBODY)		/* it may have been a CONNECT, in anybody's name */
-			for (unsigned i = 0; i < SESSIONS; i++)
-				d->sessions[i].spoilt = true;
-		if (p && p->type == CONNECT)
+	promises_sent(&d->promises, d->now_ns, client, p, lawful, p->type == CONNECT && dues_is_own(d, p->client_id));
+	if (!lawful) {
+		if (p->type == PUBLISH)
+			dues_rumour(d, p);
+		if (p->type == CONNECT)
 			dues_connect(d, client, p, false);
 		dues_spoil(d, client);
 		return;
@@ -89,7 +107,8 @@ void dues_sent(struct dues *d, unsigned client, const struct packet *p, bool law
 	}
 	dues_will_sent(d, client, p);
 	if (s == NOBODY) {			/* before CONNACK, or of a session that did not fit */
-		d->murky |= p->type == PUBLISH;
+		if (p->type == PUBLISH)
+			dues_rumour(d, p);
 		if (p->type == SUBSCRIBE || p->type == UNSUBSCRIBE || (p->type >= PUBLISH && p->type <= PUBCOMP))
 			dues_spoil(d, client);
 		return;
@@ -213,6 +232,13 @@ static bool is_among(const char *const *list, const char *clause)
 	while (*list && strcmp(*list, clause))
 		list++;
 	return *list;
+}
+
+bool dues_is_misrouted(const char *clause)
+{
+	static const char *const clauses[] = { "MQTT-3.14.4-3", "MQTT-3.8.3-3", "MQTT-4.7.2-1", "shared-one-member", NULL };
+
+	return is_among(clauses, clause);
 }
 
 bool dues_judges(enum version version, const char *clause)

@@ -9,8 +9,8 @@
  *
  * It judges only where the standard leaves no choice: messages of QoS 1 and 2 that were taken by an acknowledgement, for subscriptions that were granted before, of sessions in which our
  * side kept every rule; not shared ones, no Maximum Packet Size, no expiry, no large payloads, not in 3.1. What is routed later than it is acknowledged, taken over, queued, sent again under
- * another packet id or denied by SUBACK accuses nobody. Before 5 a server may acknowledge what it does not permit: who knows that it does judges no dues. As soon as something was sent that cannot be read, duplicates are not judged any more, since nobody knows
- * what it published.
+ * another packet id or denied by SUBACK accuses nobody. Before 5 a server may acknowledge what it does not permit: who knows that it does judges no dues. As soon as something was sent that cannot be read and may have published, duplicates are not judged any more, since
+ * nobody knows what that was.
  *
  *   MQTT-4.5.0-1      a message did not come that a subscriber was owed, be it live or from its queue
  *   MQTT-4.4.0-1      nor again what was unacknowledged when the connection was lost
@@ -45,6 +45,7 @@ void dues_time(struct dues *dues, uint64_t now_ns);
 
 /* lawful: our side has broken no rule on this connection, this packet included. packet is NULL for what cannot be read. */
 void dues_sent(struct dues *dues, unsigned client, const struct packet *packet, bool lawful);
+void dues_sent_unreadable(struct dues *dues, unsigned client, unsigned type);	/* but framed as a packet of that type */
 
 /* topic: of a PUBLISH, also where an alias stands for it; empty where that cannot be said. False: *breach tells of a duplicate, or of what should not be there. */
 bool dues_received(struct dues *dues, unsigned client, const struct packet *packet, struct span topic, struct due_breach *breach);
@@ -62,6 +63,9 @@ uint32_t dues_waiting(const struct dues *dues);
 
 /* The time for it is over, and the client has owed nothing and was served all the while: what has not come is lost. False: *breach. */
 bool dues_judge(const struct dues *dues, unsigned client, struct due_breach *breach);
+
+/* Of what it told: it must not have come, however little the server keeps or permits. */
+bool dues_is_misrouted(const char *clause);
 
 /* Whether it may tell that clause. */
 bool dues_judges(enum version version, const char *clause);

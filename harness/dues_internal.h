@@ -131,6 +131,7 @@ uint64_t dues_hash_of(struct span topic, struct span payload);
 void dues_may_come(struct dues *d, const struct will *w);	/* from now on */
 void dues_publish_will(struct dues *d, struct will *w);
 void dues_publish(struct dues *d, int s, const struct packet *p);
+void dues_rumour(struct dues *d, const struct packet *p);	/* a PUBLISH that may count or not */
 void dues_released(struct dues *d, int s, const struct packet *p);
 void dues_acknowledged(struct dues *d, int s, const struct packet *p);
 void dues_answered(struct dues *d, unsigned client, int s, const struct packet *p);

@@ -147,19 +147,46 @@ void dues_publish(struct dues *d, int s, const struct packet *p)
 	d->n_messages++;
 }
 
-/* Nobody says when it is published: what looks like it may be it from now on, and what is retained on its topic, too. */
-void dues_may_come(struct dues *d, const struct will *w)
+static void looks_alike(struct dues *d, uint64_t hash)
 {
-	struct topic *t = w->retain && dues_is_own(d, span_text(w->topic)) ? topic_of(d, span_text(w->topic)) : NULL;
+	for (unsigned i = 0; i < d->n_messages; i++)
+		if (d->messages[i].hash == hash)
+			d->messages[i].alone = d->messages[i].single = d->messages[i].withheld = false;
+}
+
+static void may_be_retained(struct dues *d, struct span name)
+{
+	struct topic *t = dues_is_own(d, name) ? topic_of(d, name) : NULL;
 
 	if (t) {
 		t->unknown = true;
 		t->removed_at = 0;
 		t->packet_id = 0;
 	}
-	for (unsigned i = 0; i < d->n_messages; i++)
-		if (d->messages[i].hash == w->hash)
-			d->messages[i].alone = d->messages[i].single = d->messages[i].withheld = false;
+}
+
+void dues_rumour(struct dues *d, const struct packet *p)
+{
+	struct message *m = &d->messages[d->n_messages];
+	uint64_t hash = dues_hash_of(p->topic, p->payload);
+
+	if (!p->topic.len || d->n_messages == MESSAGES) {
+		d->murky = true;
+		return;
+	}
+	if (p->flags & PUBLISH_RETAIN)
+		may_be_retained(d, p->topic);
+	looks_alike(d, hash);
+	*m = (struct message){ .hash = hash, .publisher = SESSIONS, .taken = REFUSED };
+	d->n_messages++;
+}
+
+/* Nobody says when it is published: what looks like it may be it from now on, and what is retained on its topic, too. */
+void dues_may_come(struct dues *d, const struct will *w)
+{
+	if (w->retain)
+		may_be_retained(d, span_text(w->topic));
+	looks_alike(d, w->hash);
 }
 
 /* To all but its own client, who may have ended that session by the very packet that took it over. */

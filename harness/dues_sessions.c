@@ -109,10 +109,9 @@ void dues_connect(struct dues *d, unsigned client, const struct packet *p, bool 
 			d->sessions[i].unknown = true;
 		}
 	dues_will_contested(d, c->key, clean);
+	dues_will_asked(d, client, p);
 	if (!lawful)
 		dues_spoil(d, client);
-	else
-		dues_will_asked(d, client, p);
 }
 
 void dues_session_over(struct dues *d, unsigned client)

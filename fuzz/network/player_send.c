@@ -63,8 +63,8 @@ void client_stirs(struct client *c)
 	c->sent_at = p->stirred_at = ++p->clock;
 }
 
-/* A whole packet, or what can be none. */
-static void tell(struct client *c, const uint8_t *bytes, size_t len, const struct packet *packet)
+/* A whole packet; packet is NULL when it cannot be read. Or what can be none: not framed. */
+static void tell(struct client *c, const uint8_t *bytes, size_t len, bool framed, const struct packet *packet)
 {
 	struct play *p = c->play;
 
@@ -75,7 +75,10 @@ static void tell(struct client *c, const uint8_t *bytes, size_t len, const struc
 		monitor_misbehaved(&c->conn.monitor);
 	if (p->judges_dues) {
 		dues_time(p->dues, p->player->options.loop->now_ns);
-		dues_sent(p->dues, number_of(c), packet, !monitor_is_lenient(&c->conn.monitor));
+		if (packet || !framed)
+			dues_sent(p->dues, number_of(c), packet, !monitor_is_lenient(&c->conn.monitor));
+		else
+			dues_sent_unreadable(p->dues, number_of(c), bytes[0] >> 4);
 	}
 	p->last_client = (uint8_t)(c - p->clients);
 	c->sent_at = ++p->clock;
@@ -111,7 +114,7 @@ static void tell_packet(struct client *c, const uint8_t *bytes, const struct fra
 		c->version = packet.version;
 	}
 	offences_sent(&c->offences, bytes, frame, readable ? &packet : NULL, &finding);
-	tell(c, bytes, frame->size, readable ? &packet : NULL);
+	tell(c, bytes, frame->size, true, readable ? &packet : NULL);
 }
 
 /* Returns how much of it were whole packets; behind what cannot be framed nothing is one. */
@@ -130,7 +133,7 @@ static size_t tell_whole(struct client *c, struct span bytes)
 		case FRAME_BAD:
 			c->astray = true;
 			offences_unframed(&c->offences);
-			tell(c, bytes.at + at, bytes.len - at, NULL);
+			tell(c, bytes.at + at, bytes.len - at, false, NULL);
 			return bytes.len;
 		case FRAME_MORE:
 			return at;
@@ -156,7 +159,7 @@ static void keep_part(struct client *c, struct span bytes)
 static void tell_bytes(struct client *c, struct span bytes)
 {
 	if (c->astray) {
-		tell(c, bytes.at, bytes.len, NULL);
+		tell(c, bytes.at, bytes.len, false, NULL);
 		return;
 	}
 	if (c->part) {
@@ -189,7 +192,7 @@ void play_tell_parts(struct play *p)
 	for (struct client *c = p->clients; c < p->clients + MOVES_CLIENTS; c++)
 		if (c->part && !c->part_told && client_lives(c)) {
 			c->part_told = true;
-			tell(c, c->part, c->part_len, NULL);
+			tell(c, c->part, c->part_len, false, NULL);
 		}
 }
 

@@ -399,6 +399,29 @@ static void what_looks_like_another_may_be_it(void **state)
 	nothing_is_owed();
 }
 
+/* Whatever else it has subscribed to before. */
+static void what_was_removed_is_missed_by_those_who_ask_for_it_then(void **state)
+{
+	(void)state;
+	for (unsigned early = 0; early < 2; early++) {
+		dues_begin(dues, (struct span){ 0 });
+		connected(0, "a", true, false);
+		subscribed(0, early ? "\"t/#\" qos=0" : "\"b\" qos=0");
+		sent(0, "PUBLISH topic=\"t\" retain payload=\"1\"");
+		sent(0, "PUBLISH topic=\"t\" retain");
+		subscribed(0, early ? "\"t/#\" qos=0" : "\"t\" qos=0");
+		assert_int_equal(takes(0, "PUBLISH topic=\"t\" retain payload=\"1\""), early);
+	}
+	dues_begin(dues, (struct span){ 0 });		/* by what broke a rule it may be there again */
+	connected(0, "a", true, false);
+	sent(0, "PUBLISH topic=\"t\" retain payload=\"1\"");
+	struct packet p = parsed("PUBLISH topic=\"t\" retain payload=\"1\"");
+	dues_sent(dues, 1, &p, false);
+	sent(0, "PUBLISH topic=\"t\" retain");
+	subscribed(0, "\"t\" qos=0");
+	came(0, "PUBLISH topic=\"t\" retain payload=\"1\"");
+}
+
 static void what_is_removed_at_qos_0_is_for_what_follows(void **state)
 {
 	(void)state;
@@ -433,6 +456,7 @@ int main(void)
 		TEST(only_what_is_ours_is_judged),
 		TEST(a_repeated_message_is_one),
 		TEST(what_looks_like_another_may_be_it),
+		TEST(what_was_removed_is_missed_by_those_who_ask_for_it_then),
 		TEST(what_is_removed_at_qos_0_is_for_what_follows),
 	};
 

@@ -81,6 +81,32 @@ static void who_may_have_published_it_otherwise_accuses_nobody(void **state)
 	came(0, "PUBLISH topic=\"t/a\" payload=\"x\"");
 }
 
+/* What broke a rule may have been published all the same, but nothing else was. */
+static void only_what_may_have_been_published_is_in_doubt(void **state)
+{
+	static const char *const others[] = {
+		"PUBLISH topic=\"t/a\" payload=\"x\"", "CONNECT client_id=\"w\" clean_start will.topic=\"t/a\" will.payload=\"x\"",
+		"PUBLISH topic=\"t/a\" payload=\"y\"", "CONNECT client_id=\"w\" clean_start will.topic=\"t/b\" will.payload=\"x\"", "PINGREQ",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(others) / sizeof(*others); i++) {
+		struct packet p = parsed(others[i]);
+
+		alone("\"t/+\" qos=0 no_local");
+		sent(0, "PUBLISH topic=\"t/a\" payload=\"x\"");
+		dues_sent(dues, 1, &p, false);
+		assert_int_equal(takes(0, "PUBLISH topic=\"t/a\" payload=\"x\""), i < 2);
+	}
+	for (unsigned type = CONNECT; type <= AUTH; type++) {
+		alone("\"t/+\" qos=0 no_local");
+		connected(1, "b", true, false);
+		sent(0, "PUBLISH topic=\"t/a\" payload=\"x\"");
+		dues_sent_unreadable(dues, 1, type);
+		assert_int_equal(takes(0, "PUBLISH topic=\"t/a\" payload=\"x\""), type == CONNECT || type == PUBLISH);
+	}
+}
+
 /* ---- topics that begin with $ ---- */
 
 static void a_leading_wildcard_has_no_dollar(void **state)
@@ -197,6 +223,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(what_is_no_local_does_not_come_back),
 		TEST(who_may_have_published_it_otherwise_accuses_nobody),
+		TEST(only_what_may_have_been_published_is_in_doubt),
 		TEST(a_leading_wildcard_has_no_dollar),
 		TEST(what_else_has_it_accuses_nobody),
 		TEST(one_member_of_a_share_gets_a_message),
