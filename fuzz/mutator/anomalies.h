@@ -123,6 +123,9 @@
 	X(EXPIRY_AT_LIMIT,     false, "session expiry at a limit") \
 	X(STRAY_ANSWER,        false, "answer that nobody waits for") \
 	X(SENT_AGAIN,          false, "exchange begun again") \
+	/* routes */ \
+	X(WILL_WATCHED,        false, "will that somebody watches") \
+	X(RETAINED_NEAR,       false, "retained near each other") \
 	/* steered */ \
 	X(STEERED,             false, "steered by its state") \
 	X(ANSWERED,            false, "answer put in") \

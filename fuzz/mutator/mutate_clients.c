@@ -20,14 +20,6 @@ static int connected_place(const struct sequence *s, uint8_t *client)
 	return -1;
 }
 
-static bool insert(struct sequence *s, enum anomaly_kind kind, uint32_t at, const struct move *more, uint32_t n)
-{
-	if (!insert_many(s->moves, at, more, n))
-		return false;
-	say_moves(s, kind, at, at + n - 1);
-	return true;
-}
-
 /* The same client id from another connection, in between. */
 static bool take_over(struct sequence *s)
 {
@@ -48,7 +40,7 @@ static bool take_over(struct sequence *s)
 	more[n++] = (struct move){ .kind = connect.len > UINT8_MAX ? MOVE_SEND_LONG : MOVE_SEND, .client = other, .bytes = connect };
 	if (one_in(s->random, 2))
 		more[n++] = (struct move){ .kind = MOVE_AWAIT, .client = other };
-	return insert(s, ANOMALY_TAKEOVER, (uint32_t)at, more, n);
+	return insert_said(s, ANOMALY_TAKEOVER, (uint32_t)at, more, n);
 }
 
 static bool leave(struct sequence *s)
@@ -57,7 +49,7 @@ static bool leave(struct sequence *s)
 	struct move move = { .kind = drops ? MOVE_DROP : MOVE_CLOSE };
 	uint32_t at = pick_place(s, &move.client);
 
-	return s->moves->n && insert(s, drops ? ANOMALY_DROPPED : ANOMALY_CLOSED, at, &move, 1);
+	return s->moves->n && insert_said(s, drops ? ANOMALY_DROPPED : ANOMALY_CLOSED, at, &move, 1);
 }
 
 static bool stop_reading(struct sequence *s)
@@ -71,7 +63,7 @@ static bool stop_reading(struct sequence *s)
 	again.client = stop.client;
 	if (one_in(s->random, 2))
 		moves_insert(m, at + pick(s, m->n - at + 1), again);
-	return insert(s, ANOMALY_READER_STOPS, at, &stop, 1);
+	return insert_said(s, ANOMALY_READER_STOPS, at, &stop, 1);
 }
 
 static bool give_away(struct sequence *s)
@@ -194,51 +186,6 @@ static bool keep_session(struct sequence *s)
 
 /* ---- what clients share ---- */
 
-static bool decode_send(const struct sequence *s, int at, struct packet *p)
-{
-	const struct move *move = &s->moves->at[at];
-	struct finding finding;
-
-	return decode(move->bytes.at, move->bytes.len, moves_version(s->moves, (uint32_t)at, move->client), p, &finding) == CODEC_OK;
-}
-
-/* The first filter becomes a share's; another client takes part in it, now and then by another share of that topic. */
-static bool share(struct sequence *s)
-{
-	struct moves *m = s->moves;
-	int at = pick_send(s, ON(SUBSCRIBE));
-	struct packet p;
-	struct span filter, bytes;
-	uint8_t options, other, *room;
-	struct filter_walk walk;
-	struct writer w;
-
-	if (at < 0 || m->n == MOVES_MAX || !decode_send(s, at, &p))
-		return false;
-	walk = filters_of(&p);
-	if (!filter_next(&walk, &filter, &options) || filter.len > 60000 || !(room = arena_take(s->arena, filter.len + 12)))
-		return false;
-	w = writer_to(room, filter.len + 12);
-	bool shared = filter.len > 7 && !memcmp(filter.at, "$share/", 7);
-	wr_u16(&w, (unsigned)filter.len + (shared ? 0 : 9));
-	wr_text(&w, shared ? "" : "$share/g/");
-	wr_bytes(&w, filter);
-	wr_u8(&w, options & ~SUBSCRIBE_NO_LOCAL);	/* [MQTT-3.8.3-4] no share has it */
-	p.list = wr_span(&w);
-	other = pick_connected(s, (uint32_t)at, m->at[at].client);
-	if ((shared && other == m->at[at].client) || !keep_packet(s, &p, &bytes))
-		return false;
-	say_moves(s, ANOMALY_SHARED, (uint32_t)at, (uint32_t)at);
-	resend(&m->at[at], bytes);
-	if (other != m->at[at].client) {
-		struct move move = m->at[at];
-
-		move.client = other;
-		moves_insert(m, (uint32_t)at + 1, move);
-	}
-	return true;
-}
-
 /* One retains, another takes it away, or puts another in its place. */
 static bool cross_retained(struct sequence *s)
 {
@@ -347,11 +294,11 @@ static bool deepen(struct sequence *s)
 		more[made++] = (struct move){ .kind = bytes.len > UINT8_MAX ? MOVE_SEND_LONG : MOVE_SEND, .client = client, .bytes = bytes };
 		more[made++] = (struct move){ .kind = MOVE_AWAIT, .client = client };
 	}
-	return insert(s, ANOMALY_DEEPENED, (uint32_t)at, more, made);
+	return insert_said(s, ANOMALY_DEEPENED, (uint32_t)at, more, made);
 }
 
 const struct sequence_choice client_choices[] = {
 	{ take_over, 4 }, { leave, 4 }, { stop_reading, 2 }, { give_away, 3 }, { double_client, 2 }, { will_between, 3 }, { reconnect, 4 }, { keep_session, 2 },
-	{ share, 3 }, { cross_retained, 3 }, { near_packet_size, 2 }, { deepen, 1 },
-	{ mutate_stray, 3 }, { mutate_resent, 2 }, { NULL, 0 },
+	{ mutate_share, 3 }, { cross_retained, 3 }, { near_packet_size, 2 }, { deepen, 1 },
+	{ mutate_stray, 3 }, { mutate_resent, 2 }, { mutate_will, 3 }, { mutate_retained, 3 }, { NULL, 0 },
 };

@@ -142,6 +142,22 @@ bool insert_many(struct moves *m, uint32_t at, const struct move *more, uint32_t
 	return true;
 }
 
+bool insert_said(struct sequence *s, enum anomaly_kind kind, uint32_t at, const struct move *more, uint32_t n)
+{
+	if (!insert_many(s->moves, at, more, n))
+		return false;
+	say_moves(s, kind, at, at + n - 1);
+	return true;
+}
+
+bool decode_send(const struct sequence *s, int at, struct packet *p)
+{
+	const struct move *move = at < 0 ? NULL : &s->moves->at[at];
+	struct finding finding;
+
+	return move && decode(move->bytes.at, move->bytes.len, moves_version(s->moves, (uint32_t)at, move->client), p, &finding) == CODEC_OK;
+}
+
 struct span with_number(struct arena *arena, struct span list, unsigned id, uint64_t number)
 {
 	uint8_t *room = arena_take(arena, list.len + 6);

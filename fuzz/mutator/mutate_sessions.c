@@ -7,27 +7,6 @@
 
 #define N(table) (sizeof(table) / sizeof(*(table)))
 
-static bool decode_send(const struct sequence *s, int at, struct packet *p)
-{
-	const struct move *move = at < 0 ? NULL : &s->moves->at[at];
-	struct finding finding;
-
-	return move && decode(move->bytes.at, move->bytes.len, moves_version(s->moves, (uint32_t)at, move->client), p, &finding) == CODEC_OK;
-}
-
-static struct move a_send(uint8_t client, struct span bytes)
-{
-	return (struct move){ .kind = bytes.len > UINT8_MAX ? MOVE_SEND_LONG : MOVE_SEND, .client = client, .bytes = bytes };
-}
-
-static bool insert(struct sequence *s, enum anomaly_kind kind, uint32_t at, const struct move *more, uint32_t n)
-{
-	if (!insert_many(s->moves, at, more, n))
-		return false;
-	say_moves(s, kind, at, at + n - 1);
-	return true;
-}
-
 /* ---- intervals ---- */
 
 /*
@@ -63,7 +42,7 @@ static bool keep_alive_at_limit(struct sequence *s, uint32_t at, struct packet *
 	if (!keep_packet(s, p, &bytes) || s->moves->n + N(more) > MOVES_MAX)
 		return false;
 	s->moves->at[at] = a_send(s->moves->at[at].client, bytes);
-	return insert(s, ANOMALY_KEEP_ALIVE_AT_LIMIT, at + 1, more, N(more));
+	return insert_said(s, ANOMALY_KEEP_ALIVE_AT_LIMIT, at + 1, more, N(more));
 }
 
 /* Its owner goes, and comes back after a short while. */
@@ -92,7 +71,7 @@ static bool session_at_limit(struct sequence *s, uint32_t at, struct packet *p)
 		{ .kind = MOVE_AWAIT, .client = client },
 	};
 	s->moves->at[at] = a_send(client, connects);
-	return insert(s, ANOMALY_EXPIRY_AT_LIMIT, behind, more, N(more));
+	return insert_said(s, ANOMALY_EXPIRY_AT_LIMIT, behind, more, N(more));
 }
 
 bool mutate_interval(struct sequence *s)
@@ -153,7 +132,7 @@ bool mutate_stray(struct sequence *s)
 
 	s->moves->at[at] = a_send(owner, bytes);
 	insert_many(s->moves, (uint32_t)at + 1, goes_on, N(goes_on));
-	return insert(s, ANOMALY_STRAY_ANSWER, before ? (uint32_t)at : (uint32_t)at + 2, stray, N(stray));
+	return insert_said(s, ANOMALY_STRAY_ANSWER, before ? (uint32_t)at : (uint32_t)at + 2, stray, N(stray));
 }
 
 /* Sent again as if its acknowledgement had not come, on this connection or after the session was resumed. */
@@ -186,5 +165,5 @@ bool mutate_resent(struct sequence *s)
 	}
 	more[n++] = a_send(client, again);
 	more[n++] = (struct move){ .kind = MOVE_AWAIT, .client = client };
-	return insert(s, ANOMALY_SENT_AGAIN, (uint32_t)at + 1, more, n);
+	return insert_said(s, ANOMALY_SENT_AGAIN, (uint32_t)at + 1, more, n);
 }

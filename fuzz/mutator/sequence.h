@@ -3,7 +3,7 @@
 
 #include "fuzz/mutator/anomalies.h"
 
-/* A sequence under the knife, for those that mutate it: mutate_moves.c, mutate_order.c, mutate_timing.c, mutate_clients.c, mutate_sessions.c. */
+/* A sequence under the knife, for those that mutate it: mutate_moves.c, mutate_order.c, mutate_timing.c, mutate_clients.c, mutate_sessions.c, mutate_routes.c. */
 struct sequence {
 	struct moves *moves;
 	const struct moves *other;	/* NULL */
@@ -27,6 +27,7 @@ extern const struct sequence_choice order_choices[], splice_choices[], timing_ch
 void mutate_moves_within(struct moves *moves, const struct moves *other, struct random *random, size_t most, struct anomaly *anomaly);
 
 sequence_act mutate_interval, mutate_stray, mutate_resent;	/* mutate_sessions.c */
+sequence_act mutate_will, mutate_share, mutate_retained;	/* mutate_routes.c */
 
 /* Something of the other put in. False: it has nothing, or there is no room; nothing has changed. */
 bool mutate_crossing(struct moves *moves, const struct moves *other, struct random *random, size_t most);
@@ -63,6 +64,13 @@ struct writer room_for_send(const struct sequence *s);
 bool keep_room(struct sequence *s, const struct writer *w, struct span *bytes);
 bool keep_packet(struct sequence *s, const struct packet *packet, struct span *bytes);
 bool insert_many(struct moves *moves, uint32_t at, const struct move *more, uint32_t n);	/* all or none */
+bool insert_said(struct sequence *s, enum anomaly_kind kind, uint32_t at, const struct move *more, uint32_t n);	/* and says so */
+bool decode_send(const struct sequence *s, int at, struct packet *p);	/* the packet of move `at`; -1: there is none */
+
+static inline struct move a_send(uint8_t client, struct span bytes)
+{
+	return (struct move){ .kind = bytes.len > UINT8_MAX ? MOVE_SEND_LONG : MOVE_SEND, .client = client, .bytes = bytes };
+}
 
 /* ---- saying ---- */
 
