@@ -121,7 +121,7 @@ bench_programs := $(patsubst %.c,$B/%,$(benches))
 replays        := $(patsubst fuzz/fuzz_%.c,$B/fuzz/replay_%,$(targets))
 .SECONDARY: $(objs)
 
-tests: $(test_programs)
+tests: $(test_programs) $B/fuzz/network/tests/fake_broker
 everything: $B/mqassay $(objs) $(test_programs) $(bench_programs) $(replays) $B/fuzz/write_seeds $B/fuzz/write_dict $B/fuzz/network/tests/fake_broker
 
 $B/harness/tests/test_play $B/fuzz/network/tests/test_player: $B/harness/tests/puppet.o

@@ -199,8 +199,8 @@ static void look_into(struct campaign *c, struct case_id *ids, size_t n)
 	/* A bystander is the first to notice that the target died. */
 	if (c->alarm.oracle == ORACLE_BYSTANDER && symptom.oracle != ORACLE_DEATH && symptom.oracle != ORACLE_SANITIZER && symptom.oracle != ORACLE_LIVENESS)
 		symptom = c->alarm;
-	/* Whoever stalls others lets them go on in the end. */
-	if (symptom.oracle == ORACLE_NONE && c->alarm.held)
+	/* Whoever stalls others lets them go on in the end, or hangs: triage will tell. */
+	if ((symptom.oracle == ORACLE_NONE || symptom.oracle == ORACLE_LIVENESS) && c->alarm.held)
 		symptom = c->alarm;
 	/* What was large for a moment is no symptom: who stays so is found at rest, or while its clients are there. */
 	if (symptom.oracle == ORACLE_NONE && c->alarm.oracle != ORACLE_LIVENESS && c->alarm.oracle != ORACLE_LATENCY && c->alarm.oracle != ORACLE_CPU && c->alarm.oracle != ORACLE_MEMORY)

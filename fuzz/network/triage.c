@@ -27,7 +27,8 @@ struct inquiry {
 	struct moves *least, *did;
 	struct minimised minimised;
 	bool shown;
-	bool lets_go;			/* it hangs, though not for as long as a campaign waits */
+	struct symptom told;
+	bool lets_go;			/* nobody is served for a while, but not for as long as a campaign waits */
 	bool lingers;			/* the cases leave what they leave, and wait for what comes of it */
 };
 
@@ -58,14 +59,30 @@ static bool shows(struct inquiry *q, size_t from, size_t n)
 	return range_try(&q->c->range, &(struct source){ make, &part, n }, &symptom) && symptom.oracle != ORACLE_NONE;
 }
 
+/* As many as can be held at once, the latest that do. */
+static bool choose_held(struct inquiry *q)
+{
+	size_t n;
+
+	if (q->n <= RANGE_HELD)
+		return true;
+	for (size_t end = q->n; end && !campaign_interrupted(); end -= n) {
+		n = end < RANGE_HELD ? end : RANGE_HELD;
+		if (shows(q, end - n, n)) {
+			q->ids += end - n;
+			q->n = n;
+			return true;
+		}
+	}
+	return false;
+}
+
 /* Of those that were connected when it showed it has to be one: what many take together each may take by right. */
 static bool narrow_held(struct inquiry *q)
 {
-	if (q->n > 2 * RANGE_HELD) {
-		q->ids += q->n - 2 * RANGE_HELD;
-		q->n = 2 * RANGE_HELD;
-	}
-	while (q->n > 1 && !campaign_interrupted()) {
+	bool found = choose_held(q);
+
+	while (found && q->n > 1 && !campaign_interrupted()) {
 		size_t half = q->n / 2;
 
 		if (shows(q, q->n - half, half)) {
@@ -74,11 +91,11 @@ static bool narrow_held(struct inquiry *q)
 		} else if (shows(q, 0, q->n - half)) {
 			q->n -= half;
 		} else {
-			q->minimised.of = 1;
-			return false;
+			found = false;
 		}
 	}
-	return true;
+	q->minimised.of = !found;
+	return found;
 }
 
 /* Of thousands, those that suffice: a few of the last, where those do; else halves, as long as one does. */
@@ -180,17 +197,33 @@ static char *command_of(const struct campaign *c, const char *lineage)
 	return text;
 }
 
-/* Trials in haste call it hanging sooner than the campaign did. Who serves again before that is told as what was seen: others wait for so long while its clients are there. */
+/* Whether it does not serve anybody for as long as a campaign waits: trials in haste know that no better than of who lets others wait for half a second. */
 static bool hangs_on(struct inquiry *q)
 {
 	const struct moves *one[] = { q->least };
 	struct range *range = &q->c->range;
-	struct symptom symptom;
+	struct symptom before = range->sought, symptom;
 
+	range->sought = (struct symptom){ .oracle = ORACLE_LIVENESS, .bucket = "liveness" };
 	warden_haste(range->warden, false);
+	range->spoilt = true;
 	bool shows = range->trial.run(&range->trial, one, 1, NULL, NULL, &symptom) && symptom.oracle == ORACLE_LIVENESS;
 	warden_haste(range->warden, true);
+	if (shows)
+		q->told = symptom;
+	else
+		range->sought = before;
 	return shows;
+}
+
+static void call_it(struct inquiry *q)
+{
+	const struct symptom *symptom = &q->suspicion->symptom;
+	bool stalls = symptom->oracle == ORACLE_LATENCY && symptom->held;
+
+	q->told = *symptom;
+	if ((stalls || symptom->oracle == ORACLE_LIVENESS) && q->shown && !campaign_interrupted() && !hangs_on(q))
+		q->told.held = q->lets_go = true;
 }
 
 static void write_down(struct inquiry *q, struct bucket_count *bucket, const char *pcap)
@@ -206,12 +239,10 @@ static void write_down(struct inquiry *q, struct bucket_count *bucket, const cha
 	cases_make(c->cases, q->ids[q->n - 1], &unused, &origin);
 	moves_name(name, q->ids[q->n - 1].number);
 	command = command_of(c, origin.lineage);
-	struct symptom told = s->symptom;
-	told.held |= q->lets_go;
 	struct finding_file finding = {
-		.symptom = &told, .moves = moves, .lineage = origin.lineage, .seed = c->o->seed, .anomaly = &origin.anomaly, .seed_name = origin.seed_name,
+		.symptom = &q->told, .moves = moves, .lineage = origin.lineage, .seed = c->o->seed, .anomaly = &origin.anomaly, .seed_name = origin.seed_name,
 		.minimised = q->minimised, .target = c->o->label, .command = command, .grows = s->symptom.held ? c->o->target.grows : c->range.grows, .repeats = memory ? c->range.repeats : 1,
-		.within_ns = s->symptom.oracle == ORACLE_LATENCY ? 50 * warden_baseline(c->warden)->p99_ns : q->lets_go ? warden_hasty_ns(c->warden) : c->o->target.timeout_ns,
+		.within_ns = q->told.oracle == ORACLE_LATENCY ? 50 * warden_baseline(c->warden)->p99_ns : q->lets_go ? warden_hasty_ns(c->warden) : c->o->target.timeout_ns,
 		.bystander_version = c->range.version,
 	};
 	memcpy(finding.name, name, sizeof(name));
@@ -311,7 +342,8 @@ void triage(struct campaign *c, const struct suspicion *s)
 		}
 		campaign_unconfirmed(c, &s->symptom);
 	} else {
-		q.lets_go = s->symptom.oracle == ORACLE_LIVENESS && q.shown && !campaign_interrupted() && !hangs_on(&q);
+		call_it(&q);
+		bucket->symptom = q.told;
 		record(&q, pcap, sizeof(pcap));
 		range_done(&c->range);
 		write_down(&q, bucket, pcap);

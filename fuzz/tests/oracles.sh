@@ -9,13 +9,15 @@ trap 'rm -rf "$dir"' EXIT
 trap 'exit 1' HUP INT TERM
 ulimit -c 0
 
+san=build/san/fuzz/network/tests/fake_broker	# some deeds only a sanitizer sees
+[ -x $san ] || make --no-print-directory -s SAN=address,undefined $san || exit 3
 [ -x $fake ] || make --no-print-directory -s $fake || exit 3
 
 # replays DEED TIMES: how often the finding in $dir/DEED.1 shows
 replays() {
 	shows=0
 	for i in $(seq "$2"); do
-		timeout -s KILL 60 "$MQASSAY" replay "$(find "$dir/$deed.1" -name finding.scn | head -n 1)" --exec "$fake --port {port} --when qos2 --does $1" >/dev/null 2>&1
+		timeout -s KILL 60 "$MQASSAY" replay "$(find "$dir/$deed.1" -name finding.scn | head -n 1)" --exec "$broker --port {port} --when qos2 --does $1" >/dev/null 2>&1
 		[ $? = 1 ] && shows=$((shows + 1))
 	done
 	echo $shows
@@ -23,16 +25,17 @@ replays() {
 
 # oracle DEED BUCKET [OPTION...]
 oracle() {
-	deed=$1 bucket=$2
+	deed=$1 bucket=$2 broker=$fake
 	shift 2
-	timeout -s KILL 100 "$MQASSAY" fuzz --exec "$fake --port {port} --when qos2 --does $deed" --cases 150 --jobs 1 --first --timeout 1s --triage 6s --findings "$dir/$deed.1" -q "$@" \
+	case $deed in leaks|overruns) broker=$san ;; esac
+	timeout -s KILL 100 "$MQASSAY" fuzz --exec "$broker --port {port} --when qos2 --does $deed" --cases 150 --jobs 1 --first --timeout 1s --triage 6s --findings "$dir/$deed.1" -q "$@" \
 		>"$dir/$deed.out" 2>"$dir/$deed.err" </dev/null
 	code=$?
 	if [ -z "$bucket" ]; then
 		if [ $code = 0 ]; then echo "ok $deed: no finding"; else echo "not ok $deed: exit $code: $(grep -m1 bucket "$dir/$deed.out")"; fi
 	elif [ $code = 1 ] && grep -q "^  bucket   $bucket" "$dir/$deed.out"; then
 		case $deed in
-		grows|late)		# its least case takes longer than this: each trial plays for seconds
+		grows|late|leaks)	# the least case of the first two takes longer than this: each trial plays for seconds; a leak is told when the broker ends, which no replay waits for
 			echo "ok $deed: $bucket (flagged)"
 			return ;;
 		esac
@@ -57,11 +60,13 @@ TIMES=${TIMES-1}
 {
 	oracle grows     'memory'            --grows 1M
 	oracle malforms  'rule .*SUBACK'
+	oracle overruns  'sanitizer .* overrun<act'
 } &
 {
 	oracle hangs     'liveness'
 	oracle closes    'bystander closed'
 	oracle doubles   'bystander doubled'
+	oracle leaks     'sanitizer leak'
 	oracle nothing   ''
 } &
 {
