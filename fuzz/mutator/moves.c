@@ -38,6 +38,8 @@ void moves_read(struct moves *moves, struct span bytes)
 		*move = (struct move){ .kind = kind, .client = first >> 3 & 7 };
 		if (form[kind] & HAS_VALUE)
 			move->value = next_byte(&at, end);
+		if (kind == MOVE_SEND_CUT && !move->value)
+			move->value = 1;	/* nobody writes pieces of nothing */
 		if (form[kind] & HAS_LONG_LENGTH)
 			len = (size_t)next_byte(&at, end) << 8;
 		if (form[kind] & (HAS_LENGTH | HAS_LONG_LENGTH))

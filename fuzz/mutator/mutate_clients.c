@@ -143,19 +143,31 @@ static bool will_between(struct sequence *s)
 	return true;
 }
 
-/* Gone and back: its session is still there, whatever it was in the middle of. */
+/* Something that the client sent between its CONNECT and `at`; -1. */
+static int sent_since(const struct sequence *s, uint32_t connect, uint32_t at, uint8_t client)
+{
+	uint32_t n = at - connect - 1;
+
+	for (uint32_t i = 0, k = n ? pick(s, n) : 0; i < n; i++, k = (k + 1) % n)
+		if (s->moves->at[connect + 1 + k].client == client && type_sent(&s->moves->at[connect + 1 + k]))
+			return (int)(connect + 1 + k);
+	return -1;
+}
+
+/* Gone and back: its session is still there, whatever it was in the middle of; and half the time it goes on with what it did before, which may mean nothing on the new connection. */
 static bool reconnect(struct sequence *s)
 {
 	struct moves *m = s->moves;
-	struct move more[4];
+	struct move more[5];
 	uint8_t client;
-	int at = connected_place(s, &client), connect;
+	int at = connected_place(s, &client), connect, again;
 	uint32_t n = 0;
 	struct span bytes;
 
 	if (at < 0)
 		return false;
 	connect = connect_before(m, (uint32_t)at, client);
+	again = one_in(s->random, 2) ? sent_since(s, (uint32_t)connect, (uint32_t)at, client) : -1;
 	if (!change_connect(s, m->at[connect].bytes, CONNECT_KEEPS_SESSION, &bytes))
 		return false;
 	if (one_in(s->random, 3))
@@ -164,6 +176,8 @@ static bool reconnect(struct sequence *s)
 		more[n++] = (struct move){ .kind = MOVE_WAIT, .client = client, .value = (uint8_t)(1 + pick(s, 4)) };
 	more[n++] = (struct move){ .kind = MOVE_OPEN, .client = client };
 	more[n++] = (struct move){ .kind = bytes.len > UINT8_MAX ? MOVE_SEND_LONG : MOVE_SEND, .client = client, .bytes = bytes };
+	if (again >= 0)
+		more[n++] = m->at[again];
 	if (!insert_many(m, (uint32_t)at, more, n))
 		return false;
 	if (!one_in(s->random, 3))	/* what it had before outlives its connection as well */
