@@ -230,6 +230,8 @@ static enum judged by_form(const struct offences *o, const struct finding *fault
 	what->why = fault->why;
 	if (fault->rule == RULE_SHARED_NO_LOCAL && o->no_shared)
 		return NOT;		/* it is a filter like others there */
+	if (fault->rule == RULE_TOPIC_EMPTY && fault->field && strstr(fault->field, "response_topic"))
+		return NOT;		/* which is forwarded, and no server's matter */
 	return how_judged(fault->rule, what->type, (enum version)o->version);
 }
 

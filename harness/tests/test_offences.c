@@ -114,6 +114,7 @@ static const struct row {
 	{ MQTT_5, "PUBLISH topic=\"t\" topic_alias=0 qos=2 packet_id=1", "PUBREC packet_id=1 reason=0x10", "PUBREC packet_id=1 reason=0x97", "MQTT-3.3.2-8", false },
 	{ MQTT_5, "PUBLISH topic=\"\" topic_alias=2 qos=1 packet_id=1", "PUBACK packet_id=1", "PUBACK packet_id=1 reason=0x80", "topic-alias-unknown", false },
 	{ MQTT_5, "PUBLISH topic=\"\" qos=1 packet_id=1", "PUBACK packet_id=1", NULL, "MQTT-4.7.3-1", false },
+	{ MQTT_5, "PUBLISH topic=\"t\" qos=1 packet_id=1 response_topic=\"\"", "PUBACK packet_id=1", NULL, NULL, false },
 	{ MQTT_5, "PUBLISH topic=\"a/+\" qos=1 packet_id=1", "PUBACK packet_id=1", "PUBACK packet_id=1 reason=0x90", "MQTT-3.3.2-2", false },
 	{ MQTT_3_1_1, "PUBLISH topic=\"a/+\" qos=1 packet_id=1", "PUBACK packet_id=1", NULL, "MQTT-3.3.2-2", true },
 	{ MQTT_3_1, "PUBLISH topic=\"a/+\" qos=1 packet_id=1", "PUBACK packet_id=1", NULL, NULL, false },
@@ -182,6 +183,7 @@ static const struct connect_row {
 	const char *connect, *clause;
 } connect_rows[] = {
 	{ MQTT_5, CONNECT_A " will.topic=\"\" will.payload=\"x\"", "MQTT-4.7.3-1" },
+	{ MQTT_5, CONNECT_A " will.topic=\"a\" will.response_topic=\"\" will.payload=\"x\"", NULL },
 	{ MQTT_3_1_1, CONNECT_A " will.topic=\"a/#\" will.payload=\"x\"", "MQTT-4.7.1-1" },
 	{ MQTT_5, "=100e00044d5154540503003c0000" "01" "61", "MQTT-3.1.2-3" },
 	{ MQTT_3_1_1, "CONNECT client_id=\"\" clean_start=0 keep_alive=60", "MQTT-3.1.3-8" },
