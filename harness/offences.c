@@ -331,7 +331,7 @@ static bool answered(struct offences *o, const struct packet *p, uint8_t answer,
 			o->taken[i] = o->taken[--o->n_taken];
 			if (o->over || (o->crowded && answer != CONNACK) || (answer == CONNACK ? p->reason != 0 : !says_taken(p)))
 				return true;
-			snprintf(how, sizeof(how), "%s to a", packet_name((enum packet_type)p->type));
+			snprintf(how, sizeof(how), "%s to", packet_name((enum packet_type)p->type));
 			return tell(o, &what, how, breach);
 		}
 	return true;
@@ -388,7 +388,7 @@ enum offences_turn offences_turn(struct offences *o, uint64_t now_ns, uint64_t g
 	}
 	switch (o->phase) {
 	case KNOWN:
-		tell(o, &o->served, "the target goes on serving behind a", breach);
+		tell(o, &o->served, "the target goes on serving behind", breach);
 		return OFFENCES_BREACH;
 	case ANSWERED:
 		*deadline_ns = o->since_ns + grace_ns;
