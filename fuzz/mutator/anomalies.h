@@ -117,6 +117,7 @@
 	X(RETAINED_CROSS,      false, "retained messages cross") \
 	X(SESSION_KEPT,        false, "session kept") \
 	X(DEEPENED,            false, "topic of many levels, twice") \
+	X(ALIAS_USED,          false, "topic named by an alias") \
 	X(NEAR_PACKET_SIZE,    false, "size near Maximum Packet Size") \
 	/* sessions */ \
 	X(KEEP_ALIVE_AT_LIMIT, false, "keep alive at a limit") \

@@ -154,31 +154,42 @@ static int sent_since(const struct sequence *s, uint32_t connect, uint32_t at, u
 	return -1;
 }
 
-/* Gone and back: its session is still there, whatever it was in the middle of; and half the time it goes on with what it did before, which may mean nothing on the new connection. */
+enum { MOST_TO_COME_BACK = 4 };
+
+/* Gone and back, its session kept: the moves of that, and the CONNECT. 0: its CONNECT cannot be changed. */
+static uint32_t come_back(struct sequence *s, struct span connect, uint8_t client, struct move more[static MOST_TO_COME_BACK], struct span *bytes)
+{
+	uint32_t n = 0;
+
+	if (!change_connect(s, connect, CONNECT_KEEPS_SESSION, bytes))
+		return 0;
+	if (one_in(s->random, 3))
+		more[n++] = (struct move){ .kind = one_in(s->random, 2) ? MOVE_CLOSE : MOVE_DROP, .client = client };
+	if (n && one_in(s->random, 4))
+		more[n++] = (struct move){ .kind = MOVE_WAIT, .client = client, .value = (uint8_t)(1 + pick(s, 4)) };
+	more[n++] = (struct move){ .kind = MOVE_OPEN, .client = client };
+	more[n++] = (struct move){ .kind = bytes->len > UINT8_MAX ? MOVE_SEND_LONG : MOVE_SEND, .client = client, .bytes = *bytes };
+	return n;
+}
+
+/* Whatever it was in the middle of; and half the time it goes on with what it did before, which may mean nothing on the new connection. */
 static bool reconnect(struct sequence *s)
 {
 	struct moves *m = s->moves;
-	struct move more[5];
+	struct move more[MOST_TO_COME_BACK + 1];
 	uint8_t client;
 	int at = connected_place(s, &client), connect, again;
-	uint32_t n = 0;
+	uint32_t n;
 	struct span bytes;
 
 	if (at < 0)
 		return false;
 	connect = connect_before(m, (uint32_t)at, client);
 	again = one_in(s->random, 2) ? sent_since(s, (uint32_t)connect, (uint32_t)at, client) : -1;
-	if (!change_connect(s, m->at[connect].bytes, CONNECT_KEEPS_SESSION, &bytes))
-		return false;
-	if (one_in(s->random, 3))
-		more[n++] = (struct move){ .kind = one_in(s->random, 2) ? MOVE_CLOSE : MOVE_DROP, .client = client };
-	if (n && one_in(s->random, 4))
-		more[n++] = (struct move){ .kind = MOVE_WAIT, .client = client, .value = (uint8_t)(1 + pick(s, 4)) };
-	more[n++] = (struct move){ .kind = MOVE_OPEN, .client = client };
-	more[n++] = (struct move){ .kind = bytes.len > UINT8_MAX ? MOVE_SEND_LONG : MOVE_SEND, .client = client, .bytes = bytes };
-	if (again >= 0)
+	n = come_back(s, m->at[connect].bytes, client, more, &bytes);
+	if (n && again >= 0)
 		more[n++] = m->at[again];
-	if (!insert_many(m, (uint32_t)at, more, n))
+	if (!n || !insert_many(m, (uint32_t)at, more, n))
 		return false;
 	if (!one_in(s->random, 3))	/* what it had before outlives its connection as well */
 		resend(&m->at[connect], bytes);
@@ -311,8 +322,42 @@ static bool deepen(struct sequence *s)
 	return insert_said(s, ANOMALY_DEEPENED, (uint32_t)at, more, made);
 }
 
+/* A PUBLISH maps an alias; some time later another one of the same client has that in place of its topic, be it on this connection or on its next. */
+static bool use_alias(struct sequence *s)
+{
+	struct moves *m = s->moves;
+	struct move more[MOST_TO_COME_BACK + 1], use = { .kind = MOVE_SEND };
+	int at = pick_send(s, ON(PUBLISH)), connect;
+	uint32_t n = 0, to;
+	struct packet p;
+	struct span maps, bytes;
+
+	if (at < 0 || m->n + MOST_TO_COME_BACK + 1 > MOVES_MAX || !decode_send(s, at, &p) || p.version != MQTT_5 || !p.topic.len)
+		return false;
+	p.properties = with_number(s->arena, p.properties, PROP_topic_alias, 1 + pick(s, 3));
+	if (!keep_packet(s, &p, &maps))
+		return false;
+	p.topic = (struct span){ 0 };
+	p.packet_id += publish_qos(&p) > 0;
+	if (!keep_packet(s, &p, &bytes))
+		return false;
+	use.client = m->at[at].client;
+	resend(&use, bytes);
+	connect = connect_before(m, (uint32_t)at, use.client);
+	if (connect >= 0 && one_in(s->random, 3))
+		n = come_back(s, m->at[connect].bytes, use.client, more, &bytes);
+	to = (uint32_t)at + 1 + (one_in(s->random, 2) ? 0 : pick(s, m->n - (uint32_t)at));
+	if (n && !one_in(s->random, 3))
+		resend(&m->at[connect], bytes);
+	more[n++] = use;
+	resend(&m->at[at], maps);
+	insert_many(m, to, more, n);
+	say_moves(s, ANOMALY_ALIAS_USED, (uint32_t)at, to + n - 1);
+	return true;
+}
+
 const struct sequence_choice client_choices[] = {
 	{ take_over, 4 }, { leave, 4 }, { stop_reading, 2 }, { give_away, 3 }, { double_client, 2 }, { will_between, 3 }, { reconnect, 4 }, { keep_session, 2 },
-	{ mutate_share, 3 }, { cross_retained, 3 }, { near_packet_size, 2 }, { deepen, 1 },
+	{ mutate_share, 3 }, { cross_retained, 3 }, { near_packet_size, 2 }, { deepen, 1 }, { use_alias, 3 },
 	{ mutate_stray, 3 }, { mutate_resent, 2 }, { mutate_will, 3 }, { mutate_retained, 3 }, { NULL, 0 },
 };
