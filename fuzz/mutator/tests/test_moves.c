@@ -63,7 +63,7 @@ static const struct row {
 	{ "a long length past the end", "02 ff ff aa", "0long(aa)", "02 00 01 aa" },
 	{ "no length", "01", "0send", "01 00" },
 	{ "half a length", "02 01", "0long", "02 00 00" },
-	{ "no value", "44", "0cut", "44 00 00 00" },
+	{ "no value: pieces of a byte", "44", "0cut=1", "44 01 00 00" },
 	{ "no value of a wait", "04", "0wait", "04 00" },
 };
 
