@@ -427,7 +427,9 @@ static void got_pubcomp(struct seen *seen)
 	} else if (f->state == OURS_QOS1) {
 		wrong_ack(seen);
 	} else if (f->state == OURS_QOS2 || f->state == OURS_RECEIVED) {
-		if (!(m->bits & FLOWS_LOST))
+		if (f->completions)		/* of a PUBREL before this PUBLISH */
+			f->completions--;
+		else if (!(m->bits & FLOWS_LOST))
 			monitor_violate(seen, ROW_PUBCOMP_EARLY, NULL, NULL, "PUBCOMP %u before our PUBREL", seen->packet->packet_id);
 	} else if (f->state == OURS_RELEASED) {
 		monitor_hold(m, ROW_PUBCOMP_ID);
