@@ -124,6 +124,7 @@
 	X(EXPIRY_AT_LIMIT,     false, "session expiry at a limit") \
 	X(STRAY_ANSWER,        false, "answer that nobody waits for") \
 	X(SENT_AGAIN,          false, "exchange begun again") \
+	X(WINDOW_NARROWED,     false, "more than a window takes") \
 	/* routes */ \
 	X(WILL_WATCHED,        false, "will that somebody watches") \
 	X(RETAINED_NEAR,       false, "retained near each other") \

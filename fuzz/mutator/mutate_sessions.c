@@ -167,3 +167,30 @@ bool mutate_resent(struct sequence *s)
 	more[n++] = (struct move){ .kind = MOVE_AWAIT, .client = client };
 	return insert_said(s, ANOMALY_SENT_AGAIN, (uint32_t)at + 1, more, n);
 }
+
+/* More messages than somebody takes at once, so that the rest waits for his acknowledgements. */
+bool mutate_window(struct sequence *s)
+{
+	int connect = pick_send(s, ON(CONNECT)), at;
+	struct packet p;
+	struct span narrow, bytes;
+	struct move more[4];
+	uint32_t n = 1 + pick(s, 4);
+
+	if (!decode_send(s, connect, &p) || p.type != CONNECT || p.version != MQTT_5 || s->moves->n + n > MOVES_MAX)
+		return false;
+	p.properties = with_number(s->arena, p.properties, PROP_receive_maximum, 1 + pick(s, 3));
+	if (!keep_packet(s, &p, &narrow) || (at = an_exchange(s, &p, &bytes)) < 0)
+		return false;
+	for (uint32_t i = 0; i < n; i++) {
+		struct span again;
+
+		p.packet_id = (uint16_t)(p.packet_id % UINT16_MAX + 1);
+		if (!keep_packet(s, &p, &again))
+			return false;
+		more[i] = a_send(s->moves->at[at].client, again);
+	}
+	s->moves->at[connect] = a_send(s->moves->at[connect].client, narrow);
+	s->moves->at[at] = a_send(s->moves->at[at].client, bytes);
+	return insert_said(s, ANOMALY_WINDOW_NARROWED, (uint32_t)at + 1, more, n);
+}

@@ -26,7 +26,7 @@ extern const struct sequence_choice order_choices[], splice_choices[], timing_ch
 /* As mutate_moves(), no send longer than `most`. */
 void mutate_moves_within(struct moves *moves, const struct moves *other, struct random *random, size_t most, struct anomaly *anomaly);
 
-sequence_act mutate_interval, mutate_stray, mutate_resent;	/* mutate_sessions.c */
+sequence_act mutate_interval, mutate_stray, mutate_resent, mutate_window;	/* mutate_sessions.c */
 sequence_act mutate_will, mutate_share, mutate_retained;	/* mutate_routes.c */
 
 /* Something of the other put in. False: it has nothing, or there is no room; nothing has changed. */
