@@ -18,6 +18,7 @@ struct session {			/* at the broker, of one client id */
 	bool resumed;			/* by its connection: something of before may come on it */
 	bool spoilt;			/* our side broke a rule in it */
 	bool unknown;			/* it has subscriptions that did not fit */
+	bool untold;			/* it has published what is not kept here: ids may be in use */
 };
 
 struct subscription {

@@ -107,23 +107,29 @@ void dues_publish(struct dues *d, int s, const struct packet *p)
 	uint64_t hash = dues_hash_of(p->topic, p->payload);
 	uint32_t sharing = 0;
 	struct value value;
-	bool twice = p->flags & PUBLISH_RETAIN;
+	bool twice = p->flags & PUBLISH_RETAIN, untold = d->sessions[s].untold;
 
+	if (before && p->topic.len && before->hash == hash && before->qos == publish_qos(p) && !before->released) {
+		before->single = false;
+		return;
+	}
+	if (before) {			/* an id in use, of which the monitor need not know: the server may take it for the other, sent again */
+		before->taken = before->released ? before->taken : REFUSED;
+		d->murky = true;
+		dues_spoil(d, (unsigned)d->sessions[s].client);
+		return;
+	}
+	d->sessions[s].untold |= publish_qos(p) > 0;	/* until it is kept */
 	if (!p->topic.len) {			/* an alias: which topic it is, and how often it comes, is not looked at */
 		d->murky = true;
 		return;
 	}
-	if (before && before->hash == hash && before->qos == publish_qos(p) && !before->released) {
-		before->single = false;
-		return;
-	}
-	if (before && !before->released)	/* whichever of them is acknowledged */
-		before->taken = REFUSED;
 	retain(d, s, p);
 	if (d->n_messages == MESSAGES || !dues_keep_text(m->topic, p->topic)) {
 		d->full = true;
 		return;
 	}
+	d->sessions[s].untold = untold;
 	m->hash = hash;
 	m->qos = (uint8_t)publish_qos(p);
 	m->packet_id = p->packet_id;

@@ -87,7 +87,7 @@ void dues_connack(struct dues *d, unsigned client, const struct packet *p)
 	if (!present)
 		end_session(d, s);
 	*session = (struct session){ .key = c->key, .client = (int)client, .version = c->version, .limited = c->limited, .temporary = c->temporary, .resumed = present,
-	                             .spoilt = !c->lawful || (session->key && session->spoilt), .unknown = present && (!session->key || session->unknown) };
+	                             .spoilt = !c->lawful || (session->key && (session->spoilt || (present && session->untold))), .unknown = present && (!session->key || session->unknown) };
 	dues_will_accepted(d, client, p);
 }
 

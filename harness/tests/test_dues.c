@@ -90,6 +90,33 @@ static void one_of_two_alike_may_be_the_other(void **state)
 	}
 }
 
+/* In a session resumed the server still has the ids of what was not released. */
+static void under_an_id_in_use_nothing_is_owed(void **state)
+{
+	static const char *const first[] = { "PUBLISH topic=\"c\" qos=2 packet_id=3 payload=\"y\"", "PUBLISH topic=\"\" topic_alias=1 qos=2 packet_id=3 payload=\"y\"",
+		"PUBLISH topic=\"c\" qos=2 packet_id=4 payload=\"y\"" };
+
+	(void)state;
+	for (unsigned i = 0; i < 3; i++) {
+		dues_begin(dues, (struct span){ 0 });
+		connected(0, "sub", true, false);
+		subscribed(0, "\"a/+\" qos=2");
+		connected(1, "pub", true, false);
+		sent(1, first[i]);
+		came(1, i < 2 ? "PUBREC packet_id=3" : "PUBREC packet_id=4");
+		dues_ended(dues, 1, DUES_LOST);
+		connected(1, "pub", false, true);
+		sent(1, "PUBLISH topic=\"a/b\" qos=2 packet_id=3 payload=\"x\"");
+		came(1, "PUBREC packet_id=3");
+		sent(1, "PUBREL packet_id=3");
+		came(1, "PUBCOMP packet_id=3");
+		if (i < 2)
+			nothing_is_owed();
+		else
+			lost(0, "MQTT-4.5.0-1");
+	}
+}
+
 /* The answer to a PUBREL that no message had says nothing of the one that has its packet id next. */
 static void a_stray_release_loses_nothing(void **state)
 {
@@ -443,6 +470,7 @@ int main(void)
 		TEST(what_is_not_taken_is_not_owed),
 		TEST(what_is_not_released_is_not_owed),
 		TEST(a_stray_release_loses_nothing),
+		TEST(under_an_id_in_use_nothing_is_owed),
 		TEST(one_of_two_alike_may_be_the_other),
 		TEST(who_does_not_subscribe_just_so_is_not_owed),
 		TEST(whose_side_broke_a_rule_is_not_owed),
