@@ -332,7 +332,7 @@ void range_seek(struct range *range, const struct symptom *sought)
 {
 	range->sought = *sought;
 	range->spoilt |= sought->oracle != ORACLE_RULE;		/* which leaves a target as well as it was */
-	warden_haste(range->warden, sought->oracle == ORACLE_LIVENESS || sought->held || sought->oracle == ORACLE_CPU);
+	warden_haste(range->warden, sought->oracle == ORACLE_LIVENESS || (sought->held && sought->oracle != ORACLE_LATENCY) || sought->oracle == ORACLE_CPU);
 }
 
 void range_done(struct range *range)

@@ -109,12 +109,14 @@ static bool is_quick(struct warden *w, struct symptom *symptom)
 void warden_look_stalled(struct warden *w, struct symptom *symptom)
 {
 	struct symptom seen;
+	bool stalls = false;
 
 	*symptom = (struct symptom){ 0 };
 	warden_inquire(w, on_inquiry);
-	warden_wait(w, inquiry_is_over);
+	while (!inquiry_is_over(w) && !(stalls = warden_stalls(w, w->patience.stall_ns / 2, &seen)))
+		warden_pause(w, TICK_NS / 4);		/* on a busy machine it takes longer to use so much */
 	inquiry_drop(&w->inquiry);
-	if (w->state == STATE_SERVES && warden_stalls(w, w->patience.stall_ns / 2, &seen))
+	if (w->state == STATE_SERVES && stalls)
 		*symptom = seen;
 }
 

@@ -439,6 +439,26 @@ static void sees_what_spins(void **state)
 	w->patience = warden_patience;
 }
 
+static void sees_what_stalls(void **state)
+{
+	(void)state;
+	warden_look_stalled(w, &symptom);
+	assert_int_equal(symptom.oracle, ORACLE_NONE);
+	w->patience.stall_ns = 1;		/* of an exchange, however short: it computes a hundred times as long */
+	w->usage = spinning;
+	n_busy = 1000;
+	warden_look_stalled(w, &symptom);
+	assert_int_equal(symptom.oracle, ORACLE_LATENCY);
+	assert_string_equal(symptom.bucket, "latency stall");
+	assert_true(symptom.held);
+	w->patience.stall_ns = 3600 * 1000 * MS;
+	warden_look_stalled(w, &symptom);
+	assert_int_equal(symptom.oracle, ORACLE_NONE);
+	n_busy = 0;
+	w->usage = usage_of;
+	w->patience = warden_patience;
+}
+
 static void leaks_are_told_at_the_end(void **state)
 {
 	char path[600];
@@ -587,7 +607,7 @@ int main(int argc, char **argv)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(has_a_baseline), cmocka_unit_test(stays_well), cmocka_unit_test(sees_death), cmocka_unit_test(knows_last_words),
 		cmocka_unit_test(a_report_says_more_than_death), cmocka_unit_test(a_report_is_told_once), cmocka_unit_test(sees_what_hangs), cmocka_unit_test(sees_what_is_late),
-		cmocka_unit_test(sees_what_grows), cmocka_unit_test(sees_what_spins), cmocka_unit_test(leaks_are_told_at_the_end), cmocka_unit_test(somebody_else_ends_it),
+		cmocka_unit_test(sees_what_grows), cmocka_unit_test(sees_what_spins), cmocka_unit_test(sees_what_stalls), cmocka_unit_test(leaks_are_told_at_the_end), cmocka_unit_test(somebody_else_ends_it),
 		cmocka_unit_test(keeps_the_users_options),
 	};
 	static const struct CMUnitTest others[] = { cmocka_unit_test(looks_at_a_process), cmocka_unit_test(says_why_there_is_none) };
