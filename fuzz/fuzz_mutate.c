@@ -2,13 +2,14 @@
 
 #include "codec/codec.h"
 #include "fuzz/must.h"
+#include "fuzz/mutator/anomalies.h"
 #include "fuzz/mutator/engine.h"
 #include "fuzz/mutator/mutate.h"
 #include "fuzz/target.h"
 
 /*
  * A number and any bytes, taken for a case, mutated by that number: what comes of it is a case, stays within its bounds, is what it reads back as, and the same number makes the same of it.
- * The bytes are mutated as inputs of every shape as well.
+ * Unless a mutation lies of lengths its packets are framed as they are long. The bytes are mutated as inputs of every shape as well.
  */
 enum { N_MUTATIONS = 4, MOST = 4096 };
 
@@ -85,6 +86,38 @@ static void mutate_case(uint64_t seed, struct span bytes)
 	reads_back(&moves);
 }
 
+/* frame_next() knows nothing of how encode() counts. */
+static void mutate_sent(const struct move *move, enum version version, struct random *random)
+{
+	static uint8_t scratch[1 << 17], room[1 << 17];
+	struct writer w = writer_to(room, sizeof(room));
+	struct anomaly anomaly;
+	struct finding finding;
+	struct frame frame;
+	struct arena arena;
+
+	if (frame_next(move->bytes.at, move->bytes.len, &frame, &finding) != FRAME_OK)
+		return;
+	arena_init(&arena, scratch, sizeof(scratch));
+	if (mutate_packet(span_of(move->bytes.at, frame.size), version, FROM_CLIENT, random, &arena, &w, &anomaly) && !anomaly_lies(&anomaly) &&
+	    strcmp(anomaly.name, "overlong length"))
+		MUST(frame_next(room, w.len, &frame, &finding) == FRAME_OK && frame.size == w.len);
+}
+
+static void mutate_packets(uint64_t seed, struct span bytes)
+{
+	struct random random;
+
+	random_seed(&random, seed);
+	moves_read(&moves, bytes);
+	for (unsigned i = 0; moves.n && i < N_MUTATIONS; i++) {
+		uint32_t at = (uint32_t)random_below(&random, moves.n);
+
+		if (move_sends(&moves.at[at]) && moves.at[at].bytes.len)
+			mutate_sent(&moves.at[at], moves_version(&moves, at, moves.at[at].client), &random);
+	}
+}
+
 /* In room of exactly its size. */
 static void mutate_as_input(uint64_t seed, struct span bytes)
 {
@@ -115,6 +148,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	memcpy(&seed, data, sizeof(seed));
 	mutate_case(seed, span_of(data + sizeof(seed), size - sizeof(seed)));
+	mutate_packets(seed, span_of(data + sizeof(seed), size - sizeof(seed)));
 	mutate_as_input(seed, span_of(data + sizeof(seed), size - sizeof(seed)));
 	return 0;
 }

@@ -1,5 +1,6 @@
 #include <stdlib.h>
 
+#include "codec/fields.h"
 #include "codec/text.h"
 #include "fuzz/must.h"
 #include "fuzz/mutator/engine.h"
@@ -7,12 +8,13 @@
 
 /*
  * Any bytes, as each version reads them: what decodes must encode to the same bytes, judge and print without a
- * control character, read back from its text as the same packet, and be laid out without gaps. What decode_plain() takes is the same, and legal.
+ * control character, read back from its text as the same packet, and be laid out without gaps; with properties of another length it reads back, too. What decode_plain() takes is the same, and legal.
  * Framing says the same of every part of it, wherever the stream is cut.
  */
 const enum engine_shape engine_shape = ENGINE_PACKETS;
 
-enum { ROOM = 1 << 18, MOST = 4096, N_PARTS = 512 };
+/* Packets behind one another have nothing to do with each other here: more of them would only make inputs long and slow. */
+enum { ROOM = 1 << 18, MOST = 4096, MOST_PACKETS = 4, N_PARTS = 512 };
 
 static void laid_out(const uint8_t *bytes, size_t len, enum version version, bool readable)
 {
@@ -94,6 +96,30 @@ static void values_of(const struct packet *p, const uint8_t *bytes, size_t len)
 		}
 }
 
+/* Properties made as long as bring their length to where it takes another byte: what is encoded reads as the same packet. */
+static void with_more_properties(struct packet p)
+{
+	static const uint16_t limits[] = { 127, 128, 129, 16383, 16384 };
+	static uint8_t list[1 << 15], again[ROOM];
+	size_t have = p.properties.len, want = limits[(have + p.payload.len) % (sizeof(limits) / sizeof(*limits))], taken = 1 + 2 + 2;	/* identifier, key, value */
+	struct writer w = writer_to(list, sizeof(list)), whole = writer_to(again, sizeof(again));
+	struct value pair = { .kind = VALUE_PAIR };
+	struct packet back;
+	struct finding finding;
+
+	if (!p.properties.len || want < have + taken)
+		return;
+	memset(list + have, 'x', want - have);
+	pair.second = span_of(list + have + taken, want - have - taken);
+	wr_bytes(&w, p.properties);
+	property_write(&w, PROP_user_property, &pair);
+	MUST(wr_fits(&w) && w.len == want);
+	p.properties = wr_span(&w);
+	p.property_length_size = 0;
+	MUST(encode(&p, NULL, &whole) == CODEC_OK && wr_fits(&whole));
+	MUST(decode(again, whole.len, p.version, &back, &finding) == CODEC_OK && !packet_differs(&p, &back));
+}
+
 static void one_packet(const uint8_t *bytes, const struct frame *frame, enum version version)
 {
 	static uint8_t again[ROOM];
@@ -112,6 +138,7 @@ static void one_packet(const uint8_t *bytes, const struct frame *frame, enum ver
 	values_of(&p, bytes, frame->size);
 	enum status status = encode(&p, NULL, &w);
 	encodes_to(status, &w, bytes, frame);
+	with_more_properties(p);
 	for (enum sender from = FROM_CLIENT; from <= FROM_SERVER; from++) {
 		judged(&p, from, frame->size);
 		reads_back(&p, from, bytes, frame);
@@ -140,8 +167,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct frame frame;
 	struct finding finding;
+	size_t at = 0;
 
-	for (size_t at = 0; at < size && frame_next(data + at, size - at, &frame, &finding) == FRAME_OK; at += frame.size) {
+	for (unsigned n = 0; n < MOST_PACKETS && at < size && frame_next(data + at, size - at, &frame, &finding) == FRAME_OK; n++, at += frame.size) {
 		uint8_t *copy;
 
 		MUST(frame.size <= size - at);

@@ -160,6 +160,7 @@ struct edit {
 	struct arena *arena;
 	enum sender from;
 	size_t room;			/* it may be so much longer */
+	size_t around;			/* what the variable length around a string counts besides that string */
 	const struct row *false_length;	/* the length of this string is altered when all is written */
 	uint8_t flip_first, flip_connect_flags;	/* flipped when all is written, fields as they are */
 	size_t cut;			/* taken off its end when all is written */

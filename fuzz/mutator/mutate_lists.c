@@ -189,11 +189,13 @@ static bool long_varint(struct edit *edit, const struct field *list, struct span
 static bool edit_property(struct edit *edit, const struct field *f, const struct property *p, struct slice slice, struct span *to)
 {
 	struct value v = p->value;
+	struct span *of = p->kind == PAIR && one_in(edit->random, 2) ? &v.second : &v.bytes;
 	struct writer w;
 	bool edited;
 
+	edit->around = to->len - of->len;
 	switch (p->kind) {
-	case PAIR: edited = edit_text(edit, false, one_in(edit->random, 2) ? &v.bytes : &v.second); break;
+	case PAIR: edited = edit_text(edit, false, of); break;
 	case STR:  edited = edit_text(edit, f->limit == TOPIC_NAME, &v.bytes); break;
 	case BIN:  edited = edit_bytes(edit, &v.bytes); break;
 	default:   edited = edit_number(edit, p->kind, f->limit, &v.number);

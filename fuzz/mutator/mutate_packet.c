@@ -77,16 +77,27 @@ static bool edit_u16(struct edit *edit, const struct field *f)
 	return edited;
 }
 
+static size_t body_size(const struct packet *p)
+{
+	size_t size = 0;
+
+	for (const struct row *row = rows_of(p->type); row->field; row++)
+		size += row_there(row, p) ? row_size(row, p) : 0;
+	return size;
+}
+
 static bool edit_row(struct edit *edit, const struct row *row)
 {
 	const struct field *f = row->field;
+	struct span *string = f->kind == STR || f->kind == BIN || f->kind == REST ? member_of(&edit->packet, f) : NULL;
 
 	edit->field = f;
+	edit->around = string ? body_size(&edit->packet) - string->len : 0;
 	switch (f->kind) {
 	case U8:    return edit_u8(edit, f);
 	case U16:   return edit_u16(edit, f);
-	case STR:   return edit_text(edit, f->limit == TOPIC_NAME || f->limit == TOPIC_NAME_OR_ALIAS, member_of(&edit->packet, f));
-	case BIN: case REST: return edit_bytes(edit, member_of(&edit->packet, f));
+	case STR:   return edit_text(edit, f->limit == TOPIC_NAME || f->limit == TOPIC_NAME_OR_ALIAS, string);
+	case BIN: case REST: return edit_bytes(edit, string);
 	case PROPS: return edit_properties(edit, f);
 	default:    return edit_elements(edit, f);
 	}
@@ -246,15 +257,6 @@ static bool edit_whole(struct edit *edit)
 }
 
 /* ---- lies ---- */
-
-static size_t body_size(const struct packet *p)
-{
-	size_t size = 0;
-
-	for (const struct row *row = rows_of(p->type); row->field; row++)
-		size += row_there(row, p) ? row_size(row, p) : 0;
-	return size;
-}
 
 /* A false length: near the truth, a limit, or more bytes than it may have. */
 static struct span false_length(struct edit *edit, size_t truth, bool *overlong)

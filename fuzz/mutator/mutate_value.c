@@ -170,14 +170,23 @@ static size_t most_len(const struct edit *edit, struct span text)
 	return edit->room < 65535 - text.len ? text.len + edit->room : 65535;
 }
 
-static bool longer(struct edit *edit, struct span *text, size_t len, const char *by)
+/* By something, or by what brings the variable length around it to where it takes another byte. */
+static size_t a_length(struct edit *edit, size_t before, size_t by)
+{
+	static const uint16_t limits[] = { 127, 128, 16383, 16384 };
+	size_t limit = limits[random_below(edit->random, one_in(edit->random, 8) ? N(limits) : 2)];
+
+	return one_in(edit->random, 3) && limit > edit->around + before ? limit - edit->around : before + 1 + random_below(edit->random, by);
+}
+
+static bool longer(struct edit *edit, struct span *text, size_t by)
 {
 	bool longest = one_in(edit->random, 8);
 
 	if (text->len > 65535)
 		return false;
 	edit->kind = longest ? ANOMALY_STRING_LONGEST : ANOMALY_STRING_LONG;
-	return stretch(edit, longest ? most_len(edit, *text) : text->len + len, by, text);
+	return stretch(edit, longest ? most_len(edit, *text) : a_length(edit, text->len, by), "a", text);
 }
 
 static bool many_levels(struct edit *edit, struct span *text)
@@ -238,7 +247,7 @@ bool edit_text(struct edit *edit, bool topic, struct span *text)
 		edit->kind = ANOMALY_STRING_DOUBLED;
 		return before && before <= 32767 && put_in(edit, &(struct piece){ ANOMALY_STRING_DOUBLED, *text }, before, text);
 	case 3:
-		return longer(edit, text, 1 + random_below(random, one_in(random, 2) ? 40 : 2000), "a");
+		return longer(edit, text, one_in(random, 2) ? 40 : 2000);
 	case 4:
 		edit->kind = ANOMALY_STRING_CHANGED;
 		return before ? changed(edit, text) : put_in(edit, &(struct piece){ ANOMALY_STRING_CHANGED, letter }, 0, text);
@@ -263,8 +272,8 @@ bool edit_bytes(struct edit *edit, struct span *bytes)
 		return before && before <= 32767 && put_in(edit, &(struct piece){ ANOMALY_BYTES_DOUBLED, *bytes }, before, bytes);
 	case 2:
 		edit->kind = ANOMALY_BYTES_LONG;
-		len = one_in(random, 8) ? edit->room : random_below(random, 4000);
-		return before + len <= 65535 && stretch(edit, before + len, one_in(random, 2) ? "\xff" : "x", bytes);
+		len = one_in(random, 8) ? before + edit->room : a_length(edit, before, 4000);
+		return len <= 65535 && stretch(edit, len, one_in(random, 2) ? "\xff" : "x", bytes);
 	case 3:
 		len = 1 + random_below(random, 5);
 		return put_in(edit, &(struct piece){ ANOMALY_BYTES_CHANGED, span_of("\0\xff\x80\r\n", len) }, a_place(random, before), bytes);

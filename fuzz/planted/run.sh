@@ -7,10 +7,13 @@
 #	  --network        mqassay fuzz against the broker with sanitizers, for patches that show outside
 #	  --seeds N        how often, with seeds 1 to N (1); with more than one the median is a row of its own
 #	  --for SECONDS    after which a bug counts as not found (60; --network 120)
+#	  --triage D       what mqassay fuzz may take to make a finding smaller and to repeat it (30s)
+#	  --work DIR       where the copy, the logs and the table are (build/planted); another for each of those that run side by side
 #	  --check          only whether each patch applies and compiles without warnings
 #
 # Prints a table with tabs between patch, fuzzer, seed, seconds ("-": not found) and what was seen, and `N found of M` at last: a bug
-# is found when its median is a number. Exit code 0: all of them were. Logs and inputs stay in build/planted/found/.
+# is found when its median is a number; once most of its seeds have found nothing the rest of them is passed over. Exit code 0: all
+# of them were. Logs and inputs stay in DIR/found/.
 
 cd "$(dirname "$0")/../.." || exit 3
 unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES CDPATH
@@ -18,19 +21,15 @@ LC_ALL=C
 export LC_ALL
 top=$PWD
 work=$top/build/planted
-tree=$work/tree
-found=$work/found
 san=address,undefined
-GIT_CEILING_DIRECTORIES=$work		# the copy is no part of the repository that it lies in
-export GIT_CEILING_DIRECTORIES
 ASAN_OPTIONS=${ASAN_OPTIONS-abort_on_error=0:detect_stack_use_after_return=1}
 UBSAN_OPTIONS=${UBSAN_OPTIONS-print_stacktrace=1}
 export ASAN_OPTIONS UBSAN_OPTIONS
 ulimit -c 0
 
-mode=libfuzzer seeds=1 limit=
+mode=libfuzzer seeds=1 limit= triage=30s
 usage() {
-	sed -n '5,11s/^# \{0,1\}//p' "$0" >&2
+	sed -n '5,13s/^# \{0,1\}//p' "$0" >&2
 	exit 2
 }
 number() {
@@ -44,11 +43,17 @@ while [ $# -gt 0 ]; do
 	--check) mode=check ;;
 	--seeds) seeds=$(number "$2") || exit 2; shift ;;
 	--for) limit=$(number "$2") || exit 2; shift ;;
+	--triage) triage=${2:?}; shift ;;
+	--work) mkdir -p "$2" && work=$(realpath "$2") || exit 2; shift ;;
 	-*) usage ;;
 	*) break ;;
 	esac
 	shift
 done
+tree=$work/tree
+found=$work/found
+GIT_CEILING_DIRECTORIES=$work		# the copy is no part of the repository that it lies in
+export GIT_CEILING_DIRECTORIES
 if [ -z "$limit" ]; then
 	[ $mode = network ] && limit=120 || limit=60
 fi
@@ -200,7 +205,7 @@ by_network() {		# NAME TARGET SEED
 	rm -rf "$found/$1-network-$3"
 	started=$(date +%s.%N)
 	timeout -s KILL $((limit + 180)) build/mqassay fuzz --exec "'$tree/build/san/mqassay' broker --listen tcp://127.0.0.1:{port}" --for "${limit}s" --seed "$3" \
-		--first --findings "$found/$1-network-$3" >"$log" 2>&1
+		--triage "$triage" --first --findings "$found/$1-network-$3" >"$log" 2>&1
 	code=$?
 	if [ $code -eq 1 ]; then
 		printf '%s\t%s\n' "$(echo "$(date +%s.%N) $started" | awk '{ printf "%.1f", $1 - $2 }')" \
@@ -249,10 +254,10 @@ for name in $patches; do
 		build "$work/build.log" SAN=$san build/san/mqassay
 	else
 		build "$work/build.log" CC=clang FUZZ=1 SAN=$san "build/fuzz/fuzz_$goal"
-	fi || { printf '%s\t%s\tmedian\t-\tdoes not build: see build/planted/build.log\n' "$name" "$fuzzer"; weed "$name"; continue; }
+	fi || { printf '%s\t%s\tmedian\t-\tdoes not build: see %s\n' "$name" "$fuzzer" "$work/build.log"; weed "$name"; continue; }
 	: >"$work/seconds"
 	seed=1
-	while [ $seed -le "$seeds" ]; do
+	while [ $seed -le "$seeds" ] && [ $(($(grep -c '^-$' "$work/seconds") * 2)) -le "$seeds" ]; do
 		result=$(by_$mode "$name" "$goal" $seed)
 		printf '%s\t%s\t%s\t%s\n' "$name" "$fuzzer" $seed "$result"
 		printf '%s\n' "$result" | cut -f 1 >>"$work/seconds"
