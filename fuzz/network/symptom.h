@@ -24,6 +24,7 @@ struct symptom {
 	char bucket[160];	/* "death signal 11", "sanitizer heap-buffer-overflow read_topic<handle_publish<loop", "rule 5:MQTT-3.3.1-2 PUBLISH", "liveness", "bystander lost" */
 	char text[480];		/* one line for people, foreign bytes escaped */
 	bool held;		/* ORACLE_MEMORY, ORACLE_CPU, ORACLE_LATENCY: while its clients are connected, and say nothing */
+	bool computes;		/* ORACLE_LIVENESS: it used CPU time all the while, and may be done with it some day */
 	uint8_t version;	/* ORACLE_RULE: of the connection */
 	char clause[48];	/* ORACLE_RULE: without the version */
 	char detail[6000];	/* the report of a sanitizer, last words of a process; several lines, as they came; "" */

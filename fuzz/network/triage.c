@@ -299,7 +299,7 @@ static bool is_chance(const struct inquiry *q)
 	const struct symptom *symptom = &q->suspicion->symptom;
 	bool late = symptom->oracle == ORACLE_LATENCY || !strcmp(symptom->bucket, "bystander late");
 	bool missing = is_missing(symptom);
-	bool of_a_sort = late || missing || symptom->oracle == ORACLE_MEMORY || symptom->oracle == ORACLE_CPU;
+	bool of_a_sort = late || missing || symptom->computes || symptom->oracle == ORACLE_MEMORY || symptom->oracle == ORACLE_CPU;
 
 	if (!of_a_sort || !q->minimised.of || campaign_interrupted())
 		return false;

@@ -140,10 +140,14 @@ void warden_hangs(const struct warden *w, struct symptom *symptom)
 {
 	struct usage now;
 	char does[120] = "";
+	bool computes = false;
 
-	if (w->asked.n && w->usage(warden_subject(w), &now) && now.cpu_ns >= w->asked.cpu_ns)
+	if (w->asked.n && w->usage(warden_subject(w), &now) && now.cpu_ns >= w->asked.cpu_ns) {
+		computes = now.cpu_ns - w->asked.cpu_ns > w->timeout_ns / 8;
 		snprintf(does, sizeof(does), "; the process is there, and used %.2g s of CPU time meanwhile", (double)(now.cpu_ns - w->asked.cpu_ns) / 1e9);
+	}
 	warden_symptom(symptom, ORACLE_LIVENESS, "liveness", "no valid exchange on a fresh connection within %.3g s: %s%s", (double)w->timeout_ns / 1e9, w->inquiry.trouble, does);
+	symptom->computes = computes;
 }
 
 /* ---- in the background ---- */
