@@ -12,8 +12,8 @@
 #	  --check          only whether each patch applies and compiles without warnings
 #
 # Prints a table with tabs between patch, fuzzer, seed, seconds ("-": not found) and what was seen, and `N found of M` at last: a bug
-# is found when its median is a number; once most of its seeds have found nothing the rest of them is passed over. Exit code 0: all
-# of them were. Logs and inputs stay in DIR/found/.
+# is found when its median is a number. Once most of its seeds have found it, or most have not, the others are passed over: the median
+# is what was printed then, or less. Exit code 0: all of them were found. Logs and inputs stay in DIR/found/.
 
 cd "$(dirname "$0")/../.." || exit 3
 unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES CDPATH
@@ -217,9 +217,13 @@ by_network() {		# NAME TARGET SEED
 	fi
 }
 
-# The middle of lines of seconds, a dash being more than any number.
+# That many seconds, or fewer, took more than half of the seeds; a dash, if they did not find it.
 median() {
-	sed 's/^-$/999999/' | sort -n | awk '{ at[NR] = $1 } END { m = at[int((NR + 1) / 2)]; print m == 999999 ? "-" : m }'
+	grep -v '^-$' | sort -n | awk -v seeds="$seeds" '{ at[NR] = $1 } END { m = int(seeds / 2) + 1; print m in at ? at[m] : "-" }'
+}
+
+decided() {		# more than half of the seeds say the same
+	[ $(($(grep -c '^-$' "$work/seconds") * 2)) -gt "$seeds" ] || [ $(($(grep -vc '^-$' "$work/seconds") * 2)) -gt "$seeds" ]
 }
 
 if [ $mode = network ]; then
@@ -257,7 +261,7 @@ for name in $patches; do
 	fi || { printf '%s\t%s\tmedian\t-\tdoes not build: see %s\n' "$name" "$fuzzer" "$work/build.log"; weed "$name"; continue; }
 	: >"$work/seconds"
 	seed=1
-	while [ $seed -le "$seeds" ] && [ $(($(grep -c '^-$' "$work/seconds") * 2)) -le "$seeds" ]; do
+	while [ $seed -le "$seeds" ] && ! decided; do
 		result=$(by_$mode "$name" "$goal" $seed)
 		printf '%s\t%s\t%s\t%s\n' "$name" "$fuzzer" $seed "$result"
 		printf '%s\n' "$result" | cut -f 1 >>"$work/seconds"
