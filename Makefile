@@ -75,8 +75,9 @@ $(share): build/mqassay
 	$(call say,GEN,$@)
 	$(Q)build/mqassay $(pages) > $@
 
-# The codec compares with few values, and the dictionary has them: to record each comparison would cost fuzz_decode a fifth of its speed.
-$(call obj,$(codec) fuzz/fuzz_decode.c): cflags += $(if $(FUZZ),-fno-sanitize-coverage=trace-cmp)
+# What deals with packets compares with few values, and the dictionary has them: to record each comparison would cost its targets a fifth to a quarter of their speed.
+packets := $(codec) $(broker) $(wildcard fuzz/mutator/*.c harness/monitor*.c harness/dues*.c harness/offences.c) fuzz/fuzz_decode.c fuzz/fuzz_roundtrip.c fuzz/fuzz_broker.c fuzz/fuzz_link.c
+$(call obj,$(packets)): cflags += $(if $(FUZZ),-fno-sanitize-coverage=trace-cmp)
 
 $B/.flags: FORCE
 	@mkdir -p $(@D)

@@ -7,7 +7,7 @@
 
 #define N(table) (sizeof(table) / sizeof(*(table)))
 
-static bool subscribe(struct sequence *s, enum version version, struct span filter, struct span *bytes)
+bool make_subscribe(struct sequence *s, enum version version, struct span filter, struct span *bytes)
 {
 	uint8_t *room = arena_take(s->arena, filter.len + 3);
 	struct writer list = writer_to(room, room ? filter.len + 3 : 0);
@@ -79,7 +79,7 @@ bool mutate_will(struct sequence *s)
 	other = (uint8_t)((watcher + 1) % MOVES_CLIENTS);
 	other = other == client ? (uint8_t)((other + 1) % MOVES_CLIENTS) : other;
 	if (!connect_of_watcher(s, p, &watches) || !change_connect(s, plain, CONNECT_HAS_WILL, &willed) ||
-	    decode(willed.at, willed.len, MQTT_3_1_1, &p, &finding) != CODEC_OK || !subscribe(s, p.version, p.will_topic, &subscribes))
+	    decode(willed.at, willed.len, MQTT_3_1_1, &p, &finding) != CODEC_OK || !make_subscribe(s, p.version, p.will_topic, &subscribes))
 		return false;
 	more[0] = (struct move){ .kind = MOVE_AWAIT, .client = client };
 	n = 1 + end_connection(s, client, other, p.version, plain, more + 1);
@@ -222,7 +222,7 @@ bool mutate_retained(struct sequence *s)
 	bool other = one_in(s->random, 2);
 	if (!near.len || !retain(s, p, p.topic, p.payload.len ? p.payload : span_text("kept"), 0, &first) || !retain(s, p, near, span_text("near"), 1, &second) ||
 	    !retain(s, p, other ? near : p.topic, span_of(NULL, 0), 2, &removal) ||
-	    !subscribe(s, moves_version(m, (uint32_t)at, asks), one_in(s->random, 3) ? span_text("#") : other ? near : p.topic, &subscribes))
+	    !make_subscribe(s, moves_version(m, (uint32_t)at, asks), one_in(s->random, 3) ? span_text("#") : other ? near : p.topic, &subscribes))
 		return false;
 	const struct move more[] = {
 		a_send(client, second), a_send(client, removal), { .kind = MOVE_AWAIT, .client = client }, a_send(asks, subscribes), { .kind = MOVE_AWAIT, .client = asks },

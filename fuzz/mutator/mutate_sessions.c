@@ -111,6 +111,22 @@ static int an_exchange(struct sequence *s, struct packet *p, struct span *bytes)
 	return keep_packet(s, p, bytes) ? at : -1;
 }
 
+enum { WATCH_MOVES = 2 };
+
+/* Every other time who publishes subscribes to it before, so that somebody sees what comes of it. There is room for WATCH_MOVES. Returns where the PUBLISH stands then. */
+static int watched(struct sequence *s, int at, const struct packet *p)
+{
+	uint8_t client = s->moves->at[at].client;
+	struct span bytes;
+
+	if (!p->topic.len || one_in(s->random, 2) || !make_subscribe(s, (enum version)p->version, p->topic, &bytes))
+		return at;
+	const struct move more[WATCH_MOVES] = { a_send(client, bytes), { .kind = MOVE_AWAIT, .client = client } };
+
+	insert_many(s->moves, (uint32_t)at, more, N(more));
+	return at + WATCH_MOVES;
+}
+
 /* Somebody answers what was not sent to him: before the packet id is used for something, or while it is, by its owner or by another. Then the exchange goes on. */
 bool mutate_stray(struct sequence *s)
 {
@@ -120,7 +136,7 @@ bool mutate_stray(struct sequence *s)
 	int at = an_exchange(s, &p, &bytes);
 	uint8_t owner, other;
 
-	if (at < 0 || s->moves->n + 4 > MOVES_MAX)
+	if (at < 0 || s->moves->n + 4 + WATCH_MOVES > MOVES_MAX)
 		return false;
 	owner = s->moves->at[at].client;
 	other = one_in(s->random, 2) ? owner : pick_connected(s, (uint32_t)at, owner);
@@ -130,12 +146,13 @@ bool mutate_stray(struct sequence *s)
 	const struct move goes_on[] = { { .kind = MOVE_AWAIT, .client = owner }, { .kind = MOVE_ANSWER, .client = owner, .value = ANSWER_RIGHT } };
 	bool before = other == owner ? !one_in(s->random, 4) : one_in(s->random, 2);
 
+	at = watched(s, at, &p);
 	s->moves->at[at] = a_send(owner, bytes);
 	insert_many(s->moves, (uint32_t)at + 1, goes_on, N(goes_on));
 	return insert_said(s, ANOMALY_STRAY_ANSWER, before ? (uint32_t)at : (uint32_t)at + 2, stray, N(stray));
 }
 
-/* Sent again as if its acknowledgement had not come, on this connection or after the session was resumed. */
+/* Sent again as if its acknowledgement had not come, on this connection or after the session was resumed; or something else under its packet id, at another QoS. */
 bool mutate_resent(struct sequence *s)
 {
 	struct packet p;
@@ -144,16 +161,20 @@ bool mutate_resent(struct sequence *s)
 	uint8_t client;
 	uint32_t n = 0;
 	struct move more[8];
-	bool resumed;
+	bool resumed, other = one_in(s->random, 4);
 
-	if (at < 0 || s->moves->n + N(more) > MOVES_MAX)
+	if (at < 0 || s->moves->n + N(more) + WATCH_MOVES > MOVES_MAX)
 		return false;
 	client = s->moves->at[at].client;
 	connect = connect_before(s->moves, (uint32_t)at, client);
-	p.flags |= PUBLISH_DUP;
-	resumed = p.version == MQTT_5 || one_in(s->random, 2);	/* [5 MQTT-4.4.0-1] at no other time */
+	if (other)
+		p.flags ^= 3u << PUBLISH_QOS_SHIFT;
+	else
+		p.flags |= PUBLISH_DUP;
+	resumed = !other && (p.version == MQTT_5 || one_in(s->random, 2));	/* [5 MQTT-4.4.0-1] at no other time */
 	if (connect < 0 || !keep_packet(s, &p, &again) || (resumed && !change_connect(s, s->moves->at[connect].bytes, CONNECT_KEEPS_SESSION, &returns)))
 		return false;
+	at = watched(s, at, &p);
 	s->moves->at[at] = a_send(client, bytes);
 	if (resumed) {
 		s->moves->at[connect] = a_send(client, returns);
@@ -165,7 +186,7 @@ bool mutate_resent(struct sequence *s)
 	}
 	more[n++] = a_send(client, again);
 	more[n++] = (struct move){ .kind = MOVE_AWAIT, .client = client };
-	return insert_said(s, ANOMALY_SENT_AGAIN, (uint32_t)at + 1, more, n);
+	return insert_said(s, other ? ANOMALY_ID_IN_USE : ANOMALY_SENT_AGAIN, (uint32_t)at + 1, more, n);
 }
 
 /* More messages than somebody takes at once, so that the rest waits for his acknowledgements. */
