@@ -53,9 +53,9 @@ void monitor_sent_publish(struct monitor *m, unsigned flags, uint16_t packet_id)
 		return;
 	f = our_flow(m, packet_id);
 	if (f && f->state != OURS_DONE) {
-		bool again = flags & PUBLISH_DUP && f->state == published;
+		bool again = flags & PUBLISH_DUP && (f->state == published || (qos == 2 && f->state == OURS_RECEIVED && !is_5(m)));
 
-		/* 5 forbids it on a live connection; below 5 any time will do */
+		/* 5 forbids it on a live connection; below 5 any time before PUBREL will do */
 		if (!again || (f->bits & HERE && is_5(m))) {
 			monitor_misbehaved(m);
 			return;

@@ -176,9 +176,10 @@ bool mutate_resent(struct sequence *s)
 		return false;
 	at = watched(s, at, &p);
 	s->moves->at[at] = a_send(client, bytes);
-	if (resumed) {
+	if (resumed) {			/* whoever read the acknowledgement would have no reason to send it again */
 		s->moves->at[connect] = a_send(client, returns);
-		more[n++] = (struct move){ .kind = MOVE_AWAIT, .client = client };
+		insert_many(s->moves, (uint32_t)at++, &(struct move){ .kind = MOVE_STOP_READING, .client = client }, 1);
+		more[n++] = (struct move){ .kind = MOVE_PAUSE, .client = client, .value = 20 };
 		more[n++] = (struct move){ .kind = MOVE_DROP, .client = client };
 		more[n++] = (struct move){ .kind = MOVE_OPEN, .client = client };
 		more[n++] = a_send(client, returns);
