@@ -359,5 +359,5 @@ static bool use_alias(struct sequence *s)
 const struct sequence_choice client_choices[] = {
 	{ take_over, 4 }, { leave, 4 }, { stop_reading, 2 }, { give_away, 3 }, { double_client, 2 }, { will_between, 3 }, { reconnect, 4 }, { keep_session, 2 },
 	{ mutate_share, 3 }, { cross_retained, 3 }, { near_packet_size, 2 }, { deepen, 1 }, { use_alias, 3 },
-	{ mutate_stray, 5 }, { mutate_resent, 6 }, { mutate_window, 4 }, { mutate_will, 3 }, { mutate_retained, 3 }, { NULL, 0 },
+	{ mutate_stray, 5 }, { mutate_resent, 6 }, { mutate_window, 4 }, { mutate_will, 6 }, { mutate_retained, 3 }, { NULL, 0 },
 };

@@ -14,7 +14,7 @@ bool make_subscribe(struct sequence *s, enum version version, struct span filter
 	struct packet p = { .version = (uint8_t)version, .type = SUBSCRIBE, .flags = 2, .packet_id = (uint16_t)(1 + pick(s, 9)) };
 
 	wr_binary(&list, filter);
-	wr_u8(&list, pick(s, 3));
+	wr_u8(&list, one_in(s->random, 6) ? 0 : 1 + pick(s, 2));	/* what is owed is owed at 1 and 2 */
 	p.list = wr_span(&list);
 	return room && keep_packet(s, &p, bytes);
 }

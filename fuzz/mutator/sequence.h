@@ -89,7 +89,7 @@ enum connect_change {
 	CONNECT_TURNS_CLEAN = 8,	/* clean start the other way */
 };
 bool change_connect(struct sequence *s, struct span connect, unsigned changes, struct span *bytes);
-bool make_subscribe(struct sequence *s, enum version version, struct span filter, struct span *bytes);	/* at any QoS; in mutate_routes.c */
+bool make_subscribe(struct sequence *s, enum version version, struct span filter, struct span *bytes);	/* at QoS 1 or 2 most often; in mutate_routes.c */
 /* list with that property at that number, in the arena; empty when it is full. */
 struct span with_number(struct arena *arena, struct span list, unsigned id, uint64_t number);
 
