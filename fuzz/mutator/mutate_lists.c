@@ -263,6 +263,27 @@ static bool turn_properties(struct edit *edit, struct span *list)
 	return w.at;
 }
 
+/* A user property brings their length to where it takes another byte. */
+static bool fill_properties(struct edit *edit, const struct field *list, struct span *to)
+{
+	static const uint16_t limits[] = { 127, 128, 127, 128, 16383, 16384 };
+	size_t want = limits[random_below(edit->random, N(limits))], head = 1 + 2 + 1 + 2;	/* identifier, key, value */
+	struct value pair = { .kind = VALUE_PAIR, .bytes = span_text("k") };
+	struct writer w;
+	uint8_t *value;
+
+	if (want < to->len + head || want - to->len > edit->room || !(value = arena_take(edit->arena, want)))
+		return false;
+	pair.second = span_of(memset(value, 'x', want), want - to->len - head);
+	w = room_for(edit, want - to->len);
+	if (!w.at)
+		return false;
+	property_write(&w, PROP_user_property, &pair);
+	edit->kind = ANOMALY_SIZE_AT_BOUNDARY;
+	edit->part = list->will ? "will.property_length" : "property_length";
+	return rebuild(edit, to, (struct slice){ to->len, 0, 0 }, wr_span(&w), 1);
+}
+
 bool edit_properties(struct edit *edit, const struct field *list)
 {
 	struct packet *p = &edit->packet;
@@ -273,6 +294,8 @@ bool edit_properties(struct edit *edit, const struct field *list)
 	edit->field = list;
 	if (!list->will && !written)	/* where they may be left out; in other packets it means nothing */
 		p->written |= WRITTEN_REASON | WRITTEN_PROPERTIES;
+	if (one_in(edit->random, 8))
+		return fill_properties(edit, list, to);
 	if (before && random_below(edit->random, 5) > 1)
 		return edit_one_property(edit, list, to);
 	switch (random_below(edit->random, 8)) {
