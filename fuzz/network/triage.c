@@ -59,6 +59,22 @@ static bool shows(struct inquiry *q, size_t from, size_t n)
 	return range_try(&q->c->range, &(struct source){ make, &part, n }, &symptom) && symptom.oracle != ORACLE_NONE;
 }
 
+/* The later half, or the earlier, where it shows by itself. False: neither does. */
+static bool halve(struct inquiry *q)
+{
+	size_t half = q->n / 2;
+
+	if (shows(q, q->n - half, half)) {
+		q->ids += q->n - half;
+		q->n = half;
+		return true;
+	}
+	if (!shows(q, 0, q->n - half))
+		return false;
+	q->n -= half;
+	return true;
+}
+
 /* As many as can be held at once, the latest that do. */
 static bool choose_held(struct inquiry *q)
 {
@@ -82,18 +98,8 @@ static bool narrow_held(struct inquiry *q)
 {
 	bool found = choose_held(q);
 
-	while (found && q->n > 1 && !campaign_interrupted()) {
-		size_t half = q->n / 2;
-
-		if (shows(q, q->n - half, half)) {
-			q->ids += q->n - half;
-			q->n = half;
-		} else if (shows(q, 0, q->n - half)) {
-			q->n -= half;
-		} else {
-			found = false;
-		}
-	}
+	while (found && q->n > 1 && !campaign_interrupted())
+		found = halve(q);
 	q->minimised.of = !found;
 	return found;
 }
@@ -106,18 +112,8 @@ static void narrow(struct inquiry *q)
 			q->ids += q->n - few;
 			q->n = few;
 		}
-	while (q->n > AT_HAND / 8 && !campaign_interrupted()) {
-		size_t half = q->n / 2;
-
-		if (shows(q, q->n - half, half)) {
-			q->ids += q->n - half;
-			q->n = half;
-		} else if (shows(q, 0, q->n - half)) {
-			q->n -= half;
-		} else {
-			break;
-		}
-	}
+	while (q->n > AT_HAND / 8 && !campaign_interrupted() && halve(q))
+		;
 	if (q->n > AT_HAND) {
 		q->ids += q->n - AT_HAND;
 		q->n = AT_HAND;
